@@ -1,0 +1,164 @@
+/*
+ * topology - squeal.yaml: what there is, where it runs, and how it is set.
+ *
+ * One file describes the source, the log, the clusters and the settings of every program.  Each program reads
+ * all of it, so that a mistake anywhere is found by whoever is started first, and uses its part.  The tables
+ * below are the only place where a setting's name, type, default, range, unit and help exist.
+ *
+ * Unknown keys are errors with line, column and a suggestion.
+ *
+ * Threads: the one that loads it; afterwards any may read.   Blocks: on reading the file.
+ */
+#ifndef SQUEAL_LIB_CONF_TOPOLOGY_H
+#define SQUEAL_LIB_CONF_TOPOLOGY_H
+
+#include "lib/core/err.h"
+#include "lib/core/option.h"
+
+/* clang-format off */
+/*      name             type      default        min max          unit      reload help */
+#define REGION_OPTIONS(OPT)                                                                                        \
+	OPT(region,          STR,      "default",     0, 0,           "",       NO,  "name of this region")
+
+#define LOG_OPTIONS(OPT)                                                                                           \
+	OPT(type,            CHOICE,   "sqlite",      0, 0,           "sqlite", NO,  "kind of log")                \
+	OPT(path,            STR,      "",            0, 0,           "",       NO,  "file of the log; required") \
+	OPT(retention,       DURATION, "24h",         60, 31536000,   "s",      YES, "records older than this are trimmed") \
+	OPT(max_size,        SIZE,     "10GiB",       1048576, 1ull << 50, "bytes", YES, "records beyond this size are trimmed, oldest first") \
+	OPT(sync,            CHOICE,   "full",        0, 0,           "full|normal", NO, "full: an acknowledged record survives power loss; normal: it survives a killed process")
+
+#define SOURCE_OPTIONS(OPT)                                                                                        \
+	OPT(name,            STR,      "main",        0, 0,           "",       NO,  "name of this source in records, metrics and checkpoints") \
+	OPT(host,            STR,      "127.0.0.1",   0, 0,           "",       NO,  "host of the database")       \
+	OPT(port,            UINT,     "3306",        1, 65535,       "",       NO,  "port of the database")       \
+	OPT(socket,          STR,      "",            0, 0,           "",       NO,  "unix socket of the database; used instead of host and port") \
+	OPT(user,            STR,      "squeal",      0, 0,           "",       NO,  "account with REPLICATION SLAVE and BINLOG MONITOR") \
+	OPT(password_file,   STR,      "",            0, 0,           "",       NO,  "file whose first line is the password; readable by its owner only") \
+	OPT(tls,             CHOICE,   "preferred",   0, 0,           "off|preferred|required|verify", NO, "preferred: TLS where the server offers it; required: or no connection; verify: and its certificate must be right") \
+	OPT(tls_ca,          STR,      "",            0, 0,           "",       NO,  "file with the certificates that tls: verify trusts") \
+	OPT(tls_cert,        STR,      "",            0, 0,           "",       NO,  "file with our certificate")  \
+	OPT(tls_key,         STR,      "",            0, 0,           "",       NO,  "file with our certificate's key") \
+	OPT(server_id,       UINT,     "0",           0, 4294967295,  "",       NO,  "replica id, unique among all replicas of the source; 0 derives one from region and source name") \
+	OPT(start,           STR,      "checkpoint",  0, 0,           "",       NO,  "checkpoint (the very first time: now), now, earliest, or gtid:0-1-100") \
+	OPT(connect_timeout, DURATION, "5s",          100, 600000,    "ms",     NO,  "give up connecting after this long") \
+	OPT(heartbeat,       DURATION, "1s",          100, 600000,    "ms",     NO,  "the source speaks at least this often") \
+	OPT(dead_after,      DURATION, "5s",          1000, 3600000,  "ms",     NO,  "a link silent for this long is dead; at least three heartbeats") \
+	OPT(first_event,     DURATION, "5m",          1000, 86400000, "ms",     NO,  "patience for the first event: the source may search old files for the position") \
+	OPT(backoff_max,     DURATION, "5s",          100, 600000,    "ms",     NO,  "longest pause between two tries to connect") \
+	OPT(max_event,       SIZE,     "1GiB",        1048576, 1ull << 30, "bytes", NO, "largest event taken from the source") \
+	OPT(visibility,      CHOICE,   "gate",        0, 0,           "gate|off", NO, "gate: a key is released only when the source shows its commit to readers; off: as soon as it is in the binlog")
+
+#define MARKERS_OPTIONS(OPT)                                                                                       \
+	OPT(tag,             STR,      "inv",         0, 0,           "",       NO,  "name of the comment field that holds keys") \
+	OPT(anywhere,        BOOL,     "false",       0, 0,           "",       NO,  "take comments inside a statement too; false: only at its start and end")
+
+#define SQUEAL_OPTIONS(OPT)                                                                                        \
+	OPT(admin,           STR,      "127.0.0.1:9401", 0, 0,        "",       NO,  "address of /metrics /healthz /readyz /status; empty for none") \
+	OPT(log_level,       CHOICE,   "info",        0, 0,           "debug|info|notice|warn|error|crit", YES, "least level that is logged") \
+	OPT(batch_keys,      UINT,     "1000",        1, 100000,      "keys",   YES, "a log record holds at most this many keys") \
+	OPT(batch_bytes,     SIZE,     "256KiB",      1024, 16777216, "bytes",  YES, "a log record holds at most about this many bytes") \
+	OPT(linger,          DURATION, "0ms",         0, 1000,        "ms",     YES, "wait this long for more keys before a record is written") \
+	OPT(queue_bytes,     SIZE,     "8MiB",        65536, 1ull << 32, "bytes", NO, "transactions read but not yet in the log; beyond it reading pauses") \
+	OPT(txn_memory,      SIZE,     "8MiB",        65536, 1ull << 32, "bytes", NO, "keys of one open transaction kept in memory; more spill to disk") \
+	OPT(spill_dir,       STR,      "",            0, 0,           "",       NO,  "folder of the spill files; empty: beside the log") \
+	OPT(unready_after,   DURATION, "10s",         1000, 3600000,  "ms",     YES, "/readyz fails when nothing was heard from the source for this long")
+
+#define ROUTER_OPTIONS(OPT)                                                                                        \
+	OPT(log_level,       CHOICE,   "info",        0, 0,           "debug|info|notice|warn|error|crit", YES, "least level that is logged") \
+	OPT(window_keys,     UINT,     "500",         1, 100000,      "keys",   YES, "deletes per acknowledged window") \
+	OPT(windows,         UINT,     "4",           1, 64,          "",       YES, "windows in flight per server") \
+	OPT(queue_bytes,     SIZE,     "1MiB",        65536, 1ull << 30, "bytes", YES, "deletes waiting for one server; beyond it the server is served from the log later") \
+	OPT(connect_timeout, DURATION, "1s",          10, 600000,     "ms",     YES, "give up connecting to a server after this long") \
+	OPT(ack_timeout,     DURATION, "1s",          10, 600000,     "ms",     YES, "a server that leaves a window unacknowledged for this long is away") \
+	OPT(backoff_max,     DURATION, "1s",          10, 600000,     "ms",     YES, "longest pause between two tries to reach a server") \
+	OPT(cursor_interval, DURATION, "200ms",       10, 60000,      "ms",     YES, "cursors are written this often; what is delivered again after a crash") \
+	OPT(trace_prefix,    STR,      "",            0, 0,           "",       NO,  "acknowledged deletes of keys that start with this are written to trace_file") \
+	OPT(trace_file,      STR,      "",            0, 0,           "",       NO,  "file of trace lines: microseconds since 1970, server, log offset, key")
+
+#define CLUSTER_OPTIONS(OPT)                                                                                       \
+	OPT(name,            STR,      "",            0, 0,           "",       NO,  "name of the cluster; required") \
+	OPT(admin,           STR,      "127.0.0.1:9402", 0, 0,        "",       NO,  "address of this cluster's router for /metrics /healthz /readyz /status; empty for none") \
+	OPT(cursors,         STR,      "",            0, 0,           "",       NO,  "file of the delivery cursors; empty: beside the log") \
+	OPT(distribution,    CHOICE,   "ketama",      0, 0,           "ketama|ketama_weighted|modula", NO, "how clients spread keys over servers, in libmemcached's words") \
+	OPT(hash,            CHOICE,   "default",     0, 0,           "default|md5|crc|fnv1_64|fnv1a_64|fnv1_32|fnv1a_32|murmur", NO, "hash of the clients, in libmemcached's words; ketama_weighted always uses md5") \
+	OPT(namespace,       STR,      "",            0, 0,           "",       NO,  "prefix that clients put before every key, and that is not hashed")
+
+#define SERVER_OPTIONS(OPT)                                                                                        \
+	OPT(host,            STR,      "",            0, 0,           "",       NO,  "host exactly as clients write it: it is part of the hash") \
+	OPT(port,            UINT,     "11211",       1, 65535,       "",       NO,  "port")                       \
+	OPT(weight,          UINT,     "1",           1, 10000,       "",       NO,  "weight as clients set it")   \
+	OPT(connect,         STR,      "",            0, 0,           "",       NO,  "host:port to connect to where that is not the name that is hashed")
+/* clang-format on */
+
+struct region_options {
+	OPTION_FIELDS(REGION_OPTIONS)
+};
+struct log_options {
+	OPTION_FIELDS(LOG_OPTIONS)
+};
+struct source_options {
+	OPTION_FIELDS(SOURCE_OPTIONS)
+};
+struct markers_options {
+	OPTION_FIELDS(MARKERS_OPTIONS)
+};
+struct squeal_options {
+	OPTION_FIELDS(SQUEAL_OPTIONS)
+};
+struct router_options {
+	OPTION_FIELDS(ROUTER_OPTIONS)
+};
+struct server_options {
+	OPTION_FIELDS(SERVER_OPTIONS)
+};
+struct cluster_options {
+	OPTION_FIELDS(CLUSTER_OPTIONS)
+};
+
+struct cluster {
+	struct cluster_options opt;
+	struct server_options *servers; /* in the file's order, which modula depends on */
+	size_t nservers;
+};
+
+struct topology {
+	struct region_options region;
+	struct log_options log;
+	struct source_options source;
+	struct markers_options markers;
+	struct squeal_options squeal;
+	struct router_options router;
+	struct cluster *clusters;
+	size_t nclusters;
+};
+
+/*
+ * Reads and checks the whole file.  On error *out is NULL and *why reads
+ * "squeal.yaml:12:3: unknown key "pasword_file" in source; did you mean "password_file"?".
+ * Values are checked against each other too (dead_after >= 3 heartbeats, names unique, servers present).
+ * The caller destroys it.
+ */
+err_t topology_load(struct topology **out, const char *path, struct err_detail *why) MUST_CHECK;
+
+/* The same from text; `name` stands in messages. */
+err_t topology_parse(struct topology **out, struct span yaml, const char *name, struct err_detail *why) MUST_CHECK;
+
+void topology_destroy(struct topology **t);
+
+/* NULL when there is none of that name. */
+const struct cluster *topology_cluster(const struct topology *t, const char *name);
+
+/*
+ * Takes the reloadable settings of `fresh` into `t`.  Each changed setting is reported once: taken, or
+ * needing a restart.  Clusters and servers need a restart.
+ */
+typedef void topology_change_fn(void *arg, const char *section, const char *name, bool taken);
+void topology_reload(struct topology *t, const struct topology *fresh, topology_change_fn *fn, void *arg);
+
+/* The sections in the file's order, for --help, samples and docs. */
+const struct option_section *topology_sections(size_t *n);
+
+/* A complete commented squeal.yaml made from the tables. */
+void topology_sample(struct buf *out);
+
+#endif
