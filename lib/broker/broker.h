@@ -1,0 +1,123 @@
+/*
+ * broker - the log between squeal and the routers: append with acknowledgement, read from an offset, wait for
+ * more, trim.
+ *
+ * Records are bytes (lib/wire/record.h) with offsets that only grow.  What broker_append() has acknowledged
+ * survives kill -9 of any process (with sync "full": power loss too), and so does the checkpoint that was handed
+ * over with it: the two are one transaction.  One writer per source and log; any number of readers in any
+ * number of processes.  A log has an id, drawn at random when it is created: a reader that kept offsets of
+ * another log must not use them here.
+ *
+ * Threads: one thread at a time per object; writer and readers in different threads or processes.
+ * Blocks: append and open block on the disk; read does not wait for records, its fd tells when there are more.
+ * Clock: injected.
+ */
+#ifndef SQUEAL_LIB_BROKER_BROKER_H
+#define SQUEAL_LIB_BROKER_BROKER_H
+
+#include <stdint.h>
+
+#include "lib/conf/topology.h"
+#include "lib/core/clock.h"
+#include "lib/core/err.h"
+#include "lib/core/log.h"
+#include "lib/core/metric.h"
+#include "lib/core/span.h"
+
+/* clang-format off */
+/*	  name              kind       unit       help */
+#define BROKER_METRICS(M)                                                                      \
+	M(log_append,       COUNTER,   "calls",   "acknowledged appends")                      \
+	M(log_record,       COUNTER,   "records", "records appended")                          \
+	M(log_bytes,        COUNTER,   "bytes",   "bytes of records appended")                 \
+	M(log_append_error, COUNTER,   "calls",   "appends that failed and were tried again")  \
+	M(log_trimmed,      COUNTER,   "records", "records removed by retention")              \
+	M(log_read,         COUNTER,   "records", "records read")                              \
+	M(log_read_error,   COUNTER,   "calls",   "reads that failed")                         \
+	M(log_bad_record,   COUNTER,   "records", "records whose checksum does not match")     \
+	M(log_append_time,  HISTOGRAM, "us",      "time of an acknowledged append")
+/* clang-format on */
+
+struct broker_metrics {
+	METRIC_FIELDS(BROKER_METRICS)
+};
+extern const struct metric_row broker_metric_rows[];
+extern const size_t broker_metric_nrows;
+
+struct broker_context {
+	const struct clock *clock;
+	struct log *log;		/* may be NULL */
+	struct broker_metrics *metrics; /* never NULL */
+};
+
+/* --- writing ---------------------------------------------------------------------------------------------- */
+
+struct broker_writer;
+
+/*
+ * Opens the log for appending records of `source`, creating the file where there is none.
+ * ERR_IN_USE: another process writes this source.  ERR_READ_ONLY, ERR_CORRUPT, ERR_SYS: as their texts say; *why
+ * names the file and what to do.
+ */
+err_t broker_writer_open(struct broker_writer **out, const struct log_options *opt, const char *source,
+			 const struct broker_context *ctx, struct err_detail *why) MUST_CHECK;
+void broker_writer_close(struct broker_writer **w);
+
+/*
+ * Appends `n` records (0 is fine) and replaces the source's checkpoint (empty span: leaves it) in one
+ * transaction, waits until both are durable, and wakes the readers.  *first is the first record's offset.
+ * On error nothing of it is in the log.  ERR_FULL (disk full), ERR_IO, ERR_BUSY: the same call may be repeated.
+ * ERR_CORRUPT, ERR_READ_ONLY: stop.
+ */
+err_t broker_append(struct broker_writer *w, const struct span *records, size_t n, struct span checkpoint,
+		    uint64_t *first, struct err_detail *why) MUST_CHECK;
+
+/* The source's checkpoint, appended to `out`; nothing is appended when there is none yet. */
+err_t broker_checkpoint(struct broker_writer *w, struct buf *out, struct err_detail *why) MUST_CHECK;
+
+/*
+ * Removes at most `max_records` records that are older than the retention or beyond the size, oldest first;
+ * *removed says how many.  Cheap when there is nothing to do; call it about once a second.
+ */
+err_t broker_trim(struct broker_writer *w, size_t max_records, size_t *removed, struct err_detail *why) MUST_CHECK;
+
+/* --- reading ---------------------------------------------------------------------------------------------- */
+
+struct broker_reader;
+
+/* Opens an existing log for reading.  ERR_NOT_FOUND (retry: squeal creates it), ERR_CORRUPT. */
+err_t broker_reader_open(struct broker_reader **out, const struct log_options *opt, const struct broker_context *ctx,
+			 struct err_detail *why) MUST_CHECK;
+void broker_reader_close(struct broker_reader **r);
+
+/* 32 hex digits; valid as long as the reader. */
+const char *broker_reader_log_id(const struct broker_reader *r);
+
+/* Offsets of the first record that is still there and of the one that will come next; equal when it is empty. */
+err_t broker_bounds(struct broker_reader *r, uint64_t *first, uint64_t *end, struct err_detail *why) MUST_CHECK;
+
+struct broker_record {
+	uint64_t offset;
+	struct span source;
+	uint64_t at_us;	   /* wall-clock time of the append */
+	struct span bytes; /* valid during the call only */
+	bool damaged;	   /* the checksum does not match; bytes are not to be trusted */
+};
+
+/* Return false to stop after this record (it counts as read). */
+typedef bool broker_record_fn(void *arg, const struct broker_record *rec);
+
+/*
+ * Hands over the records from offset `from` on, in order, at most `max_records` or about `max_bytes`.
+ * *next is where to go on.  ERR_GAP: records at `from` were trimmed before they were read (*next is the first
+ * one that is left).  Never waits.
+ */
+err_t broker_read(struct broker_reader *r, uint64_t from, size_t max_records, size_t max_bytes, broker_record_fn *fn,
+		  void *arg, uint64_t *next, struct err_detail *why) MUST_CHECK;
+
+/* Becomes readable after every append; broker_reader_woken() empties it.  A reader also looks once a second, for
+ * the append whose writer died before it could wake anybody. */
+int broker_reader_fd(const struct broker_reader *r);
+void broker_reader_woken(struct broker_reader *r);
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * txn - assembles binlog events to transactions.
+ *
+ * Events go in one after the other; begin, statement, savepoint, commit and rollback come out.  Nothing of a
+ * transaction is kept here, so its size does not matter.  Statements are handed out as they arrive, before it is
+ * known whether the transaction commits: the receiver keeps what it takes from them until commit and drops it at
+ * rollback.
+ *
+ * A rollback in the binlog undoes transactional tables only.  When the source does not vouch that everything in the
+ * group could be undone (MariaDB: FL_TRANSACTIONAL in the GTID event; MySQL writes such a group only when something
+ * could not be), the group ends in commit() with `rolled_back` set: its keys are kept, because what a
+ * non-transactional engine wrote is still there.  Over-invalidation is allowed, under-invalidation is not.
+ *
+ * Threads: one at a time.   Blocks: never.   Time: none but what the events carry.
+ */
+#ifndef SQUEAL_BINLOG_TXN_H
+#define SQUEAL_BINLOG_TXN_H
+
+#include <stdint.h>
+
+#include "lib/core/err.h"
+#include "lib/core/span.h"
+#include "squeal/binlog/event.h"
+#include "squeal/binlog/gtid.h"
+
+/* Where an event stands.  `file` is valid during the call. */
+struct txn_place {
+	struct span file; /* "mariadb-bin.000007"; empty when not known */
+	uint64_t pos;	  /* offset behind the event, 64 bits wide; 0 when not known */
+};
+
+struct txn_begin {
+	struct gtid gtid; /* kind GTID_NONE when the source has none */
+	uint64_t at_us;	  /* event time; whole seconds for MariaDB */
+};
+
+struct txn_end {
+	struct gtid gtid;
+	struct txn_place place; /* behind the last event of the transaction: safe to resume from */
+	uint64_t commit_us;	/* as exact as the source knows; whole seconds for MariaDB */
+	bool rolled_back;	/* see above */
+};
+
+/* Any callback may return an error, which txn_feed() then returns. */
+struct txn_ops {
+	err_t (*begin)(void *arg, const struct txn_begin *b);
+	/* The text of one statement: QUERY, or ANNOTATE_ROWS / ROWS_QUERY.  Valid during the call. */
+	err_t (*statement)(void *arg, struct span sql);
+	err_t (*savepoint)(void *arg, struct span name);
+	err_t (*rollback_to)(void *arg, struct span name);
+	err_t (*commit)(void *arg, const struct txn_end *e);
+	err_t (*rollback)(void *arg, const struct txn_end *e);
+	/* The stream went on without a transaction (rotation): a new resume place. */
+	err_t (*moved)(void *arg, const struct txn_place *place);
+};
+
+struct txn; /* opaque */
+
+struct txn *txn_create(const struct txn_ops *ops, void *arg);
+void txn_destroy(struct txn **t);
+
+/* Forgets an unfinished transaction, as after a reconnect.  No callback. */
+void txn_reset(struct txn *t);
+
+bool txn_is_open(const struct txn *t);
+
+/*
+ * Takes one decoded event.  ERR_UNKNOWN_EVENT, ERR_GAP (INCIDENT), ERR_BAD_EVENT: the stream cannot be trusted from
+ * here on; *why says which event at which place and what the operator can do.
+ */
+err_t txn_feed(struct txn *t, const struct binlog_event *ev, struct err_detail *why) MUST_CHECK;
+
+#endif
