@@ -1,0 +1,48 @@
+/*
+ * mc_request - memcached requests as bytes.
+ *
+ * Every function that takes a key checks it first, whoever checked it before: 1 to 250 bytes, none of them a
+ * control byte, a space or DEL.  A key that fails is ERR_BAD_KEY and not one byte is appended, so no key can
+ * become another command.
+ *
+ * Threads: any.   Blocks: never.
+ */
+#ifndef SQUEAL_LIB_WIRE_MC_REQUEST_H
+#define SQUEAL_LIB_WIRE_MC_REQUEST_H
+
+#include <stdbool.h>
+
+#include "lib/core/buf.h"
+#include "lib/core/err.h"
+#include "lib/core/span.h"
+
+enum {
+	MC_KEY_MAX = 250,				 /* bytes of a key */
+	MC_DELETE_QUIET_EXTRA = sizeof("md  q\r\n") - 1, /* bytes of a quiet delete beyond its key */
+};
+
+/* May `key` stand in a request? */
+bool mc_request_key_ok(struct span key);
+
+/*
+ * "md <key> q": a server answers only when something is wrong.  HD (deleted) and NF (was not there) are both
+ * suppressed; CLIENT_ERROR, SERVER_ERROR and ERROR are not.
+ */
+err_t mc_request_delete_quiet(struct buf *out, struct span key) MUST_CHECK;
+
+/* "mn": the server answers MN after everything that was sent before it has been done. */
+void mc_request_fence(struct buf *out);
+
+/* "md <key>": HD or NF. */
+err_t mc_request_delete_meta(struct buf *out, struct span key) MUST_CHECK;
+
+/* "delete <key>", for servers without meta commands: DELETED or NOT_FOUND. */
+err_t mc_request_delete_classic(struct buf *out, struct span key) MUST_CHECK;
+
+/* "flush_all": OK. */
+void mc_request_flush_all(struct buf *out);
+
+/* "version": VERSION ... */
+void mc_request_version(struct buf *out);
+
+#endif
