@@ -56,7 +56,8 @@ struct txn_ops {
 
 struct txn; /* opaque */
 
-struct txn *txn_create(const struct txn_ops *ops, void *arg);
+/* `ops` and `metrics` are borrowed and must outlive it. */
+struct txn *txn_create(const struct txn_ops *ops, void *arg, struct binlog_metrics *metrics);
 void txn_destroy(struct txn **t);
 
 /* Forgets an unfinished transaction, as after a reconnect.  No callback. */

@@ -1,0 +1,37 @@
+/*
+ * source_mysql - events from a MariaDB server, as a replica gets them.
+ *
+ * open() connects, checks that the server is set up so that no statement text is missing, finds the start, registers
+ * as a replica and asks for the stream.  next() gives one event after the other; when the server has nothing to say it
+ * sends a heartbeat event.  Reads only: nothing on the server is changed.
+ *
+ *     ERR_CONN          not reachable, or the link was lost            back off, open again
+ *     ERR_TIMEOUT       nothing heard for dead_after (first_event before the first event)    the same
+ *     ERR_AUTH          wrong user or password, TLS refused            an operator; trying again is harmless
+ *     ERR_PRIVILEGE     a privilege is missing; *why has the GRANT     the same
+ *     ERR_SOURCE_SETUP  binlog off, texts of row changes off, not MariaDB; *why has the statement    the same
+ *     ERR_GAP           the server no longer has, or never had, what follows the start
+ *     ERR_IN_USE        another replica has our server_id
+ *     ERR_CONFIG        the password file or the start cannot be read
+ *     ERR_PROTOCOL      what the server sent makes no sense
+ *     ERR_TOO_LONG      an event is longer than max_event
+ *     ERR_CLOSED        source_interrupt() was called
+ *
+ * Threads: see source.h.   Blocks: open up to connect_timeout per round trip, next up to dead_after.
+ */
+#ifndef SQUEAL_BINLOG_SOURCE_MYSQL_H
+#define SQUEAL_BINLOG_SOURCE_MYSQL_H
+
+#include "lib/conf/topology.h"
+#include "squeal/binlog/source.h"
+
+/* `opt` is borrowed and must outlive the source.  `region` and the source's name make the server_id where that is 0. */
+struct source *source_mysql_create(const struct source_options *opt, const char *region);
+
+/* The stream ends (next() gives an empty span) where the binlog ends now, instead of waiting for more. */
+void source_mysql_stop_at_end(struct source *s);
+
+/* The id under which we register: opt->server_id, or one derived from region and name, always above 65535. */
+uint32_t source_mysql_server_id(const struct source_options *opt, const char *region);
+
+#endif
