@@ -1,0 +1,171 @@
+/*
+ * Asks the installed libmemcached for its choice, key by key, and wants the ring to agree.
+ *
+ * With the word "golden" as its argument it writes the table of router/test/golden/libmemcached.txt instead:
+ * "list distribution hash key server-index" lines that come from libmemcached alone, so that the ring stays
+ * checked where libmemcached is not installed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <libmemcached/memcached.h>
+
+#include "router/ring.h"
+#include "router/test/lists.h"
+
+enum { KEYS = 10000, KEY_BYTES = 60 };
+
+static const struct {
+	const char *name;
+	memcached_hash_t hash;
+} hashes[] = {
+    {"default", MEMCACHED_HASH_DEFAULT}, {"md5", MEMCACHED_HASH_MD5},
+    {"crc", MEMCACHED_HASH_CRC},	 {"fnv1_64", MEMCACHED_HASH_FNV1_64},
+    {"fnv1a_64", MEMCACHED_HASH_FNV1A_64}, {"fnv1_32", MEMCACHED_HASH_FNV1_32},
+    {"fnv1a_32", MEMCACHED_HASH_FNV1A_32}, {"murmur", MEMCACHED_HASH_MURMUR},
+};
+
+static const char *const distributions[] = {"ketama", "ketama_weighted", "modula"};
+
+/* A client set up in the usual order: behaviours first, then the servers. */
+static memcached_st *
+client_of(const struct test_list *list, const char *distribution, memcached_hash_t hash)
+{
+	memcached_st *m = memcached_create(NULL);
+
+	assert_non_null(m);
+	assert_int_equal(memcached_behavior_set(m, MEMCACHED_BEHAVIOR_HASH, hash), MEMCACHED_SUCCESS);
+	if (strcmp(distribution, "ketama") == 0)
+		assert_int_equal(memcached_behavior_set(m, MEMCACHED_BEHAVIOR_KETAMA, 1), MEMCACHED_SUCCESS);
+	else if (strcmp(distribution, "ketama_weighted") == 0)
+		assert_int_equal(memcached_behavior_set(m, MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED, 1),
+				 MEMCACHED_SUCCESS);
+	for (size_t i = 0; i < list->n; i++)
+		assert_int_equal(memcached_server_add_with_weight(m, list->servers[i].host,
+								  (in_port_t)list->servers[i].port,
+								  (uint32_t)list->servers[i].weight),
+				 MEMCACHED_SUCCESS);
+	return m;
+}
+
+static uint64_t
+next_random(uint64_t *state)
+{
+	*state ^= *state << 13;
+	*state ^= *state >> 7;
+	*state ^= *state << 17;
+	return *state;
+}
+
+/* Any byte that a key may hold, those above 0x7f included. */
+static struct span
+random_key(uint64_t *state, char *key)
+{
+	size_t n = 1 + next_random(state) % KEY_BYTES;
+
+	for (size_t i = 0; i < n; i++) {
+		do
+			key[i] = (char)next_random(state);
+		while ((unsigned char)key[i] <= 0x20 || key[i] == 0x7f);
+	}
+	return span_make(key, n);
+}
+
+static void
+compare(const struct test_list *list, const char *distribution, size_t h)
+{
+	struct cluster cluster = test_cluster(list, distribution, hashes[h].name);
+	memcached_st *m = client_of(list, distribution, hashes[h].hash);
+	struct err_detail why = {0};
+	struct ring *ring;
+	uint64_t state = 88172645463325252ull + h;
+	char bytes[KEY_BYTES];
+
+	assert_int_equal(ring_create(&ring, &cluster, &why), ERR_OK);
+	for (int i = 0; i < KEYS; i++) {
+		struct span key = random_key(&state, bytes);
+		uint32_t theirs = memcached_generate_hash(m, key.p, key.len);
+
+		if (ring_route(ring, key) != theirs)
+			fail_msg("%s, %s, hash %s, key %d: libmemcached says %u, the ring %zu", list->name,
+				 distribution, hashes[h].name, i, theirs, ring_route(ring, key));
+	}
+	ring_destroy(&ring);
+	memcached_free(m);
+}
+
+static void
+every_list_distribution_and_hash_agrees_with_libmemcached(void **state)
+{
+	(void)state;
+	for (size_t l = 0; l < test_nlists; l++)
+		for (size_t d = 0; d < sizeof(distributions) / sizeof(distributions[0]); d++)
+			for (size_t h = 0; h < sizeof(hashes) / sizeof(hashes[0]); h++)
+				compare(&test_lists[l], distributions[d], h);
+}
+
+/* The namespace is set by clients with MEMCACHED_CALLBACK_NAMESPACE; libmemcached does not hash it. */
+static void
+the_namespace_is_not_hashed(void **state)
+{
+	struct cluster cluster = test_cluster(&test_lists[0], "ketama", "default");
+	memcached_st *m = client_of(&test_lists[0], "ketama", MEMCACHED_HASH_DEFAULT);
+	struct err_detail why = {0};
+	struct ring *ring;
+	char key[32];
+
+	(void)state;
+	cluster.opt.namespace = (char *)"app:";
+	assert_int_equal(memcached_callback_set(m, MEMCACHED_CALLBACK_NAMESPACE, "app:"), MEMCACHED_SUCCESS);
+	assert_int_equal(ring_create(&ring, &cluster, &why), ERR_OK);
+	for (int i = 0; i < 1000; i++) {
+		snprintf(key, sizeof(key), "user:%d", i);
+		assert_int_equal(ring_route(ring, span_of(key)), memcached_generate_hash(m, key, strlen(key)));
+	}
+	ring_destroy(&ring);
+	memcached_free(m);
+}
+
+static void
+write_golden(void)
+{
+	printf("# What libmemcached %s answers; see router/test/test_ring_libmemcached.c.\n",
+	       memcached_lib_version());
+	for (size_t l = 0; l < test_nlists; l++)
+		for (size_t d = 0; d < sizeof(distributions) / sizeof(distributions[0]); d++)
+			for (size_t h = 0; h < sizeof(hashes) / sizeof(hashes[0]); h++) {
+				memcached_st *m = client_of(&test_lists[l], distributions[d], hashes[h].hash);
+
+				for (int i = 0; i < 12; i++) {
+					char key[32];
+
+					snprintf(key, sizeof(key), i % 3 == 2 ? "\xc3\xbc%d" : "user:%d",
+						 i * i * 7919);
+					printf("%s %s %s %s %u\n", test_lists[l].name, distributions[d],
+					       hashes[h].name, key,
+					       memcached_generate_hash(m, key, strlen(key)));
+				}
+				memcached_free(m);
+			}
+}
+
+int
+main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(every_list_distribution_and_hash_agrees_with_libmemcached),
+	    cmocka_unit_test(the_namespace_is_not_hashed),
+	};
+
+	if (argc == 2 && strcmp(argv[1], "golden") == 0) {
+		write_golden();
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
