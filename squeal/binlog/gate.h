@@ -3,12 +3,18 @@
  *
  * A server hands a transaction to replicas once it is in the binlog, which is before its engines have committed it.
  * A delete that is sent in between can be followed by a reader that fetches the old row and fills the cache with it for
- * good.  MariaDB tells up to where everything in the binlog is committed in the engines too (status
- * binlog_snapshot_file and binlog_snapshot_position, read under the lock that commits hold); the gate asks for that on a
- * connection of its own, and only when the last answer does not reach far enough.
+ * good.  The gate asks the server, on a connection of its own, how many transactions its engines have committed in
+ * binlog order (status Binlog_commits, counted under the lock that commits hold), and knows from the stream which
+ * number a transaction has: its ticket.  It asks only when the last answer does not reach far enough.
  *
- * Threads: one at a time per gate; gate_interrupt() from any.   Blocks: gate_open() for connect_timeout,
- * gate_wait() until the transaction is visible, the time is up or it is interrupted.   Clock: injected.
+ * Where tickets and the server's count meet is learnt from status Binlog_snapshot_file and Binlog_snapshot_position
+ * whenever these name the end of a transaction that the gate was told of.  They cannot be used as the answer itself: at
+ * a rotation and at a binlog checkpoint the server moves them ahead of commits that are still on their way.  README.md
+ * has the proof and the measurements.
+ *
+ * Threads: gate_wait() one at a time; gate_note() and gate_interrupt() from any.   Blocks: gate_open() for
+ * connect_timeout; gate_wait() until the transaction is visible, the time is up or it is interrupted; the others
+ * never.   Clock: injected.
  */
 #ifndef SQUEAL_BINLOG_GATE_H
 #define SQUEAL_BINLOG_GATE_H
@@ -20,14 +26,17 @@
 #include "lib/core/span.h"
 
 /* clang-format off */
-/*	  name           kind       unit       help */
-#define GATE_METRICS(M)                                                                                              \
-	M(gate_pass,     COUNTER,   "calls",   "transactions known to be visible without asking")                    \
-	M(gate_query,    COUNTER,   "queries", "times the source was asked up to where commits are visible")         \
-	M(gate_wait,     COUNTER,   "calls",   "transactions that were not visible yet when they were read")         \
-	M(gate_connect,  COUNTER,   "connections", "connections made to ask")                                        \
-	M(gate_error,    COUNTER,   "errors",  "failures to connect or to ask")                                      \
-	M(gate_time,     HISTOGRAM, "us",      "time from asking until the transaction was visible")
+/*	  name             kind       unit       help */
+#define GATE_METRICS(M)                                                                                                \
+	M(gate_pass,       COUNTER,   "calls",   "transactions known to be visible without asking")                    \
+	M(gate_wait,       COUNTER,   "calls",   "transactions that were not visible yet when the source was asked first") \
+	M(gate_query,      COUNTER,   "queries", "times the source was asked how far commits are visible")             \
+	M(gate_calibrated, COUNTER,   "times",   "tickets were matched with the source's count of commits for the first time, or again after they did not fit") \
+	M(gate_held,       COUNTER,   "calls",   "transactions let through after a fixed time, because tickets did not fit the source's count yet") \
+	M(gate_connect,    COUNTER,   "connections", "connections made to ask")                                        \
+	M(gate_error,      COUNTER,   "errors",  "failures to connect or to ask")                                      \
+	M(gate_query_time, HISTOGRAM, "us",      "time of one question")                                               \
+	M(gate_time,       HISTOGRAM, "us",      "time from the first question until the transaction was visible")
 /* clang-format on */
 
 struct gate_metrics {
@@ -42,18 +51,29 @@ struct gate;
 struct gate *gate_create(const struct source_options *opt, const struct clock *clock, struct gate_metrics *metrics);
 void gate_destroy(struct gate **g);
 
-/* Connects now, so that mistakes show early.  Errors as in source_mysql.h. */
+/* Connects now, so that mistakes show early.  Errors as in source_mysql.h.  Connected already is fine. */
 err_t gate_open(struct gate *g, struct err_detail *why) MUST_CHECK;
 
-/*
- * Returns ERR_OK when everything up to offset `pos` of `file` is visible.  ERR_TIMEOUT: not within `timeout_ms`: call
- * again; when it stays so, the position is not one of this server.  ERR_CONN and others of source_mysql.h: the gate
- * connects again at the next call; the caller backs off.  ERR_CLOSED: gate_interrupt().
- */
-err_t gate_wait(struct gate *g, struct span file, uint64_t pos, uint64_t timeout_ms, struct err_detail *why)
-    MUST_CHECK;
+/* What the stream says of a transaction: txn_end's place and ticket. */
+struct gate_mark {
+	struct span file; /* "mariadb-bin.000007" */
+	uint64_t pos;
+	uint64_t ticket;
+};
 
-/* Forgets the last answer: after the stream was opened again, as the server may be another one. */
+/* Tells the gate of a transaction that was read, in the stream's order.  Every one; this is what tickets are matched
+ * by.  Cheap. */
+void gate_note(struct gate *g, const struct gate_mark *m);
+
+/*
+ * Returns ERR_OK when the transaction `m`, and with it every one before it, is visible.  ERR_TIMEOUT: not within
+ * `timeout_ms`: call again; when it stays so, `m` is not of this server.  ERR_CONN and others of source_mysql.h: the
+ * gate connects again at the next call; the caller backs off.  ERR_CLOSED: gate_interrupt().
+ */
+err_t gate_wait(struct gate *g, const struct gate_mark *m, uint64_t timeout_ms, struct err_detail *why) MUST_CHECK;
+
+/* Forgets all answers and tickets, and closes the connection: call it whenever the stream is opened again, since the
+ * server may have been restarted or be another one. */
 void gate_reset(struct gate *g);
 
 /* Makes a blocked wait, and every later one, return ERR_CLOSED soon.  For good. */
