@@ -25,8 +25,9 @@ enum {
 bool mc_request_key_ok(struct span key);
 
 /*
- * "md <key> q": a server answers only when something is wrong.  HD (deleted) and NF (was not there) are both
- * suppressed; CLIENT_ERROR, SERVER_ERROR and ERROR are not.
+ * "md <key> q": HD (deleted) is suppressed.  NF (was not there) comes or not, depending on the server's
+ * version: memcached 1.6.18 sends it.  EX, CLIENT_ERROR, SERVER_ERROR and ERROR always come.  So replies
+ * cannot be counted against requests; the fence behind them tells when all are done.
  */
 err_t mc_request_delete_quiet(struct buf *out, struct span key) MUST_CHECK;
 

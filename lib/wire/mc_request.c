@@ -1,0 +1,66 @@
+#include "lib/wire/mc_request.h"
+
+bool
+mc_request_key_ok(struct span key)
+{
+	if (key.len == 0 || key.len > MC_KEY_MAX)
+		return false;
+	for (size_t i = 0; i < key.len; i++) {
+		unsigned char c = (unsigned char)key.p[i];
+
+		if (c <= 0x20 || c == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+static err_t
+put_keyed(struct buf *out, struct span before, struct span key, struct span after)
+{
+	char *at;
+
+	if (!mc_request_key_ok(key))
+		return ERR_BAD_KEY;
+	at = buf_room(out, before.len + key.len + after.len);
+	memcpy(at, before.p, before.len);
+	memcpy(at + before.len, key.p, key.len);
+	memcpy(at + before.len + key.len, after.p, after.len);
+	buf_added(out, before.len + key.len + after.len);
+	return ERR_OK;
+}
+
+err_t
+mc_request_delete_quiet(struct buf *out, struct span key)
+{
+	return put_keyed(out, SPAN_LIT("md "), key, SPAN_LIT(" q\r\n"));
+}
+
+void
+mc_request_fence(struct buf *out)
+{
+	buf_put_span(out, SPAN_LIT("mn\r\n"));
+}
+
+err_t
+mc_request_delete_meta(struct buf *out, struct span key)
+{
+	return put_keyed(out, SPAN_LIT("md "), key, SPAN_LIT("\r\n"));
+}
+
+err_t
+mc_request_delete_classic(struct buf *out, struct span key)
+{
+	return put_keyed(out, SPAN_LIT("delete "), key, SPAN_LIT("\r\n"));
+}
+
+void
+mc_request_flush_all(struct buf *out)
+{
+	buf_put_span(out, SPAN_LIT("flush_all\r\n"));
+}
+
+void
+mc_request_version(struct buf *out)
+{
+	buf_put_span(out, SPAN_LIT("version\r\n"));
+}
