@@ -1,0 +1,11 @@
+"""Real servers for tests, the demo and benchmarks: private, on free loopback ports, gone at exit.
+
+Only the standard library is needed.  Everything lives under build/run/<name>/; logs stay there.
+"""
+
+from .process import (BUILD, ROOT, Failure, Process, free_port, run_dir, show_logs, stop_everything,  # noqa: F401
+                      wait_until)
+from .mariadb import Mariadb  # noqa: F401
+from .memcached import Memcached, MemcachedClient  # noqa: F401
+from .pipeline import Pipeline, Router, Squeal, parse_metrics, read_trace, write_config  # noqa: F401
+from .load import Load  # noqa: F401
