@@ -111,6 +111,7 @@ void loop_fd_fini(struct loop_fd *w);
 typedef void loop_signal_fn(void *arg, int signo);
 
 struct loop_signal {
+	struct loop *loop;
 	loop_signal_fn *fn;
 	void *arg;
 	int signo;
@@ -123,5 +124,12 @@ err_t loop_signal_init(struct loop_signal *s, struct loop *l, int signo, loop_si
 
 /* The signal's former disposition is restored.  A zeroed struct is fine. */
 void loop_signal_fini(struct loop_signal *s);
+
+/* --- for lib/net
+ * -------------------------------------------------------------------------------------------- */
+
+/* One object that lives as long as the loop: its name resolver.  NULL before it is set. */
+void *loop_part(const struct loop *l);
+void loop_set_part(struct loop *l, void *part, void (*destroy)(void *part));
 
 #endif
