@@ -1,0 +1,132 @@
+/*
+ * outbox - the deletes for one server: waiting, in flight, acknowledged.
+ *
+ * Deletes go in with the transaction and the log record that they belong to.  They leave in windows: up to
+ * window_keys quiet deletes and one end mark.  Several windows are in flight at a time; the end mark's answer
+ * acknowledges the oldest.  While something is in flight only full windows are added, so deletes gather into
+ * packets exactly as long as the server needs to answer.
+ *
+ *     meta servers      md <key> q ... mn         HD and NF lines may come (memcached 1.6.18 prints NF even with
+ *                                                 q); MN is the acknowledgement
+ *     older servers     delete <key> ... version  every delete answers one line, which are counted; VERSION is
+ *                                                 the acknowledgement
+ *
+ * A window with an error line in it is not acknowledged but sent again; when it fails again its keys are sent one
+ * by one.  A single key that is answered CLIENT_ERROR is given up, counted and logged: this is the only way a
+ * delete is ever given up.  SERVER_ERROR and ERROR are tried again with a growing pause, for as long as it takes.
+ *
+ * outbox_acked() is the offset below which every record is fully acknowledged.  A flush_all is an entry like a
+ * delete that is never given up.
+ *
+ * Bytes in, bytes out: no I/O here.  Memory: what is queued; the caller looks at outbox_bytes().
+ *
+ * Threads: the loop's.   Blocks: never.   Clock: injected.
+ */
+#ifndef SQUEAL_ROUTER_OUTBOX_H
+#define SQUEAL_ROUTER_OUTBOX_H
+
+#include "lib/conf/topology.h"
+#include "lib/core/buf.h"
+#include "lib/core/clock.h"
+#include "lib/core/err.h"
+#include "lib/core/log.h"
+#include "lib/core/metric.h"
+#include "lib/core/span.h"
+#include "lib/wire/mc_reply.h"
+
+/* clang-format off */
+/*	  name                        kind       unit       help */
+#define OUTBOX_METRICS(M)                                                                                           \
+	M(router_deletes_sent,        COUNTER,   "keys",    "deletes sent, those sent again included")             \
+	M(router_deletes_acked,       COUNTER,   "keys",    "deletes acknowledged by the server")                  \
+	M(router_deletes_given_up,    COUNTER,   "keys",    "deletes that the server refused for good (CLIENT_ERROR on the key alone)") \
+	M(router_windows_acked,       COUNTER,   "windows", "windows acknowledged")                                \
+	M(router_retries,             COUNTER,   "windows", "windows or single keys sent again")                   \
+	M(router_client_errors,       COUNTER,   "replies", "CLIENT_ERROR replies")                                \
+	M(router_server_errors,       COUNTER,   "replies", "SERVER_ERROR and ERROR replies")                      \
+	M(router_flushes,             COUNTER,   "calls",   "acknowledged flush_all after a gap")                  \
+	M(router_queue_bytes,         GAUGE,     "bytes",   "deletes waiting or in flight")                        \
+	M(router_seen_to_ack,         HISTOGRAM, "us",      "from squeal's reading of a commit to the acknowledgement of its last delete here") \
+	M(router_commit_to_ack,       HISTOGRAM, "us",      "from the commit by the source's clock to the acknowledgement of its last delete here")
+/* clang-format on */
+
+struct outbox_metrics {
+	METRIC_FIELDS(OUTBOX_METRICS)
+};
+extern const struct metric_row outbox_metric_rows[];
+extern const size_t outbox_metric_nrows;
+
+struct outbox; /* opaque */
+
+/* Called with each delete when it is acknowledged, in the log's order.  `key` without the namespace. */
+typedef void outbox_acked_fn(void *arg, uint64_t offset, struct span key);
+
+struct outbox_context {
+	const struct router_options *opt; /* window_keys, windows, backoff_max; may change between calls */
+	const struct clock *clock;
+	struct log *log;		/* may be NULL */
+	struct outbox_metrics *metrics; /* never NULL */
+	const char *server;		/* named in log lines */
+	const char *namespace;		/* put before every key; "" for none */
+	outbox_acked_fn *on_acked;	/* may be NULL */
+	void *arg;
+};
+
+/* `acked`: the cursor that the server starts from.  What `ctx` points to must outlive the outbox. */
+struct outbox *outbox_create(const struct outbox_context *ctx, uint64_t acked);
+void outbox_destroy(struct outbox **o);
+
+/* --- filling ---------------------------------------------------------------------------------------------- */
+
+/* The deletes that follow belong to this transaction of the record at `offset`.  Times may be 0: not known. */
+void outbox_txn(struct outbox *o, uint64_t offset, uint64_t seen_us, uint64_t commit_us);
+
+/* Copies the key.  ERR_BAD_KEY: it cannot be sent with the namespace before it; nothing was queued. */
+err_t outbox_delete(struct outbox *o, struct span key) MUST_CHECK;
+
+/* Everything of the records before `next` is queued; a record without a delete for this server is said too. */
+void outbox_record_end(struct outbox *o, uint64_t next);
+
+/* Everything on the server must go: its deletes are not all known. */
+void outbox_flush_all(struct outbox *o);
+
+/* Drops everything and starts anew from `acked`.  The connection must be closed first. */
+void outbox_restart(struct outbox *o, uint64_t acked);
+
+/* --- the connection --------------------------------------------------------------------------------------- */
+
+/* A new connection; `meta`: the server knows md and mn.  Whatever was in flight is sent again. */
+void outbox_connected(struct outbox *o, bool meta);
+
+/* The connection is gone. */
+void outbox_disconnected(struct outbox *o);
+
+/* Appends what may be sent now; returns false when that is nothing. */
+bool outbox_send(struct outbox *o, struct buf *out);
+
+/*
+ * Takes one reply.  ERR_PROTOCOL: it does not belong to anything that was sent; close the connection.
+ */
+err_t outbox_reply(struct outbox *o, const struct mc_reply *reply, struct err_detail *why) MUST_CHECK;
+
+/* --- looking ---------------------------------------------------------------------------------------------- */
+
+/* Every record before this offset is fully acknowledged. */
+uint64_t outbox_acked(const struct outbox *o);
+
+/* Bytes of memory queued. */
+size_t outbox_bytes(const struct outbox *o);
+
+/* Nothing is waiting and nothing is in flight. */
+bool outbox_is_empty(const struct outbox *o);
+
+/* flush_all that are not acknowledged yet. */
+size_t outbox_flushes_pending(const struct outbox *o);
+
+/* Since when (monotonic) the oldest end mark in flight has been the next to be answered; 0 when none is. */
+uint64_t outbox_waiting_since_ms(const struct outbox *o);
+
+/* When outbox_send() may have something that only time brings; 0 when nothing waits for time. */
+uint64_t outbox_retry_at_ms(const struct outbox *o);
+
+#endif

@@ -1,0 +1,545 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "router/outbox.h"
+
+struct fixture {
+	struct router_options opt;
+	struct clock_fake clock;
+	struct outbox_metrics metrics;
+	struct outbox *o;
+	struct buf out;
+	struct buf acked_keys;
+	struct err_detail why;
+};
+
+static void
+note_acked(void *arg, uint64_t offset, struct span key)
+{
+	struct fixture *f = arg;
+
+	buf_printf(&f->acked_keys, "%llu:", (unsigned long long)offset);
+	buf_put_span(&f->acked_keys, key);
+	buf_putc(&f->acked_keys, ' ');
+}
+
+static struct fixture *
+fixture_create(const char *namespace)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct outbox_context ctx;
+
+	f->opt.window_keys = 3;
+	f->opt.windows = 2;
+	f->opt.backoff_max = 1000;
+	clock_fake_init(&f->clock);
+	f->clock.epoch_us = 5000000;
+	f->clock.now_ns = 1000000000;
+	ctx = (struct outbox_context){.opt = &f->opt,
+				      .clock = &f->clock.clock,
+				      .metrics = &f->metrics,
+				      .server = "test:1",
+				      .namespace = namespace,
+				      .on_acked = note_acked,
+				      .arg = f};
+	f->o = outbox_create(&ctx, 7);
+	return f;
+}
+
+static int
+setup(void **state)
+{
+	*state = fixture_create("");
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_destroy(&f->o);
+	buf_fini(&f->out);
+	buf_fini(&f->acked_keys);
+	free(f);
+	return 0;
+}
+
+/* One record with one transaction of these keys. */
+static void
+put(struct fixture *f, uint64_t offset, const char *const *keys)
+{
+	outbox_txn(f->o, offset, 5900000, 0);
+	for (; *keys != NULL; keys++)
+		assert_int_equal(outbox_delete(f->o, span_of(*keys)), ERR_OK);
+	outbox_record_end(f->o, offset + 1);
+}
+#define PUT(f, offset, ...) put((f), (offset), (const char *const[]){__VA_ARGS__, NULL})
+
+/* What would be sent now. */
+static const char *
+sent(struct fixture *f)
+{
+	buf_clear(&f->out);
+	outbox_send(f->o, &f->out);
+	return buf_str(&f->out);
+}
+
+static err_t
+reply(struct fixture *f, const char *lines)
+{
+	struct span in = span_of(lines);
+	err_t err = ERR_OK;
+
+	err_clear(&f->why);
+	while (in.len > 0 && err == ERR_OK) {
+		struct mc_reply r;
+
+		assert_int_equal(mc_reply_parse(in, &r, &f->why), ERR_OK);
+		assert_int_not_equal(r.kind, MC_REPLY_MORE);
+		err = outbox_reply(f->o, &r, &f->why);
+		in = span_from(in, r.used);
+	}
+	return err;
+}
+
+static void
+nothing_is_sent_without_a_connection(void **state)
+{
+	struct fixture *f = *state;
+
+	PUT(f, 7, "a");
+	assert_string_equal(sent(f), "");
+	assert_int_equal(outbox_acked(f->o), 7);
+}
+
+static void
+a_window_is_acknowledged_by_its_end_mark(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	PUT(f, 7, "a", "b");
+	assert_string_equal(sent(f), "md a q\r\nmd b q\r\nmn\r\n");
+	assert_int_equal(outbox_acked(f->o), 7);
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 8);
+	assert_true(outbox_is_empty(f->o));
+	assert_string_equal(buf_str(&f->acked_keys), "7:a 7:b ");
+	assert_int_equal(metric_get(&f->metrics.router_deletes_acked), 2);
+	assert_int_equal(histogram_count(&f->metrics.router_seen_to_ack), 1);
+	assert_in_range(histogram_max(&f->metrics.router_seen_to_ack), 99000, 101000);
+}
+
+/* memcached 1.6.18 prints NF for a miss in spite of q; HD comes from servers that do not know q. */
+static void
+hits_and_misses_inside_a_window_are_fine(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	PUT(f, 7, "a", "b");
+	sent(f);
+	assert_int_equal(reply(f, "NF\r\nHD\r\nMN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 8);
+}
+
+static void
+records_without_a_delete_for_the_server_move_the_cursor(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_record_end(f->o, 8);
+	assert_int_equal(outbox_acked(f->o), 8);
+	outbox_connected(f->o, true);
+	PUT(f, 8, "a");
+	sent(f);
+	for (uint64_t next = 10; next < 100000; next++)
+		outbox_record_end(f->o, next);
+	assert_true(outbox_bytes(f->o) < 200);
+	assert_int_equal(outbox_acked(f->o), 8);
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 99999);
+	assert_true(outbox_is_empty(f->o));
+}
+
+static void
+only_full_windows_join_one_that_is_in_flight(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	PUT(f, 7, "a");
+	assert_string_equal(sent(f), "md a q\r\nmn\r\n");
+	PUT(f, 8, "b", "c");
+	assert_string_equal(sent(f), "");
+	PUT(f, 9, "d", "e");
+	assert_string_equal(sent(f), "md b q\r\nmd c q\r\nmd d q\r\nmn\r\n");
+	PUT(f, 10, "f", "g", "h", "i");
+	assert_string_equal(sent(f), "");
+	assert_int_equal(reply(f, "MN\r\nMN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 9);
+	assert_string_equal(sent(f), "md e q\r\nmd f q\r\nmd g q\r\nmn\r\n");
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 10);
+	assert_string_equal(sent(f), "md h q\r\nmd i q\r\nmn\r\n");
+}
+
+static void
+what_was_in_flight_is_sent_again_after_a_reconnect(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	PUT(f, 7, "a", "b", "c", "d", "e", "f");
+	assert_string_equal(sent(f), "md a q\r\nmd b q\r\nmd c q\r\nmn\r\nmd d q\r\nmd e q\r\nmd f q\r\nmn\r\n");
+	assert_int_equal(reply(f, "MN\r\nNF\r\n"), ERR_OK);
+	outbox_disconnected(f->o);
+	assert_string_equal(sent(f), "");
+	outbox_connected(f->o, true);
+	assert_string_equal(sent(f), "md d q\r\nmd e q\r\nmd f q\r\nmn\r\n");
+	assert_int_equal(outbox_acked(f->o), 7);
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 8);
+	assert_int_equal(metric_get(&f->metrics.router_retries), 1);
+}
+
+static void
+only_the_refused_key_of_a_window_is_given_up(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	PUT(f, 7, "a", "bad", "c");
+	PUT(f, 8, "d", "e", "f");
+	sent(f);
+	assert_int_equal(reply(f, "CLIENT_ERROR bad key\r\nMN\r\nMN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 7);
+	assert_string_equal(sent(f), "md a q\r\nmd bad q\r\nmd c q\r\nmn\r\n");
+	assert_int_equal(reply(f, "CLIENT_ERROR bad key\r\nMN\r\n"), ERR_OK);
+	assert_string_equal(sent(f), "md a q\r\nmn\r\nmd bad q\r\nmn\r\n");
+	assert_int_equal(reply(f, "NF\r\nMN\r\nCLIENT_ERROR bad key\r\nMN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 7);
+	assert_string_equal(sent(f), "md c q\r\nmn\r\n");
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 9);
+	assert_int_equal(metric_get(&f->metrics.router_deletes_given_up), 1);
+	assert_int_equal(metric_get(&f->metrics.router_deletes_acked), 5);
+	assert_string_equal(buf_str(&f->acked_keys), "7:a 7:c 8:d 8:e 8:f ");
+	assert_true(outbox_is_empty(f->o));
+}
+
+static void
+a_server_error_is_tried_again_after_a_growing_pause_and_never_given_up(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t last_pause = 0;
+
+	outbox_connected(f->o, true);
+	PUT(f, 7, "a");
+	sent(f);
+	for (int i = 0; i < 8; i++) {
+		uint64_t pause;
+
+		assert_int_equal(reply(f, "SERVER_ERROR out of memory\r\nMN\r\n"), ERR_OK);
+		assert_string_equal(sent(f), "");
+		pause = outbox_retry_at_ms(f->o) - clock_mono_ms(&f->clock.clock);
+		assert_true(pause > last_pause || pause == f->opt.backoff_max);
+		last_pause = pause;
+		clock_fake_advance_ms(&f->clock, pause);
+		assert_string_equal(sent(f), "md a q\r\nmn\r\n");
+	}
+	assert_int_equal(last_pause, 1000);
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 8);
+	assert_int_equal(metric_get(&f->metrics.router_deletes_given_up), 0);
+	assert_int_equal(metric_get(&f->metrics.router_server_errors), 8);
+}
+
+static void
+a_window_that_waits_does_not_hold_up_those_behind_it(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	PUT(f, 7, "a", "b", "c");
+	sent(f);
+	assert_int_equal(reply(f, "SERVER_ERROR busy\r\nMN\r\n"), ERR_OK);
+	for (uint64_t i = 8; i < 20; i++) {
+		PUT(f, i, "x");
+		assert_string_equal(sent(f), "md x q\r\nmn\r\n");
+		assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	}
+	assert_int_equal(outbox_acked(f->o), 7);
+	clock_fake_advance_ms(&f->clock, 100);
+	sent(f);
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 20);
+}
+
+static void
+a_disconnect_amid_single_keys_starts_their_round_again(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	PUT(f, 7, "a", "b", "c");
+	for (int i = 0; i < 2; i++) {
+		sent(f);
+		assert_int_equal(reply(f, "CLIENT_ERROR x\r\nMN\r\n"), ERR_OK);
+	}
+	sent(f);
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	outbox_disconnected(f->o);
+	outbox_connected(f->o, true);
+	assert_string_equal(sent(f), "md b q\r\nmn\r\nmd c q\r\nmn\r\n");
+	assert_int_equal(reply(f, "MN\r\nMN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 8);
+}
+
+static void
+older_servers_get_classic_deletes_with_counted_answers(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, false);
+	PUT(f, 7, "a", "b");
+	assert_string_equal(sent(f), "delete a\r\ndelete b\r\nversion\r\n");
+	assert_int_equal(reply(f, "DELETED\r\nNOT_FOUND\r\nVERSION 1.2.8\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 8);
+	PUT(f, 8, "c", "d");
+	sent(f);
+	assert_int_equal(reply(f, "DELETED\r\nVERSION 1.2.8\r\n"), ERR_PROTOCOL);
+	assert_int_equal(outbox_acked(f->o), 8);
+}
+
+static void
+answers_that_fit_nothing_are_a_protocol_error(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	assert_int_equal(reply(f, "MN\r\n"), ERR_PROTOCOL);
+	PUT(f, 7, "a");
+	sent(f);
+	assert_int_equal(reply(f, "DELETED\r\n"), ERR_PROTOCOL);
+	assert_int_equal(reply(f, "OK\r\n"), ERR_PROTOCOL);
+	assert_int_equal(reply(f, "HD\r\nHD\r\n"), ERR_PROTOCOL);
+	assert_int_equal(outbox_acked(f->o), 7);
+}
+
+static void
+a_flush_is_sent_alone_and_tried_until_it_works(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	PUT(f, 7, "a");
+	outbox_flush_all(f->o);
+	outbox_record_end(f->o, 50);
+	PUT(f, 50, "b");
+	assert_int_equal(outbox_flushes_pending(f->o), 1);
+	assert_string_equal(sent(f), "md a q\r\nmn\r\n");
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_string_equal(sent(f), "flush_all\r\nmn\r\n");
+	assert_int_equal(reply(f, "CLIENT_ERROR flush_all not allowed\r\nMN\r\n"), ERR_OK);
+	assert_string_equal(sent(f), "md b q\r\nmn\r\n");
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 8);
+	for (int i = 0; i < 5; i++) {
+		clock_fake_advance_ms(&f->clock, 1000);
+		assert_string_equal(sent(f), "flush_all\r\nmn\r\n");
+		assert_int_equal(reply(f, i < 4 ? "CLIENT_ERROR not allowed\r\nMN\r\n" : "OK\r\nMN\r\n"), ERR_OK);
+	}
+	assert_int_equal(outbox_acked(f->o), 51);
+	assert_int_equal(outbox_flushes_pending(f->o), 0);
+	assert_int_equal(metric_get(&f->metrics.router_flushes), 1);
+}
+
+static void
+a_flush_without_its_ok_is_not_acknowledged(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	outbox_flush_all(f->o);
+	outbox_record_end(f->o, 8);
+	sent(f);
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 7);
+	assert_int_equal(outbox_flushes_pending(f->o), 1);
+}
+
+static void
+keys_that_could_be_commands_are_not_let_in(void **state)
+{
+	struct fixture *f = *state;
+	char long_key[252];
+
+	memset(long_key, 'k', 251);
+	long_key[251] = '\0';
+	assert_int_equal(outbox_delete(f->o, span_of("a b")), ERR_BAD_KEY);
+	assert_int_equal(outbox_delete(f->o, span_of("a\r\nflush_all")), ERR_BAD_KEY);
+	assert_int_equal(outbox_delete(f->o, span_of("")), ERR_BAD_KEY);
+	assert_int_equal(outbox_delete(f->o, SPAN_LIT("a\0b")), ERR_BAD_KEY);
+	assert_int_equal(outbox_delete(f->o, span_of(long_key)), ERR_BAD_KEY);
+	assert_true(outbox_is_empty(f->o));
+}
+
+static void
+the_namespace_is_sent_but_not_reported(void **state)
+{
+	struct fixture *f = fixture_create("app:");
+	char long_key[251];
+	void *fs = f;
+
+	(void)state;
+	memset(long_key, 'k', 247);
+	long_key[247] = '\0';
+	assert_int_equal(outbox_delete(f->o, span_of(long_key)), ERR_BAD_KEY);
+	outbox_connected(f->o, true);
+	PUT(f, 7, "a");
+	assert_string_equal(sent(f), "md app:a q\r\nmn\r\n");
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_string_equal(buf_str(&f->acked_keys), "7:a ");
+	teardown(&fs);
+}
+
+static void
+the_oldest_end_mark_waits_since_it_was_next(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	assert_int_equal(outbox_waiting_since_ms(f->o), 0);
+	PUT(f, 7, "a", "b", "c", "d", "e", "f");
+	sent(f);
+	assert_int_equal(outbox_waiting_since_ms(f->o), 1000);
+	clock_fake_advance_ms(&f->clock, 400);
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_waiting_since_ms(f->o), 1400);
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_waiting_since_ms(f->o), 0);
+}
+
+static void
+a_restart_forgets_everything(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	PUT(f, 7, "a", "b", "c", "d");
+	sent(f);
+	outbox_restart(f->o, 1);
+	assert_true(outbox_is_empty(f->o));
+	outbox_connected(f->o, true);
+	assert_string_equal(sent(f), "");
+	PUT(f, 1, "z");
+	assert_string_equal(sent(f), "md z q\r\nmn\r\n");
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 2);
+}
+
+/* Random deletes, answers, errors and disconnects against a model of the server: in the end every key has been
+ * seen by the server after it was put, and nothing but the poison was given up. */
+static void
+a_random_history_loses_nothing(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t rng = 12345, next_key = 0, offset = 7;
+	unsigned char *deleted = calloc(1, 100000);
+	struct buf server_in = BUF_INIT;
+	struct buf server_out = BUF_INIT;
+	bool up = false;
+
+	f->opt.window_keys = 5;
+	f->opt.windows = 3;
+	for (int step = 0; step < 20000 || !outbox_is_empty(f->o); step++) {
+		uint64_t r = rng = rng * 6364136223846793005ull + 1442695040888963407ull;
+		size_t line;
+
+		assert_true(step < 200000);
+		r >>= 33;
+		if (step < 20000 && r % 3 == 0) {
+			outbox_txn(f->o, offset, 0, 0);
+			for (uint64_t i = 0; i < r / 3 % 9; i++) {
+				char key[24];
+
+				snprintf(key, sizeof(key), "%s%llu", next_key % 50 == 0 ? "poison" : "k",
+					 (unsigned long long)next_key);
+				next_key++;
+				assert_int_equal(outbox_delete(f->o, span_of(key)), ERR_OK);
+			}
+			outbox_record_end(f->o, ++offset);
+		}
+		if (!up || r / 64 % 400 == 0) {
+			if (up)
+				outbox_disconnected(f->o);
+			buf_clear(&server_in);
+			buf_clear(&server_out);
+			outbox_connected(f->o, true);
+			up = true;
+		}
+		clock_fake_advance_ms(&f->clock, 7);
+		outbox_send(f->o, &server_in);
+		for (uint64_t n = r / 1024 % 8; n > 0 && server_in.len > 0; n--) {
+			line = (size_t)span_find(buf_span(&server_in), SPAN_LIT("\r\n"));
+			if (server_in.p[1] == 'n')
+				buf_put_str(&server_out, "MN\r\n");
+			else if (server_in.p[3] == 'p')
+				buf_put_str(&server_out, "CLIENT_ERROR poison\r\n");
+			else if (r % 61 == 0)
+				buf_put_str(&server_out, "SERVER_ERROR out of memory\r\n");
+			else
+				deleted[strtoull(server_in.p + 4, NULL, 10)] = 1;
+			buf_take(&server_in, line + 2);
+		}
+		assert_int_equal(reply(f, buf_str(&server_out)), ERR_OK);
+		buf_clear(&server_out);
+	}
+	assert_true(next_key > 10000 && next_key < 100000);
+	for (uint64_t i = 0; i < next_key; i++)
+		assert_int_equal(deleted[i], i % 50 != 0);
+	assert_int_equal(outbox_acked(f->o), offset);
+	assert_int_equal(metric_get(&f->metrics.router_deletes_given_up), (next_key + 49) / 50);
+	assert_int_equal(metric_get(&f->metrics.router_deletes_acked), next_key - (next_key + 49) / 50);
+	free(deleted);
+	buf_fini(&server_in);
+	buf_fini(&server_out);
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	    TEST(nothing_is_sent_without_a_connection),
+	    TEST(a_window_is_acknowledged_by_its_end_mark),
+	    TEST(hits_and_misses_inside_a_window_are_fine),
+	    TEST(records_without_a_delete_for_the_server_move_the_cursor),
+	    TEST(only_full_windows_join_one_that_is_in_flight),
+	    TEST(what_was_in_flight_is_sent_again_after_a_reconnect),
+	    TEST(only_the_refused_key_of_a_window_is_given_up),
+	    TEST(a_server_error_is_tried_again_after_a_growing_pause_and_never_given_up),
+	    TEST(a_window_that_waits_does_not_hold_up_those_behind_it),
+	    TEST(a_disconnect_amid_single_keys_starts_their_round_again),
+	    TEST(older_servers_get_classic_deletes_with_counted_answers),
+	    TEST(answers_that_fit_nothing_are_a_protocol_error),
+	    TEST(a_flush_is_sent_alone_and_tried_until_it_works),
+	    TEST(a_flush_without_its_ok_is_not_acknowledged),
+	    TEST(keys_that_could_be_commands_are_not_let_in),
+	    cmocka_unit_test(the_namespace_is_sent_but_not_reported),
+	    TEST(the_oldest_end_mark_waits_since_it_was_next),
+	    TEST(a_restart_forgets_everything),
+	    TEST(a_random_history_loses_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
