@@ -168,8 +168,10 @@ struct binlog_event {
 	uint16_t flags;
 	struct span raw;  /* all of it */
 	struct span body; /* behind the header, without checksum */
+	uint8_t post_len; /* how many bytes of the body are fixed fields, as FORMAT_DESCRIPTION says */
 
-	/* Where it stands.  `file` is empty and `end` is 0 where that is not known. */
+	/* Where it stands; of a ROTATE in a stream: where it leads.  `file` is empty and `end` is 0 where that is not
+	 * known. */
 	struct span file;
 	uint64_t end; /* offset behind the event */
 
@@ -230,6 +232,7 @@ struct binlog_decoder {
 	uint8_t post_len[256]; /* 0 for types that the writer did not know */
 
 	/* the place behind the last event */
+	bool is_file; /* positions are counted; otherwise they come from the events, and the name from ROTATE */
 	char file[512];
 	size_t file_len;
 	uint64_t pos;

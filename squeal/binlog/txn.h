@@ -9,7 +9,15 @@
  * A rollback in the binlog undoes transactional tables only.  When the source does not vouch that everything in the
  * group could be undone (MariaDB: FL_TRANSACTIONAL in the GTID event; MySQL writes such a group only when something
  * could not be), the group ends in commit() with `rolled_back` set: its keys are kept, because what a
- * non-transactional engine wrote is still there.  Over-invalidation is allowed, under-invalidation is not.
+ * non-transactional engine wrote is still there.  For the same reason rollback_to() is called only in groups that the
+ * source vouches for.  (A server that could undo everything cuts the statements out of its binlog instead, so most
+ * rollbacks never get here.)  Over-invalidation is allowed, under-invalidation is not.
+ *
+ * An XA transaction is delivered at XA PREPARE, since the text of its statements is there and not at XA COMMIT.  XA
+ * COMMIT delivers nothing: readers who filled a cache in between keep the old value.
+ *
+ * A transaction that another one begins in the middle of was torn by a crash of the server, which gave it up: it ends
+ * in rollback().
  *
  * Threads: one at a time.   Blocks: never.   Time: none but what the events carry.
  */
@@ -49,6 +57,7 @@ struct txn_ops {
 	err_t (*begin)(void *arg, const struct txn_begin *b);
 	/* The text of one statement: QUERY, or ANNOTATE_ROWS / ROWS_QUERY.  Valid during the call. */
 	err_t (*statement)(void *arg, struct span sql);
+	/* Names come without their quotes; the server does not tell upper from lower case in them. */
 	err_t (*savepoint)(void *arg, struct span name);
 	err_t (*rollback_to)(void *arg, struct span name);
 	err_t (*commit)(void *arg, const struct txn_end *e);

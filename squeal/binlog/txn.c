@@ -1,0 +1,506 @@
+#include "squeal/binlog/txn.h"
+
+#include <stdlib.h>
+
+#include "lib/core/mem.h"
+#include "lib/core/reader.h"
+
+/* What a QUERY event does to the transaction. */
+enum verb {
+	VERB_STATEMENT,
+	VERB_BEGIN, /* and XA START */
+	VERB_COMMIT,
+	VERB_ROLLBACK,
+	VERB_SAVEPOINT,
+	VERB_ROLLBACK_TO,
+	VERB_XA_END,
+	VERB_NOTHING, /* a filler in place of an event that the server did not send */
+};
+
+struct txn {
+	const struct txn_ops *ops;
+	void *arg;
+	struct binlog_metrics *metrics;
+	uint64_t ticket;
+
+	bool open;
+	bool has_begin;	     /* ends with COMMIT, ROLLBACK, XID or XA_PREPARE; otherwise with its only statement */
+	bool is_loose;	     /* row changes outside of any group: ends with the statement's last event */
+	bool can_be_undone;  /* the source vouches for it */
+	bool has_statement;
+	bool has_rows;
+	bool has_text;
+	bool rows_have_text;  /* of the statement whose rows come now */
+	bool rows_are_counted;
+	struct gtid gtid;
+	uint64_t commit_us;
+};
+
+static void
+bump(metric_t *m)
+{
+	metric_set(m, metric_get(m) + 1);
+}
+
+struct txn *
+txn_create(const struct txn_ops *ops, void *arg, struct binlog_metrics *metrics)
+{
+	struct txn *t = MEM_NEW(struct txn);
+
+	t->ops = ops;
+	t->arg = arg;
+	t->metrics = metrics;
+	return t;
+}
+
+void
+txn_destroy(struct txn **t)
+{
+	free(*t);
+	*t = NULL;
+}
+
+void
+txn_reset(struct txn *t)
+{
+	t->open = false;
+	t->ticket = 0;
+}
+
+bool
+txn_is_open(const struct txn *t)
+{
+	return t->open;
+}
+
+/* --- the little SQL that matters -------------------------------------------------------------------------- */
+
+static bool
+is_word_byte(char c)
+{
+	unsigned char u = (unsigned char)c;
+
+	return (u >= '0' && u <= '9') || ((u | 0x20) >= 'a' && (u | 0x20) <= 'z') || u == '_' || u == '$' || u >= 0x80;
+}
+
+/* Behind white space and comments; what is inside of an executable comment counts as text. */
+static struct span
+skip_blank(struct span s)
+{
+	for (;;) {
+		ptrdiff_t end;
+
+		while (s.len > 0 && (s.p[0] == ' ' || (s.p[0] >= '\t' && s.p[0] <= '\r')))
+			s = span_from(s, 1);
+		if (span_starts(s, SPAN_LIT("/*!")) || span_starts(s, SPAN_LIT("/*M!"))) {
+			s = span_from(s, s.p[2] == 'M' ? 4 : 3);
+			while (s.len > 0 && s.p[0] >= '0' && s.p[0] <= '9')
+				s = span_from(s, 1);
+		} else if (span_starts(s, SPAN_LIT("/*"))) {
+			end = span_find(span_from(s, 2), SPAN_LIT("*/"));
+			s = end < 0 ? span_from(s, s.len) : span_from(s, (size_t)end + 4);
+		} else if (span_starts(s, SPAN_LIT("*/"))) {
+			s = span_from(s, 2);
+		} else if (span_starts(s, SPAN_LIT("#")) || span_starts(s, SPAN_LIT("-- ")) ||
+			   span_starts(s, SPAN_LIT("--\t")) || span_starts(s, SPAN_LIT("--\n"))) {
+			end = span_find(s, SPAN_LIT("\n"));
+			s = end < 0 ? span_from(s, s.len) : span_from(s, (size_t)end + 1);
+		} else {
+			return s;
+		}
+	}
+}
+
+/* The next bare word, or nothing; *rest goes behind it. */
+static struct span
+next_word(struct span *rest)
+{
+	struct span s = skip_blank(*rest);
+	size_t n = 0;
+
+	while (n < s.len && is_word_byte(s.p[n]))
+		n++;
+	*rest = span_from(s, n);
+	return span_first(s, n);
+}
+
+/* The next name, bare or quoted, without its quotes. */
+static struct span
+next_name(struct span *rest)
+{
+	struct span s = skip_blank(*rest);
+	size_t n = 1;
+	char quote;
+
+	if (s.len == 0 || (s.p[0] != '`' && s.p[0] != '"'))
+		return next_word(rest);
+	quote = s.p[0];
+	while (n < s.len && (s.p[n] != quote || (n + 1 < s.len && s.p[n + 1] == quote)))
+		n += s.p[n] == quote ? 2 : 1;
+	if (n > s.len)
+		n = s.len;
+	*rest = span_from(s, n + 1);
+	return span_from(span_first(s, n), 1);
+}
+
+static bool
+word_is(struct span word, const char *what)
+{
+	return span_ieq(word, span_of(what));
+}
+
+static bool
+at_end(struct span rest)
+{
+	rest = skip_blank(rest);
+	while (rest.len > 0 && rest.p[0] == ';')
+		rest = skip_blank(span_from(rest, 1));
+	return rest.len == 0;
+}
+
+static enum verb
+verb_of_rollback(struct span rest, struct span *name)
+{
+	struct span before = rest;
+	struct span word = next_word(&rest);
+
+	if (word_is(word, "WORK")) {
+		before = rest;
+		word = next_word(&rest);
+	}
+	if (!word_is(word, "TO"))
+		return at_end(before) ? VERB_ROLLBACK : VERB_STATEMENT;
+	before = rest;
+	if (!word_is(next_word(&rest), "SAVEPOINT"))
+		rest = before;
+	*name = next_name(&rest);
+	return VERB_ROLLBACK_TO;
+}
+
+static enum verb
+verb_of(struct span sql, struct span *name)
+{
+	struct span rest = sql;
+	struct span word;
+
+	/* Nearly all statements end here. */
+	if (sql.len > 0) {
+		switch (sql.p[0] | 0x20) {
+		case 'u':
+		case 'i':
+		case 'd':
+			return VERB_STATEMENT;
+		}
+	}
+	if (span_starts(sql, SPAN_LIT("# Dum")))
+		return VERB_NOTHING;
+	word = next_word(&rest);
+	if (word_is(word, "BEGIN"))
+		/* BEGIN NOT ATOMIC begins a block of statements. */
+		return at_end(rest) || word_is(next_word(&rest), "WORK") ? VERB_BEGIN : VERB_STATEMENT;
+	if (word_is(word, "START"))
+		return word_is(next_word(&rest), "TRANSACTION") ? VERB_BEGIN : VERB_STATEMENT;
+	if (word_is(word, "COMMIT")) {
+		if (at_end(rest))
+			return VERB_COMMIT;
+		return word_is(next_word(&rest), "WORK") && at_end(rest) ? VERB_COMMIT : VERB_STATEMENT;
+	}
+	if (word_is(word, "ROLLBACK"))
+		return verb_of_rollback(rest, name);
+	if (word_is(word, "SAVEPOINT")) {
+		*name = next_name(&rest);
+		return VERB_SAVEPOINT;
+	}
+	if (word_is(word, "XA")) {
+		word = next_word(&rest);
+		if (word_is(word, "START") || word_is(word, "BEGIN"))
+			return VERB_BEGIN;
+		if (word_is(word, "END"))
+			return VERB_XA_END;
+	}
+	return VERB_STATEMENT;
+}
+
+/* --- groups ----------------------------------------------------------------------------------------------- */
+
+static struct txn_place
+place_of(const struct binlog_event *ev)
+{
+	return (struct txn_place){.file = ev->file, .pos = ev->end};
+}
+
+static void
+saw_time(struct txn *t, const struct binlog_event *ev)
+{
+	uint64_t us = (uint64_t)ev->timestamp * 1000000;
+
+	if (ev->kind == BINLOG_QUERY && ev->u.query.micros < 1000000)
+		us += ev->u.query.micros;
+	if (us > t->commit_us)
+		t->commit_us = us;
+}
+
+static err_t
+begin(struct txn *t, const struct binlog_event *ev, const struct gtid *gtid)
+{
+	struct txn_begin b = {.gtid = *gtid};
+
+	t->open = true;
+	t->has_begin = false;
+	t->is_loose = false;
+	t->can_be_undone = false;
+	t->has_statement = false;
+	t->has_rows = false;
+	t->has_text = false;
+	t->rows_have_text = false;
+	t->rows_are_counted = false;
+	t->gtid = *gtid;
+	t->commit_us = 0;
+	if (ev->kind == BINLOG_GTID && ev->u.gtid.commit_us > 0)
+		t->commit_us = ev->u.gtid.commit_us;
+	else
+		saw_time(t, ev);
+	b.at_us = t->commit_us;
+	return t->ops->begin(t->arg, &b);
+}
+
+static err_t
+finish(struct txn *t, const struct binlog_event *ev, bool rolled_back)
+{
+	struct txn_end e = {
+	    .gtid = t->gtid,
+	    .place = place_of(ev),
+	    .rolled_back = rolled_back,
+	    .ticket = t->ticket,
+	};
+
+	/* What MySQL says in its GTID event is exact; the other times are when statements began. */
+	if (t->gtid.kind != GTID_MYSQL || t->commit_us % 1000000 == 0)
+		saw_time(t, ev);
+	e.commit_us = t->commit_us;
+	t->open = false;
+	if (rolled_back && t->can_be_undone) {
+		bump(&t->metrics->binlog_txn_rolled_back);
+		return t->ops->rollback(t->arg, &e);
+	}
+	if (t->has_rows && !t->has_text)
+		bump(&t->metrics->binlog_txn_no_text);
+	bump(&t->metrics->binlog_txn);
+	return t->ops->commit(t->arg, &e);
+}
+
+/* The server crashed while it wrote the group, and undid it when it came up again. */
+static err_t
+torn(struct txn *t, const struct binlog_event *ev)
+{
+	struct txn_end e = {
+	    .gtid = t->gtid,
+	    .place = {.file = {"", 0}},
+	    .commit_us = t->commit_us,
+	    .rolled_back = true,
+	    .ticket = t->ticket,
+	};
+
+	if (!t->open)
+		return ERR_OK;
+	t->open = false;
+	bump(&t->metrics->binlog_txn_torn);
+	return t->ops->rollback(t->arg, &e);
+}
+
+static err_t
+on_gtid(struct txn *t, const struct binlog_event *ev)
+{
+	bool mariadb = ev->type == BINLOG_TYPE_MARIADB_GTID;
+	uint8_t flags = ev->u.gtid.flags;
+	bool alone = mariadb && flags & BINLOG_GTID_STANDALONE;
+	err_t err;
+
+	err = torn(t, ev);
+	if (err != ERR_OK)
+		return err;
+	/* What goes through the server's group commit: all but what is written to the binlog directly. */
+	if (mariadb && (!alone || flags & BINLOG_GTID_COMPLETED_XA))
+		t->ticket++;
+	err = begin(t, ev, &ev->u.gtid.id);
+	t->has_begin = mariadb && !alone;
+	t->can_be_undone = mariadb && flags & BINLOG_GTID_TRANSACTIONAL;
+	return err;
+}
+
+static err_t
+on_statement(struct txn *t, const struct binlog_event *ev)
+{
+	const struct gtid none = {0};
+	err_t err;
+
+	if (!t->open) {
+		err = begin(t, ev, &none);
+		if (err != ERR_OK)
+			return err;
+	}
+	t->has_statement = true;
+	t->has_text = true;
+	saw_time(t, ev);
+	err = t->ops->statement(t->arg, ev->u.query.sql);
+	if (err == ERR_OK && !t->has_begin && !t->is_loose)
+		err = finish(t, ev, false);
+	return err;
+}
+
+static err_t
+on_begin(struct txn *t, const struct binlog_event *ev)
+{
+	const struct gtid none = {0};
+	err_t err = ERR_OK;
+
+	/* The BEGIN of a group that its GTID event has opened already. */
+	if (t->open && (t->has_begin || t->has_statement || t->has_rows) &&
+	    (t->gtid.kind != GTID_MARIADB || t->has_statement || t->has_rows)) {
+		err = torn(t, ev);
+		if (err != ERR_OK)
+			return err;
+	}
+	if (!t->open)
+		err = begin(t, ev, &none);
+	t->has_begin = true;
+	return err;
+}
+
+static err_t
+on_query(struct txn *t, const struct binlog_event *ev)
+{
+	struct span name = {"", 0};
+
+	switch (verb_of(ev->u.query.sql, &name)) {
+	case VERB_BEGIN:
+		return on_begin(t, ev);
+	case VERB_COMMIT:
+		return t->open ? finish(t, ev, false) : ERR_OK;
+	case VERB_ROLLBACK:
+		return t->open ? finish(t, ev, true) : ERR_OK;
+	case VERB_SAVEPOINT:
+		return t->open ? t->ops->savepoint(t->arg, name) : ERR_OK;
+	case VERB_ROLLBACK_TO:
+		return t->open && t->can_be_undone ? t->ops->rollback_to(t->arg, name) : ERR_OK;
+	case VERB_XA_END:
+	case VERB_NOTHING:
+		return ERR_OK;
+	case VERB_STATEMENT:
+		break;
+	}
+	return on_statement(t, ev);
+}
+
+static err_t
+on_rows_text(struct txn *t, const struct binlog_event *ev)
+{
+	const struct gtid none = {0};
+	err_t err;
+
+	if (!t->open) {
+		err = begin(t, ev, &none);
+		t->is_loose = true;
+		if (err != ERR_OK)
+			return err;
+	}
+	t->has_statement = true;
+	t->has_text = true;
+	t->rows_have_text = true;
+	saw_time(t, ev);
+	return t->ops->statement(t->arg, ev->u.text);
+}
+
+/* The flag STMT_END_F of a row event: the last of its statement. */
+static bool
+ends_statement(const struct binlog_event *ev)
+{
+	struct reader r = reader_of(ev->body);
+	bool pre_ga = ev->type >= BINLOG_TYPE_PRE_GA_WRITE_ROWS && ev->type <= BINLOG_TYPE_PRE_GA_DELETE_ROWS;
+
+	reader_take(&r, pre_ga && ev->post_len == 6 ? 4 : 6);
+	return reader_u16(&r) & 1;
+}
+
+static err_t
+on_rows(struct txn *t, const struct binlog_event *ev)
+{
+	const struct gtid none = {0};
+	err_t err;
+
+	if (!t->open) {
+		err = begin(t, ev, &none);
+		t->is_loose = true;
+		if (err != ERR_OK)
+			return err;
+	}
+	if (ev->type == BINLOG_TYPE_TABLE_MAP)
+		return ERR_OK;
+	t->has_rows = true;
+	if (!t->rows_have_text && !t->rows_are_counted) {
+		t->rows_are_counted = true;
+		bump(&t->metrics->binlog_rows_no_text);
+	}
+	if (!ends_statement(ev))
+		return ERR_OK;
+	t->rows_have_text = false;
+	t->rows_are_counted = false;
+	return t->is_loose ? finish(t, ev, false) : ERR_OK;
+}
+
+static err_t
+on_incident(struct txn *t, const struct binlog_event *ev, struct err_detail *why)
+{
+	bump(&t->metrics->binlog_incident);
+	return err_set(why, ERR_GAP,
+		       "the server lost events before %.*s:%llu and says \"%.*s\": what they changed is not known; "
+		       "flush the caches, then start behind it",
+		       SPAN_FMT(span_first(ev->file, 255)), (unsigned long long)ev->end,
+		       SPAN_FMT(span_first(ev->u.text, 200)));
+}
+
+err_t
+txn_feed(struct txn *t, const struct binlog_event *ev, struct err_detail *why)
+{
+	struct txn_place at;
+	err_t err;
+
+	switch (ev->kind) {
+	case BINLOG_ROWS:
+		return on_rows(t, ev);
+	case BINLOG_QUERY:
+		return on_query(t, ev);
+	case BINLOG_ROWS_TEXT:
+		return on_rows_text(t, ev);
+	case BINLOG_GTID:
+		return on_gtid(t, ev);
+	case BINLOG_XID:
+		return t->open ? finish(t, ev, false) : ERR_OK;
+	case BINLOG_XA_PREPARE:
+		if (!t->open)
+			return ERR_OK;
+		if (!ev->u.xa.one_phase)
+			bump(&t->metrics->binlog_xa_prepared);
+		return finish(t, ev, false);
+	case BINLOG_INCIDENT:
+		return on_incident(t, ev, why);
+	case BINLOG_ROTATE:
+		err = torn(t, ev);
+		at = place_of(ev);
+		return err == ERR_OK ? t->ops->moved(t->arg, &at) : err;
+	case BINLOG_FORMAT:
+	case BINLOG_STOP:
+		/* No group spans two files. */
+		return torn(t, ev);
+	case BINLOG_UNKNOWN:
+	case BINLOG_HEARTBEAT:
+	case BINLOG_GTID_LIST:
+	case BINLOG_GTID_SET:
+	case BINLOG_PART:
+	case BINLOG_NOTE:
+		return ERR_OK;
+	case BINLOG_REFUSED:
+		break;
+	}
+	return err_set(why, ERR_UNKNOWN_EVENT, "%s event (type %u) cannot be read", binlog_type_name(ev->type), ev->type);
+}
