@@ -12,7 +12,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 uint64_t
@@ -22,6 +21,23 @@ app_now_us(void)
 
 	clock_gettime(CLOCK_REALTIME, &t);
 	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+void
+app_pace(struct app_thread *t)
+{
+	struct timespec now;
+	double behind_ns;
+
+	t->due.tv_nsec += (long)t->step_ns % 1000000000;
+	t->due.tv_sec += (long)(t->step_ns / 1e9) + t->due.tv_nsec / 1000000000;
+	t->due.tv_nsec %= 1000000000;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	behind_ns = (double)(now.tv_sec - t->due.tv_sec) * 1e9 + (double)(now.tv_nsec - t->due.tv_nsec);
+	if (behind_ns > 2e8)
+		t->due = now; /* do not make up for what an outage or a slow machine cost */
+	else if (behind_ns < 0)
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t->due, NULL);
 }
 
 /* xorshift64*: good enough to pick items. */
@@ -156,9 +172,11 @@ pass(struct app *a, double seconds, bool until_eof)
 }
 
 static void
-start(struct app_thread *t, pthread_t *id, struct app *a, unsigned index, void *(*body)(void *))
+start(struct app_thread *t, pthread_t *id, struct app *a, unsigned index, double per_s, void *(*body)(void *))
 {
-	*t = (struct app_thread){.app = a, .index = index, .random = (a->seed + index + 1) * 0x9E3779B97F4A7C15ull};
+	*t = (struct app_thread){.app = a, .random = (a->seed + index + 1) * 0x9E3779B97F4A7C15ull};
+	t->step_ns = 1e9 / per_s;
+	clock_gettime(CLOCK_MONOTONIC, &t->due);
 	if (pthread_create(id, NULL, body, t) != 0) {
 		perror("demo-app: pthread_create");
 		exit(1);
@@ -180,9 +198,9 @@ load_main(struct app *a)
 	}
 	a->next = a->first;
 	for (unsigned i = 0; i < a->writers; i++)
-		start(&threads[i], &ids[i], a, i, writer_main);
+		start(&threads[i], &ids[i], a, i, a->rate / a->writers, writer_main);
 	for (unsigned i = a->writers; i < a->writers + a->readers; i++)
-		start(&threads[i], &ids[i], a, i, reader_main);
+		start(&threads[i], &ids[i], a, i, a->reads_per_s / a->readers, reader_main);
 	pass(a, a->seconds, true);
 	a->stop_writing = true;
 	for (unsigned i = 0; i < a->writers; i++)
@@ -204,7 +222,7 @@ static int
 usage(void)
 {
 	fputs("usage: demo-app load|check --socket S --cluster NAME=HOST:PORT,... [--cluster ...] --journal FILE\n"
-	      "   load:  --rate TXN_PER_S --seconds S --after S --writers N --readers N --items N --seed N --first N\n"
+	      "   load:  --rate TXN_PER_S --reads PER_S --seconds S --after S --writers N --readers N --items N --seed N --first N\n"
 	      "   check: --trace FILE (one per cluster, in order) --items N --wait S --fault FROM_US-TO_US ...\n",
 	      stderr);
 	return 2;
@@ -218,13 +236,14 @@ main(int argc, char **argv)
 	    {"journal", 1, NULL, 'j'}, {"rate", 1, NULL, 'r'},	  {"seconds", 1, NULL, 't'},  {"after", 1, NULL, 'a'},
 	    {"writers", 1, NULL, 'w'}, {"readers", 1, NULL, 'R'}, {"items", 1, NULL, 'i'},    {"seed", 1, NULL, 'S'},
 	    {"first", 1, NULL, 'f'},   {"trace", 1, NULL, 'T'},	  {"wait", 1, NULL, 'W'},     {"fault", 1, NULL, 'F'},
-	    {NULL, 0, NULL, 0},
+	    {"reads", 1, NULL, 'P'},   {NULL, 0, NULL, 0},
 	};
 	static struct app a = {.user = "root", .database = "demo", .writers = 8, .readers = 4, .items = 2000};
 	size_t ntraces = 0;
 	int c;
 
 	a.rate = 2000;
+	a.reads_per_s = 4000;
 	a.seconds = 10;
 	a.after = 1;
 	a.wait = 30;
@@ -249,6 +268,9 @@ main(int argc, char **argv)
 			break;
 		case 'r':
 			a.rate = atof(optarg);
+			break;
+		case 'P':
+			a.reads_per_s = atof(optarg);
 			break;
 		case 't':
 			a.seconds = atof(optarg);
@@ -291,7 +313,7 @@ main(int argc, char **argv)
 			return usage();
 		}
 	}
-	if (optind != argc - 1 || !a.socket || !a.journal_path || a.nclusters == 0 || a.rate <= 0 || a.writers < 1 ||
+	if (optind != argc - 1 || !a.socket || !a.journal_path || a.nclusters == 0 || a.rate <= 0 || a.reads_per_s <= 0 || a.writers < 1 ||
 	    a.writers > APP_MAX_THREADS || a.readers > APP_MAX_THREADS || a.items < APP_SHELF)
 		return usage();
 	mysql_library_init(0, NULL, NULL);

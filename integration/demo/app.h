@@ -23,6 +23,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <time.h>
 
 #include "integration/demo/cache.h"
 
@@ -40,7 +41,7 @@ struct app {
 	struct cache_cluster clusters[CACHE_MAX_CLUSTERS];
 	size_t nclusters;
 	unsigned writers, readers, items;
-	double rate, seconds, after, wait;
+	double rate, reads_per_s, seconds, after, wait;
 	uint64_t seed, first;
 	struct {
 		uint64_t from_us, to_us;
@@ -56,13 +57,17 @@ struct app {
 
 struct app_thread {
 	struct app *app;
-	unsigned index;
 	uint64_t random;
+	double step_ns; /* between two of its actions */
+	struct timespec due;
 	MYSQL *db;
 };
 
 /* Microseconds since 1970. */
 uint64_t app_now_us(void);
+
+/* Waits until it is time for the thread's next action. */
+void app_pace(struct app_thread *t);
 
 uint64_t app_random(struct app_thread *t, uint64_t below);
 

@@ -152,42 +152,51 @@ static bool
 send_barrier(struct check *c)
 {
 	struct app *a = c->app;
-	static char keys[MAX_BARRIER][64], sql[65536];
-	const char *list[MAX_BARRIER];
-	size_t sizes[MAX_BARRIER], nkeys = 0, todo = 0, n;
+	static const char insert[] = "INSERT INTO barrier VALUES (NULL)";
+	static char text[MAX_BARRIER][64];
+	static struct squeal_bytes keys[MAX_BARRIER];
+	struct squeal_keys what = {.keys = keys};
 	struct cache *caches[CACHE_MAX_CLUSTERS];
+	size_t todo = 0, size;
+	char *sql;
+	bool ok = false;
 
 	c->barrier = app_now_us();
 	for (size_t i = 0; i < a->nclusters; i++) {
 		caches[i] = cache_create(&a->clusters[i]);
 		todo += a->clusters[i].nservers;
 	}
-	while (todo > 0 && nkeys < MAX_BARRIER) {
-		snprintf(keys[nkeys], sizeof(keys[0]), APP_PREFIX "barrier:%" PRIu64 ":%zu", c->barrier, nkeys);
-		for (size_t i = 0; i < a->nclusters; i++) {
-			size_t server = cache_server_of(caches[i], keys[nkeys]);
+	while (todo > 0 && what.nkeys < MAX_BARRIER) {
+		size_t k = what.nkeys++;
 
-			c->traces[i].barrier_owner[nkeys] = (unsigned char)server;
+		snprintf(text[k], sizeof(text[0]), APP_PREFIX "barrier:%" PRIu64 ":%zu", c->barrier, k);
+		keys[k] = (struct squeal_bytes){text[k], strlen(text[k])};
+		for (size_t i = 0; i < a->nclusters; i++) {
+			size_t server = cache_server_of(caches[i], text[k]);
+
+			c->traces[i].barrier_owner[k] = (unsigned char)server;
 			todo -= !c->traces[i].routed[server];
 			c->traces[i].routed[server] = true;
 		}
-		list[nkeys] = keys[nkeys];
-		sizes[nkeys] = strlen(keys[nkeys]);
-		nkeys++;
 	}
 	for (size_t i = 0; i < a->nclusters; i++)
 		cache_destroy(&caches[i]);
-	n = embed(sql, sizeof(sql), "INSERT INTO barrier VALUES (NULL)", list, sizes, nkeys);
-	for (int i = 0; i < 500; i++) {
+	if (squeal_embed(insert, strlen(insert), &what, NULL, &sql, &size) != SQUEAL_OK)
+		abort();
+	for (int i = 0; i < 500 && !ok; i++) {
 		if (!app_connect(&c->thread))
 			continue;
-		if (mysql_query(c->thread.db, "CREATE TABLE IF NOT EXISTS barrier (id INT PRIMARY KEY AUTO_INCREMENT)") ==
-			0 &&
-		    mysql_real_query(c->thread.db, sql, n) == 0)
-			return true;
-		fprintf(stderr, "demo-app: barrier: %s\n", mysql_error(c->thread.db));
-		app_disconnect(&c->thread);
+		ok = mysql_query(c->thread.db,
+				 "CREATE TABLE IF NOT EXISTS barrier (id INT PRIMARY KEY AUTO_INCREMENT)") == 0 &&
+		     mysql_real_query(c->thread.db, sql, size) == 0;
+		if (!ok) {
+			fprintf(stderr, "demo-app: barrier: %s\n", mysql_error(c->thread.db));
+			app_disconnect(&c->thread);
+		}
 	}
+	squeal_free(sql);
+	if (ok)
+		return true;
 	fprintf(stderr, "demo-app: the database does not answer, nothing can be checked\n");
 	return false;
 }
@@ -350,7 +359,12 @@ check_main(struct app *app)
 
 	c.app = app;
 	c.thread = (struct app_thread){.app = app, .random = 1};
-	measured = read_journal(&c) && send_barrier(&c) && wait_quiet(&c) && compare_caches(&c);
+	measured = read_journal(&c) && send_barrier(&c);
+	if (measured) {
+		/* What is still under way shows as stale: compare in any case. */
+		measured = wait_quiet(&c);
+		measured = compare_caches(&c) && measured;
+	}
 	measured = measured && c.commits > 0 && c.compared > 0 && c.unreachable == 0;
 	for (size_t i = 0; i < app->nclusters; i++) {
 		c.acks += c.traces[i].acks;

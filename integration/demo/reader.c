@@ -54,8 +54,10 @@ reader_main(void *thread)
 	mysql_thread_init();
 	for (size_t i = 0; i < a->nclusters; i++)
 		caches[i] = cache_create(&a->clusters[i]);
-	while (!a->stop_reading)
+	while (!a->stop_reading) {
+		app_pace(t);
 		read_one(t, caches[app_random(t, a->nclusters)]);
+	}
 	for (size_t i = 0; i < a->nclusters; i++)
 		cache_destroy(&caches[i]);
 	app_disconnect(t);

@@ -4,7 +4,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "integration/demo/app.h"
 #include "markers/squeal.h"
@@ -69,32 +68,34 @@ send_commit(struct work *w)
 static bool
 send_change(struct work *w, unsigned id, bool commits, bool undone, const char *fmt, ...)
 {
-	char sql[512], with_keys[1024], keys[MAX_KEYS][64];
-	const char *list[MAX_KEYS];
-	size_t sizes[MAX_KEYS], nkeys = 0, n;
+	char sql[512], text[MAX_KEYS][64];
+	struct squeal_bytes keys[MAX_KEYS];
+	struct squeal_keys what = {.keys = keys};
+	char *with_keys;
+	size_t size;
 	va_list args;
+	bool ok;
 
 	va_start(args, fmt);
 	vsnprintf(sql, sizeof(sql), fmt, args);
 	va_end(args);
 	if (undone) {
-		snprintf(keys[nkeys++], sizeof(keys[0]), APP_PREFIX "rb:%llu", (unsigned long long)w->n);
+		snprintf(text[what.nkeys++], sizeof(text[0]), APP_PREFIX "rb:%llu", (unsigned long long)w->n);
 	} else {
-		snprintf(keys[nkeys++], sizeof(keys[0]), APP_PREFIX "tx:%llu", (unsigned long long)w->n);
-		snprintf(keys[nkeys++], sizeof(keys[0]), APP_PREFIX "item:%u", id);
-		snprintf(keys[nkeys++], sizeof(keys[0]), APP_PREFIX "shelf:%u", id / APP_SHELF);
+		snprintf(text[what.nkeys++], sizeof(text[0]), APP_PREFIX "tx:%llu", (unsigned long long)w->n);
+		snprintf(text[what.nkeys++], sizeof(text[0]), APP_PREFIX "item:%u", id);
+		snprintf(text[what.nkeys++], sizeof(text[0]), APP_PREFIX "shelf:%u", id / APP_SHELF);
 		w->keys += 3;
 	}
-	for (size_t i = 0; i < nkeys; i++) {
-		list[i] = keys[i];
-		sizes[i] = strlen(keys[i]);
-	}
-	n = embed(with_keys, sizeof(with_keys), sql, list, sizes, nkeys);
-	if (!send_plain(w, with_keys, n, commits))
-		return false;
-	if (!undone)
+	for (size_t i = 0; i < what.nkeys; i++)
+		keys[i] = (struct squeal_bytes){text[i], strlen(text[i])};
+	if (squeal_embed(sql, strlen(sql), &what, NULL, &with_keys, &size) != SQUEAL_OK)
+		abort();
+	ok = send_plain(w, with_keys, size, commits);
+	squeal_free(with_keys);
+	if (ok && !undone)
 		w->rows += mysql_affected_rows(w->t->db);
-	return true;
+	return ok;
 }
 
 static bool
@@ -154,7 +155,7 @@ static const struct {
 	unsigned share;
 	void (*run)(struct work *w, unsigned a, unsigned b);
 } kinds[] = {
-    {60, one_update}, {15, two_updates}, {5, remove_item}, {8, put_item}, {7, rolled_back}, {5, back_to_savepoint},
+    {60, one_update}, {15, two_updates}, {3, remove_item}, {10, put_item}, {7, rolled_back}, {5, back_to_savepoint},
 };
 
 static void
@@ -208,26 +209,10 @@ void *
 writer_main(void *thread)
 {
 	struct app_thread *t = thread;
-	struct app *a = t->app;
-	double step_ns = 1e9 * a->writers / a->rate;
-	struct timespec due;
 
 	mysql_thread_init();
-	clock_gettime(CLOCK_MONOTONIC, &due);
-	due.tv_nsec += (long)(step_ns * t->index / a->writers) % 1000000000;
-	while (!a->stop_writing) {
-		struct timespec now;
-		double behind_ns;
-
-		due.tv_nsec += (long)step_ns % 1000000000;
-		due.tv_sec += (long)(step_ns / 1e9) + due.tv_nsec / 1000000000;
-		due.tv_nsec %= 1000000000;
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		behind_ns = (double)(now.tv_sec - due.tv_sec) * 1e9 + (double)(now.tv_nsec - due.tv_nsec);
-		if (behind_ns > 2e8)
-			due = now; /* do not make up for what an outage or a slow machine cost */
-		else
-			clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+	while (!t->app->stop_writing) {
+		app_pace(t);
 		write_one(t);
 	}
 	app_disconnect(t);

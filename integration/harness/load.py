@@ -38,8 +38,8 @@ class Load:
         verdict = load.check()
     """
 
-    def __init__(self, pipeline, rate=2000, seconds=10, after=1.0, writers=8, readers=4, items=2000, seed=1,
-                 first=1, name="demo-app"):
+    def __init__(self, pipeline, rate=2000, seconds=10, after=1.0, writers=8, readers=4, reads=4000, items=2000,
+                 seed=1, first=1, name="demo-app"):
         self.pipeline = pipeline
         self.items = items
         self.journal = os.path.join(pipeline.dir, name + ".journal")
@@ -48,7 +48,7 @@ class Load:
             servers = ",".join(cache.address for cache in pipeline.caches[cluster])
             self.common += ["--cluster", "%s=%s" % (cluster, servers)]
         argv = [program("demo-app"), "load"] + self.common + [
-            "--rate", str(rate), "--seconds", str(seconds), "--after", str(after), "--writers", str(writers),
+            "--rate", str(rate), "--reads", str(reads), "--seconds", str(seconds), "--after", str(after), "--writers", str(writers),
             "--readers", str(readers), "--seed", str(seed), "--first", str(first)]
         self.process = Process(name, argv, pipeline.dir)
 
