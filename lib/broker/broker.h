@@ -3,14 +3,14 @@
  * more, trim.
  *
  * Records are bytes (lib/wire/record.h) with offsets that only grow.  What broker_append() has acknowledged
- * survives kill -9 of any process (with sync "full": power loss too), and so does the checkpoint that was handed
- * over with it: the two are one transaction.  One writer per source and log; any number of readers in any
- * number of processes.  A log has an id, drawn at random when it is created: a reader that kept offsets of
- * another log must not use them here.
+ * survives kill -9 of any process (with sync "full": power loss too), and so does the checkpoint that was
+ * handed over with it: the two are one transaction.  One writer per source and log; any number of readers in
+ * any number of processes.  A log has an id, drawn at random when it is created: a reader that kept offsets
+ * of another log must not use them here.
  *
  * Threads: one thread at a time per object; writer and readers in different threads or processes.
- * Blocks: append and open block on the disk; read does not wait for records, its fd tells when there are more.
- * Clock: injected.
+ * Blocks: append and open block on the disk; read does not wait for records, its fd tells when there are
+ * more. Clock: injected.
  */
 #ifndef SQUEAL_LIB_BROKER_BROKER_H
 #define SQUEAL_LIB_BROKER_BROKER_H
@@ -50,51 +50,74 @@ struct broker_context {
 	struct broker_metrics *metrics; /* never NULL */
 };
 
-/* --- writing ---------------------------------------------------------------------------------------------- */
+/* --- writing ----------------------------------------------------------------------------------------------
+ */
 
 struct broker_writer;
 
 /*
  * Opens the log for appending records of `source`, creating the file where there is none.
- * ERR_IN_USE: another process writes this source.  ERR_READ_ONLY, ERR_CORRUPT, ERR_SYS: as their texts say; *why
- * names the file and what to do.
+ * ERR_IN_USE: another process writes this source (*why names its pid).  ERR_CONFIG: the file is another
+ * program's, or of a later version.  ERR_BUSY, ERR_FULL, ERR_IO: may be tried again.  ERR_READ_ONLY,
+ * ERR_CORRUPT, ERR_SYS: as their texts say; *why names the file and what to do.  Files beside the log: -wal
+ * and -shm (SQLite's own), .SOURCE.lock, .wake.
  */
 err_t broker_writer_open(struct broker_writer **out, const struct log_options *opt, const char *source,
 			 const struct broker_context *ctx, struct err_detail *why) MUST_CHECK;
+
+/*
+ * For measuring only: a writer that counts what it is given, acknowledges it at once, and keeps nothing.  It
+ * has no file, no checkpoint and no readers.
+ */
+void broker_writer_open_null(struct broker_writer **out, const struct broker_context *ctx);
+
+/* Gives the log up; NULL is fine. */
 void broker_writer_close(struct broker_writer **w);
+
+/* Takes new values of log.retention (seconds) and log.max_size (bytes) for the next trim.  Any thread. */
+void broker_writer_retain(struct broker_writer *w, uint64_t retention_s, uint64_t max_size);
 
 /*
  * Appends `n` records (0 is fine) and replaces the source's checkpoint (empty span: leaves it) in one
  * transaction, waits until both are durable, and wakes the readers.  *first is the first record's offset.
- * On error nothing of it is in the log.  ERR_FULL (disk full), ERR_IO, ERR_BUSY: the same call may be repeated.
- * ERR_CORRUPT, ERR_READ_ONLY: stop.
+ * On error nothing of it is in the log.  ERR_FULL (disk full), ERR_IO, ERR_BUSY: the same call may be
+ * repeated. ERR_CORRUPT, ERR_READ_ONLY: stop.  ERR_NOT_FOUND: the file was moved away or replaced; stop.
+ * Without records and without a checkpoint nothing happens and *first is 0.
  */
 err_t broker_append(struct broker_writer *w, const struct span *records, size_t n, struct span checkpoint,
 		    uint64_t *first, struct err_detail *why) MUST_CHECK;
 
-/* The source's checkpoint, appended to `out`; nothing is appended when there is none yet. */
+/*
+ * The source's checkpoint, appended to `out`; nothing is appended when there is none yet.  ERR_CORRUPT: its
+ * checksum does not match; append with a new checkpoint replaces it.
+ */
 err_t broker_checkpoint(struct broker_writer *w, struct buf *out, struct err_detail *why) MUST_CHECK;
 
 /*
  * Removes at most `max_records` records that are older than the retention or beyond the size, oldest first;
  * *removed says how many.  Cheap when there is nothing to do; call it about once a second.
  */
-err_t broker_trim(struct broker_writer *w, size_t max_records, size_t *removed, struct err_detail *why) MUST_CHECK;
+err_t broker_trim(struct broker_writer *w, size_t max_records, size_t *removed,
+		  struct err_detail *why) MUST_CHECK;
 
-/* --- reading ---------------------------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------------------------------
+ */
 
 struct broker_reader;
 
-/* Opens an existing log for reading.  ERR_NOT_FOUND (retry: squeal creates it), ERR_CORRUPT. */
-err_t broker_reader_open(struct broker_reader **out, const struct log_options *opt, const struct broker_context *ctx,
-			 struct err_detail *why) MUST_CHECK;
+/* Opens an existing log for reading.  ERR_NOT_FOUND, ERR_BUSY (retry: squeal creates it), ERR_CORRUPT,
+ * ERR_CONFIG. Readers need write permission on the folder for SQLite's -shm file. */
+err_t broker_reader_open(struct broker_reader **out, const struct log_options *opt,
+			 const struct broker_context *ctx, struct err_detail *why) MUST_CHECK;
 void broker_reader_close(struct broker_reader **r);
 
 /* 32 hex digits; valid as long as the reader. */
 const char *broker_reader_log_id(const struct broker_reader *r);
 
-/* Offsets of the first record that is still there and of the one that will come next; equal when it is empty. */
-err_t broker_bounds(struct broker_reader *r, uint64_t *first, uint64_t *end, struct err_detail *why) MUST_CHECK;
+/* Offsets of the first record that is still there and of the one that will come next; equal when it is empty.
+ */
+err_t broker_bounds(struct broker_reader *r, uint64_t *first, uint64_t *end,
+		    struct err_detail *why) MUST_CHECK;
 
 struct broker_record {
 	uint64_t offset;
@@ -108,15 +131,21 @@ struct broker_record {
 typedef bool broker_record_fn(void *arg, const struct broker_record *rec);
 
 /*
- * Hands over the records from offset `from` on, in order, at most `max_records` or about `max_bytes`.
- * *next is where to go on.  ERR_GAP: records at `from` were trimmed before they were read (*next is the first
- * one that is left).  Never waits.
+ * Hands over the records from offset `from` on, in order, at most `max_records` or about `max_bytes` (one at
+ * least). *next is where to go on, also on errors; it may jump ahead of what was handed over, because offsets
+ * do. ERR_GAP: records at `from` were trimmed before they were read, or `from` lies beyond the end (the log
+ * has lost its end, or is a copy); *next is the first offset that can be read.  ERR_NOT_FOUND: the file was
+ * moved away or replaced: close and open again.  ERR_CORRUPT, ERR_IO, ERR_BUSY.  Never waits.  `fn` must not
+ * use the reader.
  */
-err_t broker_read(struct broker_reader *r, uint64_t from, size_t max_records, size_t max_bytes, broker_record_fn *fn,
-		  void *arg, uint64_t *next, struct err_detail *why) MUST_CHECK;
+err_t broker_read(struct broker_reader *r, uint64_t from, size_t max_records, size_t max_bytes,
+		  broker_record_fn *fn, void *arg, uint64_t *next, struct err_detail *why) MUST_CHECK;
 
-/* Becomes readable after every append; broker_reader_woken() empties it.  A reader also looks once a second, for
- * the append whose writer died before it could wake anybody. */
+/*
+ * Becomes readable after every append; broker_reader_woken() empties it.  No append is missed by: woken, read
+ * until *next stays what it was, wait.  A reader also looks once a second, for the append whose writer died
+ * before it could wake anybody.
+ */
 int broker_reader_fd(const struct broker_reader *r);
 void broker_reader_woken(struct broker_reader *r);
 

@@ -1,0 +1,16 @@
+BROKER_SRC := lib/broker/broker_sqlite.c lib/broker/broker_sqlite_read.c lib/broker/broker_sqlite_write.c \
+	      lib/broker/cursor.c lib/broker/lockfile.c lib/broker/store.c lib/broker/wake.c
+BROKER_A   := $(BUILD)/lib/broker.a
+LIBS       += $(BROKER_A)
+
+$(BROKER_A): $(call objs,$(BROKER_SRC))
+$(BUILD)/crash/broker.a: $(call tobjs,$(BROKER_SRC))
+
+BROKER_TESTS := $(patsubst lib/broker/test/%.c,$(BUILD)/test/lib/broker/test/%,$(wildcard lib/broker/test/test_*.c))
+TESTS        += $(BROKER_TESTS)
+$(BROKER_TESTS): $(BROKER_A) $(CORE_A)
+$(BROKER_TESTS): TEST_LIBS := -lsqlite3 -lxxhash
+
+# Prints what an append costs; not part of any check.
+$(BUILD)/bin/bench_broker: $(BUILD)/obj/lib/broker/bench/bench_broker.o $(BROKER_A) $(CORE_A)
+$(BUILD)/bin/bench_broker: PROGRAM_LIBS := -lsqlite3 -lxxhash
