@@ -59,6 +59,10 @@ LIBS     :=
 PROGRAMS :=
 TESTS    :=
 FUZZERS  :=
+CRASH_PROGRAMS :=
+INSTALL_BIN :=
+INSTALL_LIB :=
+INSTALL_INC :=
 GENERATED :=
 
 all: programs
@@ -104,6 +108,7 @@ $(BUILD)/fuzz/%: $(BUILD)/obj/%.o $(BUILD)/obj/lib/core/fuzz/fuzz_main.o
 
 libs: $(LIBS)
 programs: $(PROGRAMS)
+crash-programs: $(CRASH_PROGRAMS)
 
 # --- tests ---------------------------------------------------------------------------------------
 

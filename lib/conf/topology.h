@@ -46,7 +46,8 @@
 	OPT(first_event,     DURATION, "5m",          1000, 86400000, "ms",     NO,  "patience for the first event: the source may search old files for the position") \
 	OPT(backoff_max,     DURATION, "5s",          100, 600000,    "ms",     NO,  "longest pause between two tries to connect") \
 	OPT(max_event,       SIZE,     "1GiB",        1048576, 1ull << 30, "bytes", NO, "largest event taken from the source") \
-	OPT(visibility,      CHOICE,   "gate",        0, 0,           "gate|off", NO, "gate: a key is released only when the source shows its commit to readers; off: as soon as it is in the binlog")
+	OPT(visibility,      CHOICE,   "gate",        0, 0,           "gate|off", NO, "gate: a key is released only when the source shows its commit to readers; off: as soon as it is in the binlog") \
+	OPT(visibility_patience, DURATION, "30s",     100, 3600000,   "ms",     NO,  "a source that cannot say within this time that a commit is visible is not waited for any longer; counted and logged")
 
 #define MARKERS_OPTIONS(OPT)                                                                                       \
 	OPT(tag,             STR,      "inv",         0, 0,           "",       NO,  "name of the comment field that holds keys") \

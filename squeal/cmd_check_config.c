@@ -1,0 +1,69 @@
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/conf/topology.h"
+#include "lib/core/buf.h"
+#include "squeal/cmd.h"
+
+static int
+print_effective(const struct topology *topo, const char *path)
+{
+	size_t servers = 0;
+
+	for (size_t i = 0; i < topo->nclusters; i++)
+		servers += topo->clusters[i].nservers;
+	printf("%s: ok: source %s, log %s, %zu cluster%s with %zu server%s\n", path, topo->source.name,
+	       topo->log.path, topo->nclusters, topo->nclusters == 1 ? "" : "s", servers, servers == 1 ? "" : "s");
+	return CMD_OK;
+}
+
+int
+cmd_check_config(int argc, char **argv)
+{
+	enum { OPT_SAMPLE = 256, OPT_SCHEMA };
+	static const struct option longs[] = {
+	    {"config", required_argument, NULL, 'c'},
+	    {"sample", no_argument, NULL, OPT_SAMPLE},
+	    {"schema", no_argument, NULL, OPT_SCHEMA},
+	    {NULL, 0, NULL, 0},
+	};
+	struct err_detail why = {0};
+	struct topology *topo = NULL;
+	const char *config = NULL;
+	struct buf out = BUF_INIT;
+	int exit_code;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			config = optarg;
+			break;
+		case OPT_SAMPLE:
+			topology_sample(&out);
+			break;
+		case OPT_SCHEMA:
+			topology_json_schema(&out);
+			break;
+		default:
+			return CMD_USAGE;
+		}
+	}
+	if (out.len > 0) {
+		fputs(buf_str(&out), stdout);
+		buf_fini(&out);
+		return CMD_OK;
+	}
+	if (config == NULL && optind < argc)
+		config = argv[optind++];
+	if (config == NULL || optind < argc)
+		return cmd_usage("check-config needs one file: squeal check-config -c squeal.yaml");
+	if (topology_load(&topo, config, &why) != ERR_OK) {
+		fprintf(stderr, "squeal: %s\n", err_why(&why));
+		return CMD_CONFIG;
+	}
+	exit_code = print_effective(topo, config);
+	topology_destroy(&topo);
+	return exit_code;
+}

@@ -1,0 +1,221 @@
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/core/clock.h"
+#include "lib/core/json.h"
+#include "lib/core/log.h"
+#include "lib/core/mem.h"
+#include "markers/comment.h"
+#include "squeal/binlog/source_file.h"
+#include "squeal/binlog/txn.h"
+#include "squeal/cmd.h"
+#include "squeal/gather.h"
+
+enum { KEYS_MEMORY = 32 * 1024 * 1024, KEYS_MAX_EVENT = 1 << 30, OUT_CHUNK = 256 * 1024 };
+
+/* One run over the files of the command line. */
+struct keys_run {
+	struct log *log;
+	struct binlog_metrics binlog;
+	struct gather_metrics metrics;
+	struct gather *gather;
+	struct buf out;
+	struct buf text;
+	bool failed; /* standard output cannot be written */
+};
+
+static void
+flush(struct keys_run *run)
+{
+	if (run->out.len > 0 && fwrite(run->out.p, 1, run->out.len, stdout) != run->out.len)
+		run->failed = true;
+	buf_clear(&run->out);
+}
+
+/* The keys of one kind as an array; the order is that of the statements. */
+static err_t
+put_keys(struct json *j, const struct keyset_keys *keys, enum key_kind wanted, struct err_detail *why)
+{
+	struct keyset_cursor cursor = KEYSET_CURSOR_INIT;
+	enum key_kind kind;
+	struct span key;
+	bool more = true;
+	err_t err = ERR_OK;
+
+	json_array(j);
+	for (;;) {
+		err = keyset_next(keys, &cursor, &kind, &key, &more, why);
+		if (err != ERR_OK || !more)
+			break;
+		if (kind == wanted)
+			json_span(j, key);
+	}
+	json_array_end(j);
+	keyset_cursor_fini(&cursor);
+	return err;
+}
+
+/* One JSON line: {"file":…,"pos":…,"gtid":…,"time_us":…,"keys":[…]} and what else its comments said. */
+static bool
+emit(void *arg, struct queue_item *it)
+{
+	struct keys_run *run = arg;
+	struct err_detail why = {0};
+	struct json j;
+
+	if (it->whole != NULL) {
+		queue_item_destroy(&it);
+		return true;
+	}
+	buf_clear(&run->text);
+	gtid_format(&it->gtid, &run->text);
+	json_init(&j, &run->out);
+	json_object(&j);
+	json_kv_str(&j, "file", it->file != NULL ? it->file->text : NULL);
+	json_kv_u64(&j, "pos", it->pos);
+	json_name(&j, "gtid");
+	if (run->text.len > 0)
+		json_span(&j, buf_span(&run->text));
+	else
+		json_null(&j);
+	json_kv_u64(&j, "time_us", it->commit_us);
+	json_name(&j, "keys");
+	if (put_keys(&j, &it->keys, KEY_DELETE, &why) != ERR_OK)
+		run->failed = true;
+	if (it->holdoff_ms > 0)
+		json_kv_u64(&j, "holdoff_ms", it->holdoff_ms);
+	if (it->pool != NULL)
+		json_kv_str(&j, "pool", it->pool);
+	json_name(&j, "markers");
+	if (put_keys(&j, &it->keys, KEY_MARKER, &why) != ERR_OK)
+		run->failed = true;
+	json_object_end(&j);
+	buf_putc(&run->out, '\n');
+	queue_item_destroy(&it);
+	if (run->out.len >= OUT_CHUNK)
+		flush(run);
+	return !run->failed;
+}
+
+/* The file's base name is what positions name. */
+static const char *
+base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
+static err_t
+read_file(struct keys_run *run, const char *path, uint64_t number, struct err_detail *why)
+{
+	struct source *src = source_file_create(path, KEYS_MAX_EVENT);
+	struct txn *txn = txn_create(&gather_ops, run->gather, &run->binlog);
+	struct binlog_decoder decoder;
+	err_t err;
+
+	binlog_decoder_init(&decoder, KEYS_MAX_EVENT, &run->binlog);
+	err = source_open(src, (struct span){"", 0}, why);
+	if (err != ERR_OK)
+		goto done;
+	binlog_decoder_start(&decoder, src->info.file.len > 0 ? src->info.file : span_of(base_name(path)),
+			     src->info.pos, src->info.checksum);
+	gather_start(run->gather, gather_position(run->gather), number);
+	for (;;) {
+		struct binlog_event ev;
+		struct span bytes;
+
+		err = source_next(src, &bytes, why);
+		if (err != ERR_OK || bytes.len == 0)
+			break;
+		err = binlog_decode(&decoder, bytes, &ev, why);
+		if (err != ERR_OK)
+			break;
+		err = txn_feed(txn, &ev, why);
+		if (err != ERR_OK)
+			break;
+	}
+	if (err == ERR_OK && source_file_tail(src) > 0)
+		log_warn(run->log, "the file ends inside an event", F_STR("file", path),
+			 F_UINT("left_bytes", source_file_tail(src)),
+			 F_STR("do", source_file_in_use(src)
+					 ? "it is being written, or its server crashed; the rest may follow"
+					 : "it was cut short: copy it again"));
+	if (err == ERR_OK && txn_is_open(txn))
+		log_warn(run->log, "the file ends inside a transaction, which is left out", F_STR("file", path));
+	if (err == ERR_CLOSED && run->failed)
+		err = err_set(why, ERR_IO, "standard output cannot be written");
+done:
+	if (err != ERR_OK)
+		err_wrap(why, "%s at %llu", path, (unsigned long long)decoder.pos);
+	binlog_decoder_fini(&decoder);
+	txn_destroy(&txn);
+	source_destroy(&src);
+	return err;
+}
+
+int
+cmd_keys(int argc, char **argv)
+{
+	enum { OPT_TAG = 256, OPT_ANYWHERE };
+	static const struct option longs[] = {
+	    {"tag", required_argument, NULL, OPT_TAG},
+	    {"anywhere", no_argument, NULL, OPT_ANYWHERE},
+	    {NULL, 0, NULL, 0},
+	};
+	struct markers_options markers = {.tag = "inv"};
+	struct err_detail why = {0};
+	struct comment_parser parser;
+	struct keys_run *run;
+	int exit_code = CMD_OK;
+	const char *tmp = getenv("TMPDIR");
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+		switch (c) {
+		case OPT_TAG:
+			markers.tag = optarg;
+			break;
+		case OPT_ANYWHERE:
+			markers.anywhere = true;
+			break;
+		default:
+			return CMD_USAGE;
+		}
+	}
+	if (optind >= argc)
+		return cmd_usage("keys needs at least one binlog file: squeal keys mariadb-bin.000001");
+	if (comment_parser_init(&parser, span_of(markers.tag), markers.anywhere, &why) != ERR_OK)
+		return cmd_usage("--tag: %s", err_why(&why));
+	run = mem_zalloc(1, sizeof(*run));
+	run->log = log_create("squeal keys", LOG_INFO, clock_system(), NULL, NULL);
+	run->gather = gather_create(&(struct gather_parts){
+	    .clock = clock_system(),
+	    .log = run->log,
+	    .emit = emit,
+	    .arg = run,
+	    .each = true,
+	    .metrics = &run->metrics,
+	    .markers = &markers,
+	    .spill_dir = tmp != NULL ? tmp : "/tmp",
+	    .txn_memory = KEYS_MEMORY,
+	});
+	for (int i = optind; i < argc && exit_code == CMD_OK; i++) {
+		if (read_file(run, argv[i], (uint64_t)i, &why) != ERR_OK) {
+			flush(run);
+			fprintf(stderr, "squeal keys: %s\n", err_why(&why));
+			exit_code = CMD_FAILED;
+		}
+	}
+	flush(run);
+	if (fflush(stdout) != 0 || run->failed)
+		exit_code = CMD_FAILED;
+	gather_destroy(&run->gather);
+	log_destroy(&run->log);
+	buf_fini(&run->out);
+	buf_fini(&run->text);
+	free(run);
+	return exit_code;
+}

@@ -1,0 +1,70 @@
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/conf/topology.h"
+#include "lib/core/clock.h"
+#include "lib/core/log.h"
+#include "squeal/cmd.h"
+#include "squeal/pipeline.h"
+
+int
+cmd_run(int argc, char **argv)
+{
+	enum { OPT_START = 256, OPT_NULL_LOG, OPT_UNTIL_END };
+	static const struct option longs[] = {
+	    {"config", required_argument, NULL, 'c'},	   {"start", required_argument, NULL, OPT_START},
+	    {"null-log", no_argument, NULL, OPT_NULL_LOG}, {"until-end", no_argument, NULL, OPT_UNTIL_END},
+	    {NULL, 0, NULL, 0},
+	};
+	struct pipeline_options opt = {0};
+	struct err_detail why = {0};
+	struct topology *topo = NULL;
+	enum log_level level = LOG_INFO;
+	struct log *log = NULL;
+	int exit_code;
+	err_t err;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			opt.config = optarg;
+			break;
+		case OPT_START:
+			opt.start = optarg;
+			break;
+		case OPT_NULL_LOG:
+			opt.null_log = true;
+			break;
+		case OPT_UNTIL_END:
+			opt.until_end = true;
+			break;
+		default:
+			return CMD_USAGE;
+		}
+	}
+	if (optind < argc)
+		return cmd_usage("run takes no argument \"%s\"", argv[optind]);
+	if (opt.config == NULL)
+		return cmd_usage("run needs a configuration: squeal run -c squeal.yaml");
+	err = topology_load(&topo, opt.config, &why);
+	if (err != ERR_OK) {
+		fprintf(stderr, "squeal: %s\n", err_why(&why));
+		return CMD_CONFIG;
+	}
+	log_level_parse(span_of(topo->squeal.log_level), &level);
+	log = log_create("squeal", level, clock_system(), NULL, NULL);
+	log_info(log, "starting", F_STR("version", SQUEAL_VERSION), F_STR("config", opt.config),
+		 F_STR("source", topo->source.name), F_STR("log", opt.null_log ? "null" : topo->log.path));
+	err = pipeline_run(topo, &opt, clock_system(), log, &why);
+	exit_code = err == ERR_OK ? CMD_OK : err == ERR_CONFIG ? CMD_CONFIG : CMD_FAILED;
+	if (err != ERR_OK)
+		log_crit(log, "leaving", F_STR("code", err_name(err)), F_STR("reason", err_why(&why)));
+	else
+		log_info(log, "stopped");
+	log_destroy(&log);
+	topology_destroy(&topo);
+	return exit_code;
+}

@@ -1,0 +1,393 @@
+#include "squeal/gather.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "lib/core/crash.h"
+#include "lib/core/mem.h"
+#include "markers/comment.h"
+#include "squeal/keyset.h"
+
+enum {
+	MOVES = 1000,	       /* transactions without keys until a move of the position is emitted */
+	SAVEPOINTS = 10000,    /* remembered per transaction; a rollback to an older one keeps its keys */
+	SPILL_PAUSE_MS = 200,
+};
+
+typedef struct gather_metrics metric_owner;
+const struct metric_row gather_metric_rows[] = {METRIC_ROWS(GATHER_METRICS)};
+const size_t gather_metric_nrows = sizeof(gather_metric_rows) / sizeof(gather_metric_rows[0]);
+
+struct savepoint {
+	char *name;
+	struct keyset_mark mark;
+};
+
+struct gather {
+	struct gather_parts parts;
+	struct comment_parser parser;
+	struct keyset *keys;
+	struct savepoint *savepoints; /* oldest first */
+	size_t nsavepoints, cap_savepoints;
+
+	/* of the open transaction */
+	uint32_t holdoff_ms;
+	struct buf pool;
+	bool pool_conflict;
+
+	struct gtid_pos pos;
+	bool started;
+	uint64_t moves; /* transactions without keys since the position was last emitted */
+	struct place_name *file;
+	uint64_t stream;
+	_Atomic bool interrupted;
+};
+
+struct gather *
+gather_create(const struct gather_parts *parts)
+{
+	struct gather *g = MEM_NEW(struct gather);
+	struct err_detail why = {0};
+
+	g->parts = *parts;
+	g->keys = keyset_create(parts->txn_memory, parts->spill_dir);
+	if (comment_parser_init(&g->parser, span_of(parts->markers->tag), parts->markers->anywhere, &why) != ERR_OK) {
+		/* topology_load() has checked the tag */
+		log_crit(parts->log, "unusable tag", F_STR("reason", err_why(&why)));
+		abort();
+	}
+	return g;
+}
+
+static void
+forget_savepoints(struct gather *g, size_t keep)
+{
+	while (g->nsavepoints > keep)
+		free(g->savepoints[--g->nsavepoints].name);
+}
+
+static void
+forget_transaction(struct gather *g)
+{
+	keyset_clear(g->keys);
+	forget_savepoints(g, 0);
+	g->holdoff_ms = 0;
+	buf_clear(&g->pool);
+	g->pool_conflict = false;
+}
+
+void
+gather_destroy(struct gather **g)
+{
+	if (*g == NULL)
+		return;
+	forget_transaction(*g);
+	free((*g)->savepoints);
+	keyset_destroy(&(*g)->keys);
+	buf_fini(&(*g)->pool);
+	gtid_pos_fini(&(*g)->pos);
+	place_name_release(&(*g)->file);
+	free(*g);
+	*g = NULL;
+}
+
+void
+gather_interrupt(struct gather *g)
+{
+	atomic_store(&g->interrupted, true);
+}
+
+const struct gtid_pos *
+gather_position(const struct gather *g)
+{
+	return &g->pos;
+}
+
+/* Emits the whole position. */
+static bool
+emit_position(struct gather *g)
+{
+	struct queue_item *it = queue_item_create();
+
+	it->whole = MEM_NEW(struct gtid_pos);
+	gtid_pos_copy(it->whole, &g->pos);
+	it->stream = g->stream;
+	g->moves = 0;
+	return g->parts.emit(g->parts.arg, it);
+}
+
+static bool
+is_same_position(const struct gtid_pos *a, const struct gtid_pos *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++) {
+		if (!gtid_same(&a->ids[i], &b->ids[i]))
+			return false;
+	}
+	return true;
+}
+
+bool
+gather_start(struct gather *g, const struct gtid_pos *start, uint64_t stream)
+{
+	forget_transaction(g);
+	g->stream = stream;
+	if (g->started && is_same_position(&g->pos, start))
+		return true;
+	g->started = true;
+	gtid_pos_copy(&g->pos, start);
+	return emit_position(g);
+}
+
+bool
+gather_idle(struct gather *g)
+{
+	return g->moves == 0 || emit_position(g);
+}
+
+/* --- statements ------------------------------------------------------------------------------------------ */
+
+static err_t
+add_key(struct gather *g, enum key_kind kind, struct span key, const struct comment_group *group)
+{
+	bool said = false;
+	bool added = false;
+
+	metric_inc(&g->parts.metrics->key_found);
+	for (;;) {
+		uint64_t spilled = keyset_spilled(g->keys);
+		struct err_detail why = {0};
+		err_t err = keyset_add(g->keys, kind, key, &added, &why);
+		struct timespec pause = {0, SPILL_PAUSE_MS * 1000000L};
+
+		if (err == ERR_OK) {
+			if (keyset_spilled(g->keys) > spilled)
+				metric_add(&g->parts.metrics->spill_bytes, keyset_spilled(g->keys) - spilled);
+			break;
+		}
+		if (!said) {
+			metric_inc(&g->parts.metrics->spill_retry);
+			log_error(g->parts.log, "waiting for room to spill a large transaction",
+				  F_STR("reason", err_why(&why)));
+		}
+		said = true;
+		if (atomic_load(&g->interrupted))
+			return ERR_CLOSED;
+		nanosleep(&pause, NULL);
+	}
+	if (!added)
+		metric_inc(&g->parts.metrics->key_repeated);
+	if (group->holdoff_ms > g->holdoff_ms)
+		g->holdoff_ms = group->holdoff_ms;
+	/* One pool for the transaction, or none when its statements do not agree: none means every pool. */
+	if (keyset_count(g->keys) == 1 && added) {
+		buf_clear(&g->pool);
+		buf_put_span(&g->pool, group->pool);
+	} else if (!span_eq(buf_span(&g->pool), group->pool)) {
+		buf_clear(&g->pool);
+		if (!g->pool_conflict)
+			metric_inc(&g->parts.metrics->marker_pool_conflict);
+		g->pool_conflict = true;
+	}
+	if (g->pool_conflict)
+		buf_clear(&g->pool);
+	return ERR_OK;
+}
+
+static err_t
+on_key(void *arg, struct span key, const struct comment_group *group)
+{
+	return add_key(arg, KEY_DELETE, key, group);
+}
+
+static err_t
+on_marker(void *arg, struct span key, const struct comment_group *group)
+{
+	return add_key(arg, KEY_MARKER, key, group);
+}
+
+static void
+on_issue(void *arg, const struct comment_issue *issue)
+{
+	struct gather *g = arg;
+	metric_t *counter = &g->parts.metrics->marker_bad;
+
+	if (comment_reason_err(issue->reason) == ERR_BAD_KEY)
+		counter = &g->parts.metrics->key_bad;
+	else if (comment_reason_err(issue->reason) == ERR_TOO_LONG)
+		counter = &g->parts.metrics->marker_too_long;
+	metric_inc(counter);
+	if (comment_reason_lost(issue->reason))
+		log_warn(g->parts.log, "part of a comment was not delivered",
+			 F_STR("reason", comment_reason_text(issue->reason)), F_SPAN("bytes", issue->excerpt),
+			 F_STR("file", g->file != NULL ? g->file->text : NULL));
+	else
+		log_debug(g->parts.log, "odd comment", F_STR("reason", comment_reason_text(issue->reason)),
+			  F_SPAN("bytes", issue->excerpt));
+}
+
+static err_t
+on_statement(void *arg, struct span sql)
+{
+	static const struct comment_ops ops = {.key = on_key, .marker = on_marker, .issue = on_issue};
+	struct gather *g = arg;
+	struct comment_counts counts;
+	err_t err;
+
+	metric_inc(&g->parts.metrics->statement);
+	err = comment_parse(&g->parser, sql, 0, &ops, g, &counts);
+	if (counts.keys + counts.markers > 0)
+		metric_inc(&g->parts.metrics->statement_with_keys);
+	return err;
+}
+
+/* --- savepoints ------------------------------------------------------------------------------------------ */
+
+static size_t
+find_savepoint(const struct gather *g, struct span name)
+{
+	for (size_t i = g->nsavepoints; i > 0; i--) {
+		if (span_ieq(span_of(g->savepoints[i - 1].name), name))
+			return i;
+	}
+	return 0;
+}
+
+static err_t
+on_savepoint(void *arg, struct span name)
+{
+	struct gather *g = arg;
+	size_t old = find_savepoint(g, name);
+
+	/* Setting a name again forgets where it stood before. */
+	if (old > 0) {
+		free(g->savepoints[old - 1].name);
+		memmove(&g->savepoints[old - 1], &g->savepoints[old],
+			(g->nsavepoints - old) * sizeof(*g->savepoints));
+		g->nsavepoints--;
+	}
+	if (g->nsavepoints == SAVEPOINTS) {
+		free(g->savepoints[0].name);
+		memmove(&g->savepoints[0], &g->savepoints[1], (SAVEPOINTS - 1) * sizeof(*g->savepoints));
+		g->nsavepoints--;
+	}
+	if (g->nsavepoints == g->cap_savepoints) {
+		g->cap_savepoints = g->cap_savepoints > 0 ? g->cap_savepoints * 2 : 8;
+		g->savepoints = mem_realloc(g->savepoints, g->cap_savepoints * sizeof(*g->savepoints));
+	}
+	g->savepoints[g->nsavepoints++] = (struct savepoint){span_dup(name), keyset_mark(g->keys)};
+	return ERR_OK;
+}
+
+static err_t
+on_rollback_to(void *arg, struct span name)
+{
+	struct gather *g = arg;
+	size_t at = find_savepoint(g, name);
+	struct err_detail why = {0};
+	uint64_t before = keyset_count(g->keys);
+
+	if (at == 0) {
+		metric_inc(&g->parts.metrics->savepoint_lost);
+		return ERR_OK;
+	}
+	forget_savepoints(g, at);
+	if (keyset_rollback(g->keys, g->savepoints[at - 1].mark, &why) != ERR_OK) {
+		/* Keeping keys is always safe. */
+		metric_inc(&g->parts.metrics->savepoint_lost);
+		log_warn(g->parts.log, "kept the keys of a rolled-back savepoint", F_STR("reason", err_why(&why)));
+		return ERR_OK;
+	}
+	metric_add(&g->parts.metrics->key_rolled_back, before - keyset_count(g->keys));
+	return ERR_OK;
+}
+
+/* --- ends ------------------------------------------------------------------------------------------------ */
+
+static void
+enter_file(struct gather *g, struct span file)
+{
+	if (file.len == 0 || (g->file != NULL && span_is(file, g->file->text)))
+		return;
+	place_name_release(&g->file);
+	g->file = place_name_create(file);
+}
+
+static err_t
+on_begin(void *arg, const struct txn_begin *b)
+{
+	(void)b;
+	forget_transaction(arg);
+	return ERR_OK;
+}
+
+static err_t
+on_commit(void *arg, const struct txn_end *e)
+{
+	struct gather *g = arg;
+	struct queue_item *it;
+
+	CRASH_POINT("squeal.commit");
+	enter_file(g, e->place.file);
+	gtid_pos_advance(&g->pos, &e->gtid);
+	if (g->parts.gate != NULL)
+		gate_note(g->parts.gate, &(struct gate_mark){e->place.file, e->place.pos, e->ticket});
+	if (keyset_count(g->keys) == 0 && !g->parts.each) {
+		metric_inc(&g->parts.metrics->txn_without_keys);
+		forget_transaction(g);
+		return ++g->moves < MOVES || emit_position(g) ? ERR_OK : ERR_CLOSED;
+	}
+	metric_inc(keyset_count(g->keys) > 0 ? &g->parts.metrics->txn_with_keys
+					     : &g->parts.metrics->txn_without_keys);
+	if (e->rolled_back)
+		metric_inc(&g->parts.metrics->txn_kept_at_rollback);
+	it = queue_item_create();
+	it->gtid = e->gtid;
+	it->file = place_name_acquire(g->file);
+	it->pos = e->place.pos;
+	it->ticket = e->ticket;
+	it->stream = g->stream;
+	it->commit_us = e->commit_us;
+	it->seen_us = clock_real_us(g->parts.clock);
+	it->holdoff_ms = g->holdoff_ms;
+	it->pool = g->pool.len > 0 ? span_dup(buf_span(&g->pool)) : NULL;
+	keyset_take(g->keys, &it->keys);
+	forget_transaction(g);
+	if (!g->parts.emit(g->parts.arg, it))
+		return ERR_CLOSED;
+	CRASH_POINT("squeal.queued");
+	return ERR_OK;
+}
+
+static err_t
+on_rollback(void *arg, const struct txn_end *e)
+{
+	struct gather *g = arg;
+
+	enter_file(g, e->place.file);
+	metric_add(&g->parts.metrics->key_rolled_back, keyset_count(g->keys));
+	forget_transaction(g);
+	gtid_pos_advance(&g->pos, &e->gtid);
+	if (g->parts.gate != NULL)
+		gate_note(g->parts.gate, &(struct gate_mark){e->place.file, e->place.pos, e->ticket});
+	return ++g->moves < MOVES || emit_position(g) ? ERR_OK : ERR_CLOSED;
+}
+
+static err_t
+on_moved(void *arg, const struct txn_place *place)
+{
+	enter_file(arg, place->file);
+	return ERR_OK;
+}
+
+const struct txn_ops gather_ops = {
+    .begin = on_begin,
+    .statement = on_statement,
+    .savepoint = on_savepoint,
+    .rollback_to = on_rollback_to,
+    .commit = on_commit,
+    .rollback = on_rollback,
+    .moved = on_moved,
+};

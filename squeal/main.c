@@ -1,0 +1,122 @@
+/*
+ * squeal - reads a database's binlog and writes the cache keys that each commit invalidates into the log.
+ */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/conf/topology.h"
+#include "lib/core/buf.h"
+#include "lib/core/crash.h"
+#include "lib/core/option.h"
+#include "squeal/cmd.h"
+
+static const char help[] =
+    "squeal reads a database's binlog and writes the cache keys that each commit invalidates into the log,\n"
+    "from which squeal-router deletes them on every memcached.\n"
+    "\n"
+    "  squeal run -c squeal.yaml [--start WHERE]   run the daemon in the foreground\n"
+    "      --start     instead of source.start: checkpoint, now, earliest, or gtid:0-1-100\n"
+    "      --until-end stop where the binlog ends now and print a summary as JSON\n"
+    "      --null-log  count records and drop them: for measuring, never for caches\n"
+    "  squeal keys FILE... [--tag inv] [--anywhere]   one JSON line per transaction of binlog files (- is stdin)\n"
+    "  squeal check-config -c squeal.yaml          is the configuration right?\n"
+    "      --sample    print a commented squeal.yaml\n"
+    "      --schema    print its JSON Schema, for editors\n"
+    "  squeal help SECTION                         settings of a section of squeal.yaml: ";
+
+static const char help_end[] =
+    "\n"
+    "  squeal --version\n"
+    "\n"
+    "Exit codes: 0 ok, 1 failed, 2 wrong usage, 78 wrong configuration.  Manual: man squeal\n";
+
+int
+cmd_usage(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("squeal: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputs("\nsqueal --help shows every command\n", stderr);
+	return CMD_USAGE;
+}
+
+static int
+cmd_help(int argc, char **argv)
+{
+	const struct option_section *sections;
+	struct buf out = BUF_INIT;
+	size_t n;
+
+	sections = topology_sections(&n);
+	if (argc < 2) {
+		buf_put_str(&out, help);
+		for (size_t i = 0; i < n; i++)
+			buf_printf(&out, "%s%s", i > 0 ? ", " : "", sections[i].name);
+		buf_put_str(&out, help_end);
+	}
+	for (size_t i = 0; i < n && argc >= 2; i++) {
+		if (strcmp(argv[1], sections[i].name) == 0 || strcmp(argv[1], "all") == 0)
+			option_help(&sections[i], &out);
+		else if (strcmp(argv[1], "markdown") == 0)
+			option_markdown(&sections[i], &out);
+	}
+	if (out.len == 0)
+		return cmd_usage("there is no section \"%s\"", argv[1]);
+	fputs(buf_str(&out), stdout);
+	buf_fini(&out);
+	return CMD_OK;
+}
+
+static int
+cmd_version(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	puts("squeal " SQUEAL_VERSION);
+	return CMD_OK;
+}
+
+static int
+cmd_list_crash_points(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	crash_list();
+	return CMD_OK;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		int (*fn)(int argc, char **argv);
+	} commands[] = {
+	    {"run", cmd_run},
+	    {"keys", cmd_keys},
+	    {"check-config", cmd_check_config},
+	    {"help", cmd_help},
+	    {"--help", cmd_help},
+	    {"-h", cmd_help},
+	    {"--version", cmd_version},
+	    {"-V", cmd_version},
+	    {"--list-crash-points", cmd_list_crash_points},
+	};
+	const char *names[] = {"run", "keys", "check-config", "help"};
+	const char *near;
+
+	if (argc < 2)
+		return cmd_usage("which command? run, keys, check-config, or help");
+	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+		if (strcmp(argv[1], commands[i].name) == 0)
+			return commands[i].fn(argc - 1, argv + 1);
+	}
+	near = option_nearest_word(names, sizeof(names) / sizeof(names[0]), span_of(argv[1]));
+	if (near != NULL)
+		return cmd_usage("there is no command \"%s\"; did you mean \"%s\"?", argv[1], near);
+	return cmd_usage("there is no command \"%s\"", argv[1]);
+}

@@ -1,0 +1,500 @@
+#include "squeal/pipeline.h"
+
+#include <libgen.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "lib/broker/broker.h"
+#include "lib/core/mem.h"
+#include "lib/core/metric.h"
+#include "lib/net/admin.h"
+#include "lib/net/daemon.h"
+#include "lib/net/loop.h"
+#include "squeal/batch.h"
+#include "squeal/binlog/gate.h"
+#include "squeal/binlog/source_mysql.h"
+#include "squeal/gather.h"
+#include "squeal/queue.h"
+#include "squeal/state.h"
+#include "squeal/tail.h"
+#include "squeal/writer.h"
+
+enum { REFRESH_MS = 1000 };
+
+/* Every metric of the daemon. */
+struct metrics {
+	struct binlog_metrics binlog;
+	struct gate_metrics gate;
+	struct gather_metrics gather;
+	struct batch_metrics batch;
+	struct broker_metrics broker;
+	struct state_metrics state;
+};
+
+struct pipeline {
+	struct topology *topo;
+	const struct pipeline_options *opt;
+	const struct clock *clock;
+	struct log *log;
+
+	struct metrics metrics;
+	struct metric_registry *registry;
+	struct loop *loop;
+	struct daemon *daemon;
+	struct admin *admin;
+	struct loop_timer refresh;
+
+	struct broker_writer *broker;
+	struct source *source;
+	struct gate *gate;
+	struct queue *queue;
+	struct state *state;
+	struct gather *gather;
+	struct tail *tail;
+	struct writer *writer;
+	pthread_t tail_thread, writer_thread;
+	bool tail_started, writer_started;
+	bool is_ready; /* READY=1 was sent */
+
+	pthread_mutex_t lock; /* guards failure */
+	struct err_detail failure;
+	uint64_t started_ns;
+};
+
+/* --- called from the two threads --------------------------------------------------------------------- */
+
+static void
+on_writer_done(void *arg)
+{
+	struct pipeline *p = arg;
+
+	daemon_shutdown(p->daemon); /* the threads may end before a signal asks for it */
+	daemon_drained(p->daemon);
+}
+
+static void
+shut_down(void *arg)
+{
+	struct pipeline *p = arg;
+
+	daemon_shutdown(p->daemon);
+}
+
+static void
+on_tail_ended(void *arg)
+{
+	struct pipeline *p = arg;
+
+	/* In a GAP the daemon stays, not ready, for the operator to see; at the end of the input it leaves. */
+	if (p->opt->until_end)
+		loop_post(p->loop, shut_down, p);
+}
+
+static void
+on_log_failed(void *arg, const struct err_detail *why)
+{
+	struct pipeline *p = arg;
+
+	pthread_mutex_lock(&p->lock);
+	if (p->failure.code == ERR_OK)
+		p->failure = *why;
+	pthread_mutex_unlock(&p->lock);
+	log_crit(p->log, "the log cannot be written any more; leaving", F_STR("reason", err_why(why)));
+	loop_post(p->loop, shut_down, p);
+}
+
+static bool
+emit(void *arg, struct queue_item *it)
+{
+	return queue_put(arg, it);
+}
+
+/* Signals belong to the main thread. */
+static void
+block_signals(void)
+{
+	sigset_t all;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, NULL);
+}
+
+static void *
+tail_main(void *arg)
+{
+	struct pipeline *p = arg;
+
+	tail_run(p->tail);
+	return NULL;
+}
+
+static void *
+writer_main(void *arg)
+{
+	struct pipeline *p = arg;
+
+	writer_run(p->writer);
+	loop_post(p->loop, on_writer_done, p);
+	return NULL;
+}
+
+static err_t
+start_thread(pthread_t *thread, void *(*fn)(void *), struct pipeline *p, struct err_detail *why)
+{
+	sigset_t old;
+	int rc;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &old);
+	block_signals();
+	rc = pthread_create(thread, NULL, fn, p);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (rc != 0)
+		return err_set(why, ERR_SYS, "cannot start a thread: %s", strerror(rc));
+	return ERR_OK;
+}
+
+/* --- the main thread ------------------------------------------------------------------------------------ */
+
+static void
+on_drain(void *arg)
+{
+	struct pipeline *p = arg;
+
+	log_info(p->log, "draining");
+	if (p->tail != NULL)
+		tail_stop(p->tail);
+	if (p->queue != NULL)
+		queue_close(p->queue);
+	if (!p->writer_started)
+		daemon_drained(p->daemon);
+}
+
+static void
+on_setting(void *arg, const char *section, const char *name, bool taken)
+{
+	struct pipeline *p = arg;
+
+	if (taken)
+		log_notice(p->log, "setting changed", F_STR("section", section), F_STR("name", name));
+	else
+		log_warn(p->log, "setting changed in the file, but needs a restart", F_STR("section", section),
+			 F_STR("name", name));
+}
+
+static void
+on_reload(void *arg)
+{
+	struct pipeline *p = arg;
+	struct err_detail why = {0};
+	struct topology *fresh = NULL;
+	enum log_level level;
+
+	if (topology_load(&fresh, p->opt->config, &why) != ERR_OK) {
+		log_error(p->log, "kept the old configuration", F_STR("reason", err_why(&why)));
+		return;
+	}
+	topology_reload(p->topo, fresh, on_setting, p);
+	topology_destroy(&fresh);
+	writer_reload(p->writer, &p->topo->squeal);
+	if (log_level_parse(span_of(p->topo->squeal.log_level), &level))
+		log_set_level(p->log, level);
+	log_info(p->log, "configuration reloaded", F_STR("file", p->opt->config));
+}
+
+static void
+on_refresh(void *arg)
+{
+	struct pipeline *p = arg;
+	char line[512];
+
+	state_refresh(p->state, queue_bytes(p->queue), queue_is_full(p->queue));
+	state_line(p->state, line, sizeof(line));
+	daemon_status(p->daemon, "%s", line);
+	if (!p->is_ready && state_has_checkpoint(p->state)) {
+		p->is_ready = true;
+		daemon_ready(p->daemon);
+	}
+}
+
+static void
+add_reason(void *arg, const char *sentence)
+{
+	admin_not_ready(arg, "%s", sentence);
+}
+
+static void
+on_ready(void *arg, struct admin_reasons *reasons)
+{
+	struct pipeline *p = arg;
+
+	state_reasons(p->state, p->topo->squeal.unready_after, add_reason, reasons);
+}
+
+static void
+on_status(void *arg, struct json *j)
+{
+	struct pipeline *p = arg;
+
+	state_json(p->state, j);
+	json_name(j, "queue");
+	json_object(j);
+	json_kv_u64(j, "bytes", queue_bytes(p->queue));
+	json_kv_u64(j, "limit", p->topo->squeal.queue_bytes);
+	json_kv_bool(j, "full", queue_is_full(p->queue));
+	json_object_end(j);
+}
+
+static err_t
+open_admin(struct pipeline *p, struct err_detail *why)
+{
+	const struct admin_options opt = {
+	    .address = p->topo->squeal.admin,
+	    .setting = "admin in section squeal of squeal.yaml",
+	    .program = "squeal",
+	    .metrics = p->registry,
+	    .log = p->log,
+	};
+	err_t err;
+
+	if (opt.address[0] == '\0')
+		return ERR_OK;
+	err = admin_open(&p->admin, p->loop, &opt, why);
+	if (err != ERR_OK)
+		return err;
+	admin_on_ready(p->admin, on_ready, p);
+	admin_on_status(p->admin, on_status, p);
+	log_info(p->log, "admin port", F_UINT("port", admin_port(p->admin)));
+	return ERR_OK;
+}
+
+static void
+register_metrics(struct pipeline *p, char *labels, size_t size)
+{
+	struct metrics *m = &p->metrics;
+
+	snprintf(labels, size, "source=\"%s\"", p->topo->source.name);
+	metric_registry_add(p->registry, state_metric_rows, state_metric_nrows, &m->state, labels);
+	metric_registry_add(p->registry, binlog_metric_rows, binlog_metric_nrows, &m->binlog, labels);
+	metric_registry_add(p->registry, gather_metric_rows, gather_metric_nrows, &m->gather, labels);
+	metric_registry_add(p->registry, gate_metric_rows, gate_metric_nrows, &m->gate, labels);
+	metric_registry_add(p->registry, batch_metric_rows, batch_metric_nrows, &m->batch, labels);
+	metric_registry_add(p->registry, broker_metric_rows, broker_metric_nrows, &m->broker, labels);
+}
+
+/* Where to start: the option, or the checkpoint, or now when there is none yet. */
+static err_t
+find_start(struct pipeline *p, struct buf *out, struct err_detail *why)
+{
+	const char *start = p->opt->start != NULL ? p->opt->start : p->topo->source.start;
+	err_t err;
+
+	if (strcmp(start, "checkpoint") != 0) {
+		buf_put_str(out, start);
+		return ERR_OK;
+	}
+	err = broker_checkpoint(p->broker, out, why);
+	if (err == ERR_OK && out->len == 0) {
+		log_notice(p->log, "no checkpoint yet: starting at the end of the binlog",
+			   F_STR("source", p->topo->source.name));
+		buf_put_str(out, "now");
+	}
+	return err;
+}
+
+static err_t
+open_parts(struct pipeline *p, struct err_detail *why)
+{
+	const struct topology *topo = p->topo;
+	const struct broker_context context = {p->clock, p->log, &p->metrics.broker};
+	struct buf from = BUF_INIT;
+	char folder[PATH_MAX];
+	err_t err;
+
+	if (p->opt->null_log)
+		p->broker = broker_writer_open_null(&context);
+	else {
+		err = broker_writer_open(&p->broker, &topo->log, topo->source.name, &context, why);
+		if (err != ERR_OK)
+			goto done;
+	}
+	err = find_start(p, &from, why);
+	if (err != ERR_OK)
+		goto done;
+	p->state = state_create(topo->source.name, p->clock, &p->metrics.state);
+	p->queue = queue_create(topo->squeal.queue_bytes);
+	p->source = source_mysql_create(&topo->source, topo->region.region);
+	if (p->opt->until_end)
+		source_mysql_stop_at_end(p->source);
+	if (strcmp(topo->source.visibility, "gate") == 0 && !p->opt->null_log)
+		p->gate = gate_create(&topo->source, p->clock, &p->metrics.gate);
+	snprintf(folder, sizeof(folder), "%s", topo->log.path);
+	p->gather = gather_create(&(struct gather_parts){
+	    .clock = p->clock,
+	    .log = p->log,
+	    .emit = emit,
+	    .arg = p->queue,
+	    .gate = p->gate,
+	    .metrics = &p->metrics.gather,
+	    .markers = &topo->markers,
+	    .spill_dir = topo->squeal.spill_dir[0] != '\0' ? topo->squeal.spill_dir : dirname(folder),
+	    .txn_memory = topo->squeal.txn_memory,
+	});
+	p->tail = tail_create(
+	    &(struct tail_parts){
+		.clock = p->clock,
+		.log = p->log,
+		.source = p->source,
+		.gate = p->gate,
+		.gather = p->gather,
+		.state = p->state,
+		.metrics = &p->metrics.binlog,
+		.max_event = topo->source.max_event,
+		.backoff_max_ms = topo->source.backoff_max,
+		.ended = on_tail_ended,
+		.arg = p,
+	    },
+	    buf_str(&from));
+	p->writer = writer_create(
+	    &(struct writer_parts){
+		.clock = p->clock,
+		.log = p->log,
+		.queue = p->queue,
+		.gate = p->gate,
+		.broker = p->broker,
+		.state = p->state,
+		.state_metrics = &p->metrics.state,
+		.batch_metrics = &p->metrics.batch,
+		.source = topo->source.name,
+		.visibility_patience_ms = topo->source.visibility_patience,
+		.failed = on_log_failed,
+		.arg = p,
+	    },
+	    &topo->squeal);
+done:
+	buf_fini(&from);
+	return err;
+}
+
+static void
+join_threads(struct pipeline *p)
+{
+	if (p->tail_started) {
+		tail_stop(p->tail);
+		pthread_join(p->tail_thread, NULL);
+	}
+	if (p->writer_started) {
+		if (p->gate != NULL)
+			gate_interrupt(p->gate);
+		writer_hurry(p->writer);
+		pthread_join(p->writer_thread, NULL);
+	}
+}
+
+static void
+close_parts(struct pipeline *p)
+{
+	writer_destroy(&p->writer);
+	tail_destroy(&p->tail);
+	gather_destroy(&p->gather);
+	gate_destroy(&p->gate);
+	source_destroy(&p->source);
+	queue_destroy(&p->queue);
+	state_destroy(&p->state);
+	broker_writer_close(&p->broker);
+}
+
+/* What a measurement wants to know, as one line of JSON on standard output. */
+static void
+print_summary(struct pipeline *p)
+{
+	const struct metrics *m = &p->metrics;
+	struct buf out = BUF_INIT;
+	struct rusage used;
+	struct json j;
+
+	getrusage(RUSAGE_SELF, &used);
+	json_init(&j, &out);
+	json_object(&j);
+	json_kv_u64(&j, "events", metric_get(&m->binlog.binlog_event));
+	json_kv_u64(&j, "bytes", metric_get(&m->binlog.binlog_bytes));
+	json_kv_u64(&j, "transactions", metric_get(&m->binlog.binlog_txn));
+	json_kv_u64(&j, "keys", metric_get(&m->batch.batch_key));
+	json_kv_u64(&j, "records", metric_get(&m->batch.batch_record));
+	json_name(&j, "wall_seconds");
+	json_double(&j, (double)(clock_mono_ns(p->clock) - p->started_ns) / 1e9);
+	json_name(&j, "cpu_seconds");
+	json_double(&j, (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+			    (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6);
+	json_kv_u64(&j, "max_resident_kib", (uint64_t)used.ru_maxrss);
+	json_object_end(&j);
+	puts(buf_str(&out));
+	buf_fini(&out);
+}
+
+err_t
+pipeline_run(struct topology *topo, const struct pipeline_options *opt, const struct clock *clock, struct log *log,
+	     struct err_detail *why)
+{
+	static const struct daemon_ops ops = {.drain = on_drain, .reload = on_reload};
+	struct pipeline *p = MEM_NEW(struct pipeline);
+	struct daemon_options daemon_opt = {.log = log};
+	char labels[128];
+	err_t err;
+
+	p->topo = topo;
+	p->opt = opt;
+	p->clock = clock;
+	p->log = log;
+	p->started_ns = clock_mono_ns(clock);
+	pthread_mutex_init(&p->lock, NULL);
+	p->registry = metric_registry_create();
+	register_metrics(p, labels, sizeof(labels));
+	daemon_options_from_env(&daemon_opt);
+	err = loop_create(&p->loop, clock, why);
+	if (err != ERR_OK)
+		goto done;
+	err = daemon_create(&p->daemon, p->loop, &daemon_opt, &ops, p, why);
+	if (err != ERR_OK)
+		goto done;
+	err = open_parts(p, why);
+	if (err != ERR_OK)
+		goto done;
+	err = open_admin(p, why);
+	if (err != ERR_OK)
+		goto done;
+	loop_timer_init(&p->refresh, p->loop, on_refresh, p);
+	loop_timer_every(&p->refresh, REFRESH_MS);
+	err = start_thread(&p->writer_thread, writer_main, p, why);
+	if (err != ERR_OK)
+		goto done;
+	p->writer_started = true;
+	err = start_thread(&p->tail_thread, tail_main, p, why);
+	if (err != ERR_OK)
+		goto done;
+	p->tail_started = true;
+	loop_run(p->loop);
+	if (p->failure.code != ERR_OK)
+		err = err_set(why, p->failure.code, "%s", err_why(&p->failure));
+	if (daemon_was_hurried(p->daemon))
+		log_warn(p->log, "left before everything read was in the log; the binlog still has it");
+done:
+	join_threads(p);
+	if (opt->until_end && err == ERR_OK)
+		print_summary(p);
+	if (p->loop != NULL)
+		loop_timer_stop(&p->refresh);
+	admin_close(&p->admin);
+	close_parts(p);
+	daemon_destroy(&p->daemon);
+	loop_destroy(&p->loop);
+	metric_registry_destroy(&p->registry);
+	pthread_mutex_destroy(&p->lock);
+	free(p);
+	return err;
+}

@@ -1,0 +1,233 @@
+#include "squeal/tail.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "lib/core/crash.h"
+#include "lib/core/mem.h"
+#include "squeal/binlog/txn.h"
+
+enum { BACKOFF_FIRST_MS = 50, BAD_EVENT_TRIES = 3 };
+
+struct tail {
+	struct tail_parts parts;
+	struct binlog_decoder decoder;
+	struct txn *txn;
+	struct buf from;     /* where to open next */
+	uint64_t stream;     /* number of streams opened */
+	struct buf bad_from; /* where a bad event came last time */
+	unsigned bad_times;
+	unsigned random; /* of the pauses */
+	_Atomic bool stop;
+};
+
+struct tail *
+tail_create(const struct tail_parts *parts, const char *from)
+{
+	struct tail *t = MEM_NEW(struct tail);
+
+	t->parts = *parts;
+	binlog_decoder_init(&t->decoder, parts->max_event, parts->metrics);
+	t->txn = txn_create(&gather_ops, parts->gather, parts->metrics);
+	buf_put_str(&t->from, from);
+	t->random = (unsigned)clock_mono_ns(parts->clock);
+	return t;
+}
+
+void
+tail_destroy(struct tail **t)
+{
+	if (*t == NULL)
+		return;
+	txn_destroy(&(*t)->txn);
+	binlog_decoder_fini(&(*t)->decoder);
+	buf_fini(&(*t)->from);
+	buf_fini(&(*t)->bad_from);
+	free(*t);
+	*t = NULL;
+}
+
+void
+tail_stop(struct tail *t)
+{
+	atomic_store(&t->stop, true);
+	gather_interrupt(t->parts.gather);
+	source_interrupt(t->parts.source);
+}
+
+static void
+pause_ms(struct tail *t, uint64_t ms)
+{
+	while (ms > 0 && !t->stop) {
+		uint64_t step = ms < 50 ? ms : 50;
+		struct timespec ts = {0, (long)step * 1000000};
+
+		nanosleep(&ts, NULL);
+		ms -= step;
+	}
+}
+
+/* Two thirds to all of the pause, so that many daemons do not come back at the same moment. */
+static uint64_t
+jitter(struct tail *t, uint64_t ms)
+{
+	t->random = t->random * 1103515245u + 12345u;
+	return ms - (ms / 3) * (t->random >> 16 & 0xff) / 255;
+}
+
+static void
+note_position(struct tail *t)
+{
+	buf_clear(&t->from);
+	buf_put_str(&t->from, "gtid:");
+	gtid_pos_format(gather_position(t->parts.gather), &t->from);
+}
+
+static err_t
+open_stream(struct tail *t, struct err_detail *why)
+{
+	struct source *src = t->parts.source;
+	struct gtid_pos start = {0};
+	err_t err;
+
+	err = source_open(src, buf_span(&t->from), why);
+	if (err != ERR_OK)
+		goto done;
+	err = gtid_pos_parse(src->info.start, &start, why);
+	if (err != ERR_OK)
+		goto done;
+	if (t->parts.gate != NULL)
+		gate_reset(t->parts.gate);
+	binlog_decoder_start(&t->decoder, src->info.file, src->info.pos, src->info.checksum);
+	txn_reset(t->txn);
+	t->stream++;
+	if (!gather_start(t->parts.gather, &start, t->stream)) {
+		err = ERR_CLOSED;
+		goto done;
+	}
+	note_position(t);
+	state_streaming(t->parts.state, src->info.server, buf_span(&t->from));
+	log_info(t->parts.log, "streaming", F_SPAN("server", src->info.server), F_SPAN("from", buf_span(&t->from)),
+		 F_UINT("server_id", src->info.server_id), F_UINT("source_id", src->info.source_id),
+		 F_UINT("connection", src->info.connection));
+done:
+	gtid_pos_fini(&start);
+	return err;
+}
+
+/* Reads until something ends it; *at_end for the end of what was to be read. */
+static err_t
+read_stream(struct tail *t, bool *at_end, struct err_detail *why)
+{
+	struct span bytes;
+	err_t err;
+
+	for (;;) {
+		struct binlog_event ev;
+
+		err = source_next(t->parts.source, &bytes, why);
+		if (err != ERR_OK)
+			return err;
+		if (bytes.len == 0) {
+			*at_end = true;
+			return ERR_OK;
+		}
+		state_heard(t->parts.state);
+		CRASH_POINT("squeal.event");
+		err = binlog_decode(&t->decoder, bytes, &ev, why);
+		if (err != ERR_OK)
+			return err;
+		err = txn_feed(t->txn, &ev, why);
+		if (err != ERR_OK)
+			return err;
+		if (ev.kind == BINLOG_HEARTBEAT || ev.kind == BINLOG_ROTATE) {
+			state_read(t->parts.state, ev.file, ev.end);
+			if (!gather_idle(t->parts.gather))
+				return ERR_CLOSED;
+		}
+	}
+}
+
+/* True when an error that asks for another try has come at the same place too often. */
+static bool
+is_stuck(struct tail *t, err_t err)
+{
+	if (err != ERR_CHECKSUM && err != ERR_PROTOCOL && err != ERR_BAD_EVENT)
+		return false;
+	if (!span_eq(buf_span(&t->bad_from), buf_span(&t->from))) {
+		buf_clear(&t->bad_from);
+		buf_put_span(&t->bad_from, buf_span(&t->from));
+		t->bad_times = 0;
+	}
+	return ++t->bad_times >= BAD_EVENT_TRIES;
+}
+
+/* True when trying again may help without an operator losing anything by it. */
+static bool
+is_worth_a_retry(struct tail *t, err_t err)
+{
+	if (is_stuck(t, err))
+		return false;
+	switch (err) {
+	case ERR_BAD_EVENT: /* the bytes may have been damaged on the way where checksums are off */
+	case ERR_CONFIG:    /* the password file may be mended */
+	case ERR_NOT_FOUND:
+	case ERR_SYS:
+	case ERR_IN_USE:
+		return true;
+	default:
+		return err_action(err) == ERR_DO_RETRY;
+	}
+}
+
+static void
+enter_gap(struct tail *t, const struct err_detail *why)
+{
+	state_source(t->parts.state, STATE_GAP, why);
+	log_crit(t->parts.log, "GAP: stopped reading, because what follows cannot be proven to be whole",
+		 F_SPAN("after", buf_span(&t->from)), F_SPAN("file", span_make(t->decoder.file, t->decoder.file_len)),
+		 F_UINT("pos", t->decoder.pos), F_STR("code", err_name(why->code)), F_STR("reason", err_why(why)),
+		 F_STR("do", "mend the cause, or flush the caches and start again with source.start: now"));
+}
+
+void
+tail_run(struct tail *t)
+{
+	uint64_t backoff = BACKOFF_FIRST_MS;
+	bool at_end = false;
+
+	while (!t->stop && !at_end) {
+		struct err_detail why = {0};
+		err_t err = open_stream(t, &why);
+
+		if (err == ERR_OK) {
+			uint64_t opened = clock_mono_ms(t->parts.clock);
+
+			err = read_stream(t, &at_end, &why);
+			note_position(t);
+			/* A stream that held for a while starts the pauses afresh. */
+			if (clock_mono_ms(t->parts.clock) - opened > 5000)
+				backoff = BACKOFF_FIRST_MS;
+		}
+		source_close(t->parts.source);
+		if (err == ERR_OK || err == ERR_CLOSED || t->stop)
+			continue;
+		if (why.code == ERR_OK)
+			err_set(&why, err, "%s", err_text(err));
+		if (!is_worth_a_retry(t, err)) {
+			enter_gap(t, &why);
+			break;
+		}
+		state_source(t->parts.state, STATE_CONNECTING, &why);
+		log_error(t->parts.log, "no stream from the source; trying again", F_STR("code", err_name(err)),
+			  F_STR("reason", err_why(&why)), F_SPAN("from", buf_span(&t->from)),
+			  F_UINT("pause_ms", backoff));
+		pause_ms(t, jitter(t, backoff));
+		backoff = backoff * 2 > t->parts.backoff_max_ms ? t->parts.backoff_max_ms : backoff * 2;
+	}
+	if (at_end || t->stop)
+		state_source(t->parts.state, STATE_STOPPED, &(struct err_detail){0});
+	if (!t->stop)
+		t->parts.ended(t->parts.arg);
+}

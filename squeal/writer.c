@@ -1,0 +1,307 @@
+#include "squeal/writer.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "lib/core/crash.h"
+#include "lib/core/mem.h"
+
+enum {
+	IDLE_MS = 1000,		 /* housekeeping at least this often */
+	BACKOFF_FIRST_MS = 20,
+	BACKOFF_MAX_MS = 2000,
+	TRIM_RECORDS = 2000,	 /* records trimmed in one go, so that an append never waits for long */
+	VISIBLE_SLICE_MS = 1000, /* one wait at the gate */
+};
+
+struct writer {
+	struct writer_parts parts;
+	struct batch *batch;
+	uint64_t stream;     /* the connection that the gate's last answer belongs to */
+	uint64_t trimmed_ms; /* when retention was looked after */
+
+	/* items that batch_add() has seen and the log has not acknowledged, oldest first */
+	struct queue_item *pending;
+	struct queue_item **pending_end;
+
+	_Atomic bool hurry;
+	_Atomic uint64_t batch_keys, batch_bytes, linger_ms;
+};
+
+struct writer *
+writer_create(const struct writer_parts *parts, const struct squeal_options *opt)
+{
+	struct writer *w = MEM_NEW(struct writer);
+
+	w->parts = *parts;
+	w->pending_end = &w->pending;
+	writer_reload(w, opt);
+	w->batch = batch_create(parts->source, (struct batch_limits){w->batch_keys, w->batch_bytes},
+				parts->batch_metrics);
+	return w;
+}
+
+static void
+give_back_pending(struct writer *w)
+{
+	while (w->pending != NULL) {
+		struct queue_item *it = w->pending;
+
+		w->pending = it->next;
+		queue_give_back(w->parts.queue, &it);
+	}
+	w->pending_end = &w->pending;
+}
+
+void
+writer_destroy(struct writer **w)
+{
+	if (*w == NULL)
+		return;
+	give_back_pending(*w);
+	batch_destroy(&(*w)->batch);
+	free(*w);
+	*w = NULL;
+}
+
+void
+writer_hurry(struct writer *w)
+{
+	atomic_store(&w->hurry, true);
+}
+
+void
+writer_reload(struct writer *w, const struct squeal_options *opt)
+{
+	atomic_store(&w->batch_keys, opt->batch_keys);
+	atomic_store(&w->batch_bytes, opt->batch_bytes);
+	atomic_store(&w->linger_ms, opt->linger);
+}
+
+/* Sleeps in small steps so that a hurry is noticed. */
+static void
+pause_ms(struct writer *w, uint64_t ms)
+{
+	while (ms > 0 && !w->hurry) {
+		uint64_t step = ms < 50 ? ms : 50;
+		struct timespec ts = {0, (long)step * 1000000};
+
+		nanosleep(&ts, NULL);
+		ms -= step;
+	}
+}
+
+static uint64_t
+next_backoff(uint64_t ms)
+{
+	return ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : ms * 2;
+}
+
+/* The last of the pending items that has a place; NULL when none has. */
+static const struct queue_item *
+last_place(const struct writer *w)
+{
+	const struct queue_item *found = NULL;
+
+	for (const struct queue_item *it = w->pending; it != NULL; it = it->next) {
+		if (it->keys.nkeys > 0 && it->file != NULL && it->pos > 0)
+			found = it;
+	}
+	return found;
+}
+
+/*
+ * Waits until the transactions that are pending can be seen by readers of the source.  A source that cannot say so
+ * within the patience is not waited for any longer: it is down, or another server, and then a delete that comes early
+ * is better than none.
+ */
+static void
+wait_until_visible(struct writer *w)
+{
+	const struct queue_item *it = w->parts.gate != NULL ? last_place(w) : NULL;
+	uint64_t since = clock_mono_ms(w->parts.clock);
+	uint64_t backoff = BACKOFF_FIRST_MS;
+	bool said = false;
+
+	if (it == NULL)
+		return;
+	if (it->stream != w->stream) {
+		gate_reset(w->parts.gate);
+		w->stream = it->stream;
+	}
+	while (!w->hurry) {
+		const struct gate_mark mark = {span_of(it->file->text), it->pos, it->ticket};
+		struct err_detail why = {0};
+		err_t err = gate_wait(w->parts.gate, &mark, VISIBLE_SLICE_MS, &why);
+
+		if (err == ERR_OK) {
+			if (said)
+				state_log(w->parts.state, STATE_LOG_OK, &(struct err_detail){0});
+			return;
+		}
+		if (err == ERR_CLOSED)
+			return;
+		if (clock_mono_ms(w->parts.clock) - since >= w->parts.visibility_patience_ms) {
+			metric_inc(&w->parts.state_metrics->visibility_gave_up);
+			log_error(w->parts.log, "released keys whose commit could not be confirmed to be visible",
+				  F_STR("file", it->file->text), F_UINT("pos", it->pos),
+				  F_STR("reason", err_why(&why)));
+			return;
+		}
+		if (!said)
+			log_notice(w->parts.log, "waiting for commits to become visible on the source",
+				   F_STR("file", it->file->text), F_UINT("pos", it->pos),
+				   F_STR("reason", err_why(&why)));
+		said = true;
+		state_log(w->parts.state, STATE_LOG_WAITING, &why);
+		if (err != ERR_TIMEOUT) {
+			pause_ms(w, backoff);
+			backoff = next_backoff(backoff);
+		}
+	}
+}
+
+/* Puts what the batch has into the log, for as long as it takes.  False: hurried or failed. */
+static bool
+flush(struct writer *w)
+{
+	struct batch_output out;
+	uint64_t backoff = BACKOFF_FIRST_MS;
+	uint64_t first;
+
+	if (!batch_has_news(w->batch))
+		return true;
+	batch_take(w->batch, &out);
+	if (out.nrecords > 0)
+		wait_until_visible(w);
+	CRASH_POINT("squeal.visible");
+	while (!w->hurry) {
+		struct err_detail why = {0};
+		err_t err = broker_append(w->parts.broker, out.records, out.nrecords, out.checkpoint, &first, &why);
+
+		if (err == ERR_OK) {
+			uint64_t now = clock_real_us(w->parts.clock);
+
+			CRASH_POINT("squeal.acknowledged");
+			for (const struct queue_item *it = w->pending; it != NULL; it = it->next) {
+				if (it->keys.nkeys > 0)
+					histogram_record(&w->parts.state_metrics->commit_to_log,
+							 now > it->seen_us ? now - it->seen_us : 0);
+			}
+			state_acknowledged(w->parts.state, out.checkpoint, out.ntxns, out.nkeys);
+			batch_clear(w->batch);
+			return true;
+		}
+		if (err_action(err) != ERR_DO_RETRY) {
+			state_log(w->parts.state, STATE_LOG_FAILED, &why);
+			w->parts.failed(w->parts.arg, &why);
+			return false;
+		}
+		metric_inc(&w->parts.state_metrics->log_retry);
+		log_error(w->parts.log, "the log takes no records; trying again", F_STR("reason", err_why(&why)),
+			  F_UINT("pause_ms", backoff));
+		state_log(w->parts.state, STATE_LOG_BLOCKED, &why);
+		pause_ms(w, backoff);
+		backoff = next_backoff(backoff);
+	}
+	return false;
+}
+
+static void
+trim(struct writer *w)
+{
+	struct err_detail why = {0};
+	size_t removed = 0;
+	uint64_t now = clock_mono_ms(w->parts.clock);
+
+	if (now - w->trimmed_ms < IDLE_MS)
+		return;
+	w->trimmed_ms = now;
+	if (broker_trim(w->parts.broker, TRIM_RECORDS, &removed, &why) != ERR_OK)
+		log_warn(w->parts.log, "could not trim the log", F_STR("reason", err_why(&why)));
+}
+
+/* Adds one item, flushing in between as often as its size asks for.  False: hurried or failed. */
+static bool
+add(struct writer *w, struct queue_item *it)
+{
+	uint64_t backoff = BACKOFF_FIRST_MS;
+	bool done = false;
+
+	it->next = NULL;
+	*w->pending_end = it;
+	w->pending_end = &it->next;
+	while (!done) {
+		struct err_detail why = {0};
+
+		if (batch_add(w->batch, it, &done, &why) != ERR_OK) {
+			log_error(w->parts.log, "cannot read spilled keys back; trying again",
+				  F_STR("reason", err_why(&why)), F_UINT("pause_ms", backoff));
+			state_log(w->parts.state, STATE_LOG_BLOCKED, &why);
+			pause_ms(w, backoff);
+			backoff = next_backoff(backoff);
+		} else if (!done && !flush(w)) {
+			return false;
+		}
+		if (w->hurry)
+			return false;
+	}
+	return true;
+}
+
+/* Gives more transactions time to come before the first of them is written. */
+static void
+linger(struct writer *w, struct queue_item *first)
+{
+	uint64_t ms = w->linger_ms;
+	uint64_t keys = 0;
+
+	for (const struct queue_item *it = first; it != NULL; it = it->next)
+		keys += it->keys.nkeys;
+	if (ms > 0 && keys > 0 && keys < w->batch_keys && !queue_is_closed(w->parts.queue))
+		pause_ms(w, ms);
+}
+
+/* Adds and flushes a list of items.  False: hurried or failed; what is left of the list is given back. */
+static bool
+write_items(struct writer *w, struct queue_item *items)
+{
+	bool ok = true;
+
+	while (items != NULL) {
+		struct queue_item *it = items;
+
+		items = it->next;
+		if (ok)
+			ok = add(w, it);
+		else
+			queue_give_back(w->parts.queue, &it);
+	}
+	CRASH_POINT("squeal.batched");
+	ok = ok && flush(w);
+	if (ok)
+		give_back_pending(w);
+	return ok;
+}
+
+void
+writer_run(struct writer *w)
+{
+	bool ok = true;
+
+	while (ok && !w->hurry) {
+		struct queue_item *items = queue_take(w->parts.queue, IDLE_MS);
+
+		if (items == NULL && queue_is_closed(w->parts.queue))
+			break;
+		batch_set_limits(w->batch, (struct batch_limits){w->batch_keys, w->batch_bytes});
+		if (items != NULL) {
+			CRASH_POINT("squeal.taken");
+			linger(w, items);
+			ok = write_items(w, items);
+		}
+		trim(w);
+	}
+}
