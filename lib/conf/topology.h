@@ -5,7 +5,8 @@
  * all of it, so that a mistake anywhere is found by whoever is started first, and uses its part.  The tables
  * below are the only place where a setting's name, type, default, range, unit and help exist.
  *
- * Unknown keys are errors with line, column and a suggestion.
+ * Unknown keys are errors with line, column and a suggestion.  A server is "host:port", "/path/of/a/socket" or a
+ * mapping; a socket has port 0, as in libmemcached, whose hash of it is that of "/path:0".
  *
  * Threads: the one that loads it; afterwards any may read.   Blocks: on reading the file.
  */
@@ -85,10 +86,10 @@
 	OPT(namespace,       STR,      "",            0, 0,           "",       NO,  "prefix that clients put before every key, and that is not hashed")
 
 #define SERVER_OPTIONS(OPT)                                                                                        \
-	OPT(host,            STR,      "",            0, 0,           "",       NO,  "host exactly as clients write it: it is part of the hash") \
+	OPT(host,            STR,      "",            0, 0,           "",       NO,  "host exactly as clients write it, or /path/of/a/socket: it is part of the hash") \
 	OPT(port,            UINT,     "11211",       1, 65535,       "",       NO,  "port")                       \
-	OPT(weight,          UINT,     "1",           1, 10000,       "",       NO,  "weight as clients set it")   \
-	OPT(connect,         STR,      "",            0, 0,           "",       NO,  "host:port to connect to where that is not the name that is hashed")
+	OPT(weight,          UINT,     "1",           1, 10000,       "",       NO,  "weight as clients set it; for ketama_weighted only")\
+	OPT(connect,         STR,      "",            0, 0,           "",       NO,  "host:port or /path/of/a/socket to connect to where that is not the name that is hashed")
 /* clang-format on */
 
 struct region_options {
@@ -136,12 +137,12 @@ struct topology {
 /*
  * Reads and checks the whole file.  On error *out is NULL and *why reads
  * "squeal.yaml:12:3: unknown key "pasword_file" in source; did you mean "password_file"?".
- * Values are checked against each other too (dead_after >= 3 heartbeats, names unique, servers present).
- * The caller destroys it.
+ * Values are checked against each other too (dead_after >= 3 heartbeats, names unique, servers present), and
+ * relative paths are made to begin at the file's folder.  The caller destroys it.
  */
 err_t topology_load(struct topology **out, const char *path, struct err_detail *why) MUST_CHECK;
 
-/* The same from text; `name` stands in messages. */
+/* The same from text; `name` stands in messages, and relative paths are left as they are. */
 err_t topology_parse(struct topology **out, struct span yaml, const char *name, struct err_detail *why) MUST_CHECK;
 
 void topology_destroy(struct topology **t);
@@ -149,17 +150,36 @@ void topology_destroy(struct topology **t);
 /* NULL when there is none of that name. */
 const struct cluster *topology_cluster(const struct topology *t, const char *name);
 
+/* Where to connect to: `connect`, or what `host` and `port` say: "10.0.0.1:11211", "[::1]:11211", "/path". */
+void topology_server_address(const struct server_options *s, struct buf *out);
+
 /*
  * Takes the reloadable settings of `fresh` into `t`.  Each changed setting is reported once: taken, or
- * needing a restart.  Clusters and servers need a restart.
+ * needing a restart.  Clusters and servers need a restart (section "clusters" and the name of one that came or
+ * went; "clusters[NAME]" and the setting, or "servers", of one that changed).  Texts are valid during the call.  Other
+ * threads must not read `t` meanwhile.
  */
 typedef void topology_change_fn(void *arg, const char *section, const char *name, bool taken);
 void topology_reload(struct topology *t, const struct topology *fresh, topology_change_fn *fn, void *arg);
 
 /* The sections in the file's order, for --help, samples and docs. */
+enum {
+	TOPOLOGY_TOP, /* values at the top level */
+	TOPOLOGY_LOG,
+	TOPOLOGY_SOURCE,
+	TOPOLOGY_MARKERS,
+	TOPOLOGY_SQUEAL,
+	TOPOLOGY_ROUTER,
+	TOPOLOGY_CLUSTER,
+	TOPOLOGY_SERVER,
+	TOPOLOGY_NSECTIONS,
+};
 const struct option_section *topology_sections(size_t *n);
 
 /* A complete commented squeal.yaml made from the tables. */
 void topology_sample(struct buf *out);
+
+/* A JSON Schema (draft 7) of squeal.yaml for editors; schemas/squeal.yaml.schema.json is this text. */
+void topology_json_schema(struct buf *out);
 
 #endif

@@ -66,7 +66,7 @@ struct admin_reasons {
 	bool any;
 };
 
-/* --- pages ---------------------------------------------------------------------------------------------- */
+/* --- pages --------------------------------------------------------------------------------------- */
 
 static void
 hook_add(struct hook **list, struct hook hook)
@@ -238,7 +238,7 @@ admin_query(const char *query, const char *name, struct buf *out)
 	return false;
 }
 
-/* --- one request ---------------------------------------------------------------------------------------- */
+/* --- one request --------------------------------------------------------------------------------- */
 
 static bool
 host_allowed(const struct admin *a, struct span host)
@@ -453,8 +453,7 @@ on_accept(void *arg, int fd)
 	loop_fd_want(&c->watch, LOOP_READ);
 }
 
-/* --- life ------------------------------------------------------------------------------------------------
- */
+/* --- life ---------------------------------------------------------------------------------------- */
 
 err_t
 admin_open(struct admin **out, struct loop *l, const struct admin_options *opt, struct err_detail *why)

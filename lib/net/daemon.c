@@ -157,8 +157,7 @@ on_hangup(void *arg, int signo)
 	notify(d, "READY=1");
 }
 
-/* --- life ------------------------------------------------------------------------------------------------
- */
+/* --- life ---------------------------------------------------------------------------------------- */
 
 err_t
 daemon_create(struct daemon **out, struct loop *l, const struct daemon_options *opt,

@@ -42,14 +42,14 @@ void loop_stop(struct loop *l);
 
 const struct clock *loop_clock(const struct loop *l);
 
-/* --- calls from other threads ------------------------------------------------------------------------- */
+/* --- calls from other threads -------------------------------------------------------------------- */
 
 typedef void loop_post_fn(void *arg);
 
 /* Runs fn(arg) soon on the loop's thread; calls of one thread run in their order. */
 void loop_post(struct loop *l, loop_post_fn *fn, void *arg);
 
-/* --- timers --------------------------------------------------------------------------------------------- */
+/* --- timers -------------------------------------------------------------------------------------- */
 
 typedef void loop_timer_fn(void *arg);
 
@@ -80,7 +80,7 @@ loop_timer_is_set(const struct loop_timer *t)
 	return t->slot != 0;
 }
 
-/* --- descriptors ---------------------------------------------------------------------------------------- */
+/* --- descriptors --------------------------------------------------------------------------------- */
 
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
 
@@ -106,7 +106,7 @@ void loop_fd_want(struct loop_fd *w, int what);
 /* Call it before the descriptor is closed.  A zeroed struct is fine. */
 void loop_fd_fini(struct loop_fd *w);
 
-/* --- signals -------------------------------------------------------------------------------------------- */
+/* --- signals ------------------------------------------------------------------------------------- */
 
 typedef void loop_signal_fn(void *arg, int signo);
 

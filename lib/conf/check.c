@@ -1,0 +1,266 @@
+#include "lib/conf/check.h"
+
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <string.h>
+
+enum { MAX_NAME = 64, MAX_KEY = 250, MAX_SOCKET_PATH = 107, MAX_HOST = 255 };
+
+static bool
+is_word(struct span text, const char *const *words, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (span_is(text, words[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Names become parts of file names, metric labels and record fields. */
+static bool
+is_name(const char *s)
+{
+	size_t n = strlen(s);
+
+	for (size_t i = 0; i < n; i++) {
+		char c = s[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      c == '-' || c == '_' || (c == '.' && i > 0)))
+			return false;
+	}
+	return n > 0 && n <= MAX_NAME;
+}
+
+static err_t
+check_name(const struct section_file *r, const struct section *f, const char *option, const char *value)
+{
+	if (is_name(value))
+		return ERR_OK;
+	return section_bad(r, section_place(f, option),
+			   "%s in %s must be 1 to 64 letters, digits, \"-\", \"_\" or \".\", not \"%.80s\"",
+			   option, f->path, value);
+}
+
+static bool
+is_port(struct span text)
+{
+	uint64_t n;
+
+	return text.len <= 5 && span_u64(text, &n) && n <= 65535;
+}
+
+static bool
+is_ipv6(struct span s)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in6_addr raw;
+
+	if (s.len >= sizeof(text))
+		return false;
+	memcpy(text, s.p, s.len);
+	text[s.len] = '\0';
+	return inet_pton(AF_INET6, text, &raw) == 1;
+}
+
+/* A name or an IPv4 address. */
+static bool
+is_host(struct span s)
+{
+	for (size_t i = 0; i < s.len; i++) {
+		char c = s.p[i];
+
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		      c == '-' || c == '.' || c == '_'))
+			return false;
+	}
+	return s.len > 0 && s.len <= MAX_HOST;
+}
+
+bool
+check_split_address(struct span text, struct span *host, struct span *port)
+{
+	const char *colon = text.len > 0 ? memrchr(text.p, ':', text.len) : NULL;
+	bool v6;
+
+	if (colon == NULL)
+		return false;
+	*host = span_first(text, (size_t)(colon - text.p));
+	*port = span_from(text, host->len + 1);
+	v6 = host->len > 2 && host->p[0] == '[' && host->p[host->len - 1] == ']';
+	if (v6)
+		*host = span_from(span_first(*host, host->len - 1), 1);
+	return (v6 ? is_ipv6(*host) : is_host(*host)) && is_port(*port);
+}
+
+static err_t
+check_address(const struct section_file *r, const struct section *f, const char *option, const char *value,
+	      bool socket)
+{
+	struct span host, port;
+
+	if (check_split_address(span_of(value), &host, &port) ||
+	    (socket && value[0] == '/' && strlen(value) <= MAX_SOCKET_PATH))
+		return ERR_OK;
+	return section_bad(r, section_place(f, option),
+			   "%s in %s must be host:port or [::1]:port%s, not \"%.80s\"", option, f->path,
+			   socket ? " or /path/of/a/socket" : "", value);
+}
+
+err_t
+check_region(const struct section_file *r, const struct section *f, const struct region_options *o)
+{
+	return check_name(r, f, "region", o->region);
+}
+
+err_t
+check_log(const struct section_file *r, const struct section *f, const struct log_options *o)
+{
+	if (o->path[0] == '\0')
+		return section_bad(r, section_place(f, "path"),
+				   "path in log is missing; name the file of the log, as in "
+				   "\"log: {path: /var/lib/squeal/log.db}\"");
+	return ERR_OK;
+}
+
+static err_t
+check_start(const struct section_file *r, const struct section *f, const char *start)
+{
+	static const char *const words[] = {"checkpoint", "now", "earliest"};
+
+	if (is_word(span_of(start), words, 3) || (strncmp(start, "gtid:", 5) == 0 && start[5] != '\0'))
+		return ERR_OK;
+	return section_bad(r, section_place(f, "start"),
+			   "start: \"%.80s\" is not one of checkpoint, now, earliest or gtid:POSITION, as in "
+			   "gtid:0-1-100 (in source)",
+			   start);
+}
+
+err_t
+check_source(const struct section_file *r, const struct section *f, const struct source_options *o)
+{
+	err_t err = check_name(r, f, "name", o->name);
+
+	if (err == ERR_OK)
+		err = check_start(r, f, o->start);
+	if (err != ERR_OK)
+		return err;
+	if (o->host[0] == '\0' && o->socket[0] == '\0')
+		return section_bad(r, section_place(f, "host"),
+				   "host in source is empty; name the database's host or its socket");
+	if (o->user[0] == '\0')
+		return section_bad(r, section_place(f, "user"),
+				   "user in source is empty; name the account to connect with");
+	if (o->dead_after < 3 * o->heartbeat)
+		return section_bad(
+		    r, section_place(f, section_has(f, "dead_after") ? "dead_after" : "heartbeat"),
+		    "dead_after (%" PRIu64 "ms) in source must be at least three heartbeats (%" PRIu64
+		    "ms), or a link that lives is taken for dead",
+		    o->dead_after, 3 * o->heartbeat);
+	if ((o->tls_cert[0] != '\0') != (o->tls_key[0] != '\0'))
+		return section_bad(r, section_place(f, o->tls_cert[0] != '\0' ? "tls_cert" : "tls_key"),
+				   "tls_cert and tls_key in source belong together; set both or none");
+	if (strcmp(o->tls, "off") == 0 && (o->tls_ca[0] != '\0' || o->tls_cert[0] != '\0'))
+		return section_bad(
+		    r, section_place(f, "tls"),
+		    "tls in source is off, but certificates are set; use tls: verify or take them out");
+	return ERR_OK;
+}
+
+err_t
+check_markers(const struct section_file *r, const struct section *f, const struct markers_options *o)
+{
+	size_t n = strlen(o->tag);
+
+	for (size_t i = 0; i < n; i++) {
+		char c = o->tag[i];
+		bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+
+		if (!letter && (i == 0 || !((c >= '0' && c <= '9') || c == '_')))
+			n = 0;
+	}
+	if (n == 0 || n > MAX_NAME)
+		return section_bad(r, section_place(f, "tag"),
+				   "tag in markers must be a letter and then letters, digits or \"_\", 64 at "
+				   "most, not \"%.80s\"",
+				   o->tag);
+	return ERR_OK;
+}
+
+err_t
+check_squeal(const struct section_file *r, const struct section *f, const struct squeal_options *o)
+{
+	if (o->batch_bytes > o->queue_bytes)
+		return section_bad(
+		    r, section_place(f, section_has(f, "batch_bytes") ? "batch_bytes" : "queue_bytes"),
+		    "batch_bytes in squeal is larger than queue_bytes: a full batch would never fit; lower "
+		    "the one or "
+		    "raise the other");
+	return o->admin[0] == '\0' ? ERR_OK : check_address(r, f, "admin", o->admin, false);
+}
+
+err_t
+check_router(const struct section_file *r, const struct section *f, const struct router_options *o)
+{
+	if ((o->trace_prefix[0] != '\0') != (o->trace_file[0] != '\0'))
+		return section_bad(
+		    r, section_place(f, o->trace_prefix[0] != '\0' ? "trace_prefix" : "trace_file"),
+		    "trace_prefix and trace_file in router belong together; set both or none");
+	return ERR_OK;
+}
+
+err_t
+check_cluster(const struct section_file *r, const struct section *f, const struct cluster_options *o)
+{
+	err_t err;
+
+	if (o->name[0] == '\0')
+		return section_bad(r, section_place(f, "name"),
+				   "name in %s is missing: give every cluster a name", f->path);
+	err = check_name(r, f, "name", o->name);
+	if (err == ERR_OK && o->admin[0] != '\0')
+		err = check_address(r, f, "admin", o->admin, false);
+	if (err != ERR_OK)
+		return err;
+	for (const char *c = o->namespace; *c != '\0'; c++) {
+		if ((unsigned char)*c <= ' ' || *c == 0x7f)
+			return section_bad(r, section_place(f, "namespace"),
+					   "namespace in %s holds a space or a control character, which no "
+					   "cache key can have",
+					   f->path);
+	}
+	if (strlen(o->namespace) >= MAX_KEY)
+		return section_bad(r, section_place(f, "namespace"),
+				   "namespace in %s leaves no room: a whole key has at most 250 bytes",
+				   f->path);
+	return ERR_OK;
+}
+
+err_t
+check_server(const struct section_file *r, const struct section *f, struct server_options *o,
+	     const struct cluster_options *c)
+{
+	bool socket = o->host[0] == '/';
+	size_t n = strlen(o->host);
+
+	if (n == 0)
+		return section_bad(r, section_place(f, "host"),
+				   "host in %s is missing; write it as clients do", f->path);
+	if (socket && section_has(f, "port"))
+		return section_bad(r, section_place(f, "port"),
+				   "port in %s: a socket in the file system has none; leave it out", f->path);
+	if (socket)
+		o->port = 0;
+	if (socket ? n > MAX_SOCKET_PATH : !is_host(span_of(o->host)) && !is_ipv6(span_of(o->host)))
+		return section_bad(r, section_place(f, "host"),
+				   "host in %s must be a name, an IP address without brackets or "
+				   "/path/of/a/socket, not \"%.80s\"",
+				   f->path, o->host);
+	if (o->weight != 1 && strcmp(c->distribution, "ketama_weighted") != 0)
+		return section_bad(r, section_place(f, "weight"),
+				   "weight in %s has no effect with distribution: %s; use ketama_weighted if "
+				   "clients do, or leave it "
+				   "out",
+				   f->path, c->distribution);
+	return o->connect[0] == '\0' ? ERR_OK : check_address(r, f, "connect", o->connect, true);
+}
