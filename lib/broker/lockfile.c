@@ -48,7 +48,8 @@ err_t
 lockfile_take(int *fd, const char *path, const char *what, struct err_detail *why)
 {
 	char holder[48], pid[24];
-	err_t err = ERR_OK;
+	bool noted;
+	err_t err;
 	int n;
 
 	*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -63,10 +64,10 @@ lockfile_take(int *fd, const char *path, const char *what, struct err_detail *wh
 		lockfile_give_up(fd);
 		return err;
 	}
-	/* Only for the message above; a full disk must not keep us from working. */
+	/* Only for the message above; a disk too full for it must not keep us from working. */
 	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-	if (ftruncate(*fd, 0) == 0 && pwrite(*fd, pid, (size_t)n, 0) < 0)
-		errno = 0;
+	noted = ftruncate(*fd, 0) == 0 && pwrite(*fd, pid, (size_t)n, 0) == n;
+	(void)noted;
 	return ERR_OK;
 }
 

@@ -28,11 +28,38 @@ code_of_errno(int error, err_t otherwise)
 	}
 }
 
-static err_t
-code_of(const struct store *s, int rc)
+static int
+file_errno(const struct store *s, int which)
 {
-	int error = s->db != NULL ? sqlite3_system_errno(s->db) : 0;
+	sqlite3_file *file = NULL;
+	int error = 0;
 
+	if (sqlite3_file_control(s->db, "main", which, &file) == SQLITE_OK && file != NULL &&
+	    file->pMethods != NULL)
+		file->pMethods->xFileControl(file, SQLITE_FCNTL_LAST_ERRNO, &error);
+	return error;
+}
+
+/* What the system said.  A failed step leaves it only in the file that failed: the -wal more often than not.
+ */
+static int
+errno_of(const struct store *s, int rc)
+{
+	int error = 0;
+
+	if (s->db == NULL || ((rc & 0xff) != SQLITE_IOERR && (rc & 0xff) != SQLITE_CANTOPEN))
+		return 0;
+	error = sqlite3_system_errno(s->db);
+	if (error == 0 && (rc & 0xff) == SQLITE_IOERR)
+		error = file_errno(s, SQLITE_FCNTL_JOURNAL_POINTER);
+	if (error == 0 && (rc & 0xff) == SQLITE_IOERR)
+		error = file_errno(s, SQLITE_FCNTL_FILE_POINTER);
+	return error;
+}
+
+static err_t
+code_of(int rc, int error)
+{
 	switch (rc & 0xff) {
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
@@ -87,12 +114,11 @@ advice_of(const struct store *s, err_t err)
 err_t
 store_error(const struct store *s, int rc, const char *doing, struct err_detail *why)
 {
-	err_t err = code_of(s, rc);
-	int error = s->db != NULL ? sqlite3_system_errno(s->db) : 0;
-	bool system = ((rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN) && error != 0;
+	int error = errno_of(s, rc);
+	err_t err = code_of(rc, error);
 
 	return err_set(why, err, "%s %s: %s%s%s while %s; %s", s->kind->what, s->path, sqlite3_errstr(rc),
-		       system ? ": " : "", system ? strerror(error) : "", doing, advice_of(s, err));
+		       error != 0 ? ": " : "", error != 0 ? strerror(error) : "", doing, advice_of(s, err));
 }
 
 /* --- statements -------------------------------------------------------------------------------------------
