@@ -1,0 +1,381 @@
+#include "squeal/binlog/gate.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "lib/core/mem.h"
+#include "squeal/binlog/conn_mysql.h"
+
+typedef struct gate_metrics metric_owner;
+const struct metric_row gate_metric_rows[] = {METRIC_ROWS(GATE_METRICS)};
+const size_t gate_metric_nrows = sizeof(gate_metric_rows) / sizeof(gate_metric_rows[0]);
+
+enum {
+	RING = 1024,	     /* transactions that an answer can be matched with */
+	FIRST_PAUSE_US = 50, /* between two questions; doubles */
+	LAST_PAUSE_US = 2000,
+	HOLD_MS = 100,	  /* while tickets are not matched: a commit takes less than this from binlog to engines */
+	HOLD_GROUPS = 3,  /* the same, in group commits: one may run, one may wait behind it, and our own */
+	MISFIT_MS = 1000, /* matched, but not visible for so long: is the match still right? */
+};
+
+/* A place in the binlog, for comparing. */
+struct spot {
+	uint64_t file; /* the number at the end of the name */
+	uint64_t pos;
+};
+
+struct marked {
+	struct spot at;
+	uint64_t ticket;
+};
+
+/* What the server said last. */
+struct answer {
+	bool valid;
+	struct spot at;	  /* where the last commit ended; may be ahead of the truth */
+	uint64_t commits; /* Binlog_commits: exact */
+	uint64_t groups;  /* Binlog_group_commits */
+};
+
+struct gate {
+	struct conn *conn;
+	const struct source_options *opt;
+	const struct clock *clock;
+	struct gate_metrics *metrics;
+	_Atomic bool interrupted;
+
+	pthread_mutex_t lock; /* for what gate_note() touches */
+	struct marked ring[RING];
+	size_t nring;	/* marks ever put into the ring */
+	struct answer answer;
+	bool matched;	  /* a transaction with ticket t is visible once commits >= t + offset */
+	uint64_t offset;  /* modulo 2^64: tickets start anywhere */
+
+	/* Until they match: everything before `end` was in the binlog when groups was `end_groups`. */
+	bool has_end;
+	struct spot end;
+	uint64_t end_groups;
+	uint64_t end_ms;
+	bool has_sure; /* everything before `sure` is visible */
+	struct spot sure;
+};
+
+static bool
+spot_same(struct spot a, struct spot b)
+{
+	return a.file == b.file && a.pos == b.pos;
+}
+
+static bool
+spot_reaches(struct spot a, struct spot b)
+{
+	return a.file != b.file ? a.file > b.file : a.pos >= b.pos;
+}
+
+static uint64_t
+file_number(struct span name)
+{
+	uint64_t n = 0;
+	size_t at = name.len;
+
+	while (at > 0 && name.p[at - 1] >= '0' && name.p[at - 1] <= '9')
+		at--;
+	span_u64(span_from(name, at), &n);
+	return n;
+}
+
+struct gate *
+gate_create(const struct source_options *opt, const struct clock *clock, struct gate_metrics *metrics)
+{
+	struct gate *g = MEM_NEW(struct gate);
+
+	g->conn = conn_create(opt);
+	g->opt = opt;
+	g->clock = clock;
+	g->metrics = metrics;
+	pthread_mutex_init(&g->lock, NULL);
+	return g;
+}
+
+void
+gate_destroy(struct gate **g)
+{
+	if (*g == NULL)
+		return;
+	conn_destroy(&(*g)->conn);
+	pthread_mutex_destroy(&(*g)->lock);
+	free(*g);
+	*g = NULL;
+}
+
+void
+gate_interrupt(struct gate *g)
+{
+	atomic_store(&g->interrupted, true);
+	conn_interrupt(g->conn);
+}
+
+static void
+forget(struct gate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->nring = 0;
+	g->answer.valid = false;
+	g->matched = false;
+	g->has_end = false;
+	g->has_sure = false;
+	pthread_mutex_unlock(&g->lock);
+}
+
+void
+gate_reset(struct gate *g)
+{
+	forget(g);
+	conn_close(g->conn);
+}
+
+/* --- asking ----------------------------------------------------------------------------------------------- */
+
+static void
+take_status(void *arg, const struct span *v, unsigned n)
+{
+	struct answer *a = arg;
+
+	if (n < 2)
+		return;
+	if (span_ieq(v[0], SPAN_LIT("Binlog_commits")))
+		span_u64(v[1], &a->commits);
+	else if (span_ieq(v[0], SPAN_LIT("Binlog_group_commits")))
+		span_u64(v[1], &a->groups);
+	else if (span_ieq(v[0], SPAN_LIT("Binlog_snapshot_position")))
+		a->valid = span_u64(v[1], &a->at.pos);
+	else if (span_ieq(v[0], SPAN_LIT("Binlog_snapshot_file")))
+		a->at.file = file_number(v[1]);
+}
+
+static void
+take_end(void *arg, const struct span *v, unsigned n)
+{
+	struct spot *end = arg;
+
+	if (n < 2 || !span_u64(v[1], &end->pos))
+		return;
+	end->file = file_number(v[0]);
+}
+
+static err_t
+ask_status(struct gate *g, struct answer *a, struct err_detail *why)
+{
+	uint64_t began = clock_mono_ns(g->clock);
+	err_t err;
+
+	*a = (struct answer){0};
+	metric_inc(&g->metrics->gate_query);
+	err = conn_ask(g->conn, "SHOW STATUS LIKE 'binlog\\_%'", take_status, a, why);
+	if (err == ERR_OK && !a->valid)
+		err = err_set(why, ERR_SOURCE_SETUP,
+			      "the database does not say up to where commits are visible (status "
+			      "Binlog_snapshot_position)");
+	histogram_record(&g->metrics->gate_query_time, (clock_mono_ns(g->clock) - began) / 1000);
+	return err;
+}
+
+err_t
+gate_open(struct gate *g, struct err_detail *why)
+{
+	struct answer a;
+	struct spot end = {0};
+	err_t err;
+
+	if (conn_is_open(g->conn))
+		return ERR_OK;
+	forget(g);
+	metric_inc(&g->metrics->gate_connect);
+	err = conn_open(g->conn, why);
+	/* Both questions once, so that a missing privilege shows now. */
+	if (err == ERR_OK)
+		err = conn_ask(g->conn, "SHOW MASTER STATUS", take_end, &end, why);
+	if (err == ERR_OK)
+		err = ask_status(g, &a, why);
+	if (err != ERR_OK) {
+		metric_inc(&g->metrics->gate_error);
+		conn_close(g->conn);
+	}
+	return err;
+}
+
+/* --- matching --------------------------------------------------------------------------------------------- */
+
+/* Under the lock. */
+static void
+match(struct gate *g, const struct marked *m)
+{
+	uint64_t offset;
+
+	if (!g->answer.valid || !spot_same(g->answer.at, m->at))
+		return;
+	/* The server's last commit is this transaction, so the counts belong together. */
+	offset = g->answer.commits - m->ticket;
+	if (!g->matched || g->offset != offset)
+		metric_inc(&g->metrics->gate_calibrated);
+	g->matched = true;
+	g->offset = offset;
+}
+
+static void
+note(struct gate *g, const struct marked *m)
+{
+	pthread_mutex_lock(&g->lock);
+	g->ring[g->nring++ % RING] = *m;
+	match(g, m);
+	pthread_mutex_unlock(&g->lock);
+}
+
+static struct marked
+marked_of(const struct gate_mark *m)
+{
+	return (struct marked){.at = {.file = file_number(m->file), .pos = m->pos}, .ticket = m->ticket};
+}
+
+void
+gate_note(struct gate *g, const struct gate_mark *mark)
+{
+	struct marked m = marked_of(mark);
+
+	note(g, &m);
+}
+
+static void
+take_answer(struct gate *g, const struct answer *a)
+{
+	size_t n;
+
+	pthread_mutex_lock(&g->lock);
+	g->answer = *a;
+	n = g->nring < RING ? g->nring : RING;
+	for (size_t i = 0; i < n; i++)
+		match(g, &g->ring[i]);
+	pthread_mutex_unlock(&g->lock);
+}
+
+/* Whether the last answer lets the transaction through. */
+static bool
+is_visible(struct gate *g, const struct marked *m)
+{
+	bool yes;
+
+	pthread_mutex_lock(&g->lock);
+	match(g, m);
+	yes = g->matched && g->answer.valid && (int64_t)(g->answer.commits - m->ticket - g->offset) >= 0;
+	if (!yes && g->has_sure && spot_reaches(g->sure, m->at))
+		yes = true;
+	pthread_mutex_unlock(&g->lock);
+	return yes;
+}
+
+static void
+unmatch(struct gate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->matched = false;
+	g->nring = 0;
+	pthread_mutex_unlock(&g->lock);
+}
+
+/*
+ * Without a match the count tells nothing yet.  Then the end of the binlog is remembered, and what is before it counts
+ * as visible when as many groups as can be on their way were committed since, or after a fixed time.
+ */
+static err_t
+hold(struct gate *g, const struct marked *m, uint64_t now_ms, struct err_detail *why)
+{
+	err_t err;
+
+	if (!g->has_end || !spot_reaches(g->end, m->at)) {
+		struct answer a;
+
+		err = conn_ask(g->conn, "SHOW MASTER STATUS", take_end, &g->end, why);
+		if (err == ERR_OK)
+			err = ask_status(g, &a, why);
+		if (err != ERR_OK)
+			return err;
+		take_answer(g, &a);
+		g->has_end = true;
+		g->end_groups = a.groups;
+		g->end_ms = now_ms;
+		return ERR_OK;
+	}
+	if (g->answer.groups - g->end_groups < HOLD_GROUPS && now_ms - g->end_ms < HOLD_MS)
+		return ERR_OK;
+	if (g->answer.groups - g->end_groups < HOLD_GROUPS)
+		metric_inc(&g->metrics->gate_held);
+	g->has_sure = true;
+	g->sure = g->end;
+	g->has_end = false;
+	return ERR_OK;
+}
+
+static void
+pause_us(uint64_t us)
+{
+	struct timespec ts = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
+
+	nanosleep(&ts, NULL);
+}
+
+err_t
+gate_wait(struct gate *g, const struct gate_mark *mark, uint64_t timeout_ms, struct err_detail *why)
+{
+	struct marked m = marked_of(mark);
+	uint64_t began = clock_mono_ns(g->clock), misfit_ms = clock_mono_ms(g->clock) + MISFIT_MS;
+	uint64_t pause = FIRST_PAUSE_US;
+	struct answer a;
+	err_t err;
+
+	if (atomic_load(&g->interrupted))
+		return err_set(why, ERR_CLOSED, "waiting for commits to become visible was interrupted");
+	if (is_visible(g, &m)) {
+		metric_inc(&g->metrics->gate_pass);
+		return ERR_OK;
+	}
+	err = gate_open(g, why);
+	for (bool first = true; err == ERR_OK; first = false) {
+		err = ask_status(g, &a, why);
+		if (err != ERR_OK)
+			break;
+		take_answer(g, &a);
+		if (is_visible(g, &m)) {
+			histogram_record(&g->metrics->gate_time, (clock_mono_ns(g->clock) - began) / 1000);
+			return ERR_OK;
+		}
+		if (first)
+			metric_inc(&g->metrics->gate_wait);
+		if (clock_mono_ms(g->clock) - began / 1000000 >= timeout_ms)
+			return err_set(why, ERR_TIMEOUT,
+				       "%.*s:%llu is in the binlog but not visible to readers after %llu ms",
+				       SPAN_FMT(span_first(mark->file, 255)), (unsigned long long)mark->pos,
+				       (unsigned long long)timeout_ms);
+		if (atomic_load(&g->interrupted))
+			return err_set(why, ERR_CLOSED, "waiting for commits to become visible was interrupted");
+		/* The server counted something that we did not, or the other way round: match anew. */
+		if (g->matched && clock_mono_ms(g->clock) >= misfit_ms && spot_reaches(a.at, m.at)) {
+			unmatch(g);
+			misfit_ms += MISFIT_MS;
+		}
+		if (!g->matched)
+			err = hold(g, &m, clock_mono_ms(g->clock), why);
+		if (err == ERR_OK && is_visible(g, &m)) {
+			histogram_record(&g->metrics->gate_time, (clock_mono_ns(g->clock) - began) / 1000);
+			return ERR_OK;
+		}
+		pause_us(pause);
+		pause = pause * 2 < LAST_PAUSE_US ? pause * 2 : LAST_PAUSE_US;
+	}
+	if (err != ERR_CLOSED)
+		metric_inc(&g->metrics->gate_error);
+	conn_close(g->conn);
+	return err;
+}
