@@ -1,0 +1,28 @@
+ROUTER_SRC := router/delivery.c router/feed.c router/ketama.c router/keyhash.c router/outbox.c router/ring.c router/router.c \
+	      router/server.c router/trace.c
+ROUTER_A   := $(BUILD)/lib/router.a
+LIBS       += $(ROUTER_A)
+
+$(ROUTER_A): $(call objs,$(ROUTER_SRC))
+$(BUILD)/crash/router.a: $(call tobjs,$(ROUTER_SRC))
+
+# Users before used.
+ROUTER_NEEDS := net broker wire conf core
+ROUTER_LIBS  := $(NET_LIBS) $(CONF_LIBS) -lsqlite3 -lprotobuf-c -lxxhash -lcrypto -lm
+
+ROUTER_BIN := $(BUILD)/bin/squeal-router
+PROGRAMS    += $(ROUTER_BIN)
+INSTALL_BIN += $(ROUTER_BIN)
+$(ROUTER_BIN): $(call objs,router/main.c) $(ROUTER_A) $(patsubst %,$(BUILD)/lib/%.a,$(ROUTER_NEEDS))
+$(ROUTER_BIN): PROGRAM_LIBS := $(ROUTER_LIBS)
+
+ROUTER_CRASH_BIN := $(BUILD)/crash-bin/squeal-router
+CRASH_PROGRAMS   += $(ROUTER_CRASH_BIN)
+$(ROUTER_CRASH_BIN): $(call tobjs,router/main.c) $(BUILD)/crash/router.a $(patsubst %,$(BUILD)/crash/%.a,$(ROUTER_NEEDS))
+$(ROUTER_CRASH_BIN): PROGRAM_LIBS := $(ROUTER_LIBS)
+
+ROUTER_TESTS := $(patsubst router/test/%.c,$(BUILD)/test/router/test/%,$(wildcard router/test/test_*.c))
+TESTS        += $(ROUTER_TESTS)
+$(ROUTER_TESTS): $(ROUTER_A) $(patsubst %,$(BUILD)/lib/%.a,$(ROUTER_NEEDS))
+$(ROUTER_TESTS): TEST_LIBS := $(ROUTER_LIBS)
+$(BUILD)/test/router/test/test_ring_libmemcached: TEST_LIBS := $(ROUTER_LIBS) -lmemcached

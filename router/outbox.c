@@ -245,7 +245,8 @@ outbox_flush_all(struct outbox *o)
 void
 outbox_restart(struct outbox *o, uint64_t acked)
 {
-	outbox_disconnected(o);
+	if (o->nflights > 0)
+		outbox_disconnected(o);
 	buf_clear(&o->queue);
 	o->base = o->unsent_at = 0;
 	o->unsent_keys = 0;

@@ -90,7 +90,7 @@ void outbox_record_end(struct outbox *o, uint64_t next);
 /* Everything on the server must go: its deletes are not all known. */
 void outbox_flush_all(struct outbox *o);
 
-/* Drops everything and starts anew from `acked`.  The connection must be closed first. */
+/* Drops everything and starts anew from `acked`.  While something is in flight the connection must be closed first. */
 void outbox_restart(struct outbox *o, uint64_t acked);
 
 /* --- the connection --------------------------------------------------------------------------------------- */

@@ -1,0 +1,131 @@
+/*
+ * delivery - which server gets which part of the log, and when.
+ *
+ * The log is the buffer.  Every server has a place in the log (the next record to queue for it) and a cursor (the
+ * first record that it has not acknowledged whole).  Servers at the foremost place are fed together by the live
+ * feed; a server whose queue is full does not take the next record and so falls behind alone.  When it has room
+ * again it is fed from its own place, in bounded slices between those of the live feed, until it meets the others
+ * again.  Servers that stand at the same place share one reading.  The live feed waits for nobody, and a
+ * server that is away costs its queue (queue_bytes) and nothing else.
+ *
+ * Cursors are saved every cursor_interval, all in one transaction.  A server without a cursor starts at the log's
+ * first record.
+ *
+ * GAP: where a server may have missed deletes it is flushed before anything else counts: the log was trimmed
+ * beyond its place, is another log or shorter than before, or has a record that is damaged, missing or cannot be
+ * decoded.  The cursor passes the gap only with the flush acknowledged, so a crash in between leads to the same
+ * gap.
+ *
+ * A log that is missing, corrupt or replaced is tried again with a growing pause.
+ *
+ * Threads: the loop's.   Blocks: on reading the log and writing the cursors.   Clock: the loop's.
+ */
+#ifndef SQUEAL_ROUTER_DELIVERY_H
+#define SQUEAL_ROUTER_DELIVERY_H
+
+#include "lib/broker/broker.h"
+#include "lib/broker/cursor.h"
+#include "lib/conf/topology.h"
+#include "lib/core/err.h"
+#include "lib/core/json.h"
+#include "lib/core/log.h"
+#include "lib/core/metric.h"
+#include "lib/net/admin.h"
+#include "lib/net/loop.h"
+#include "router/feed.h"
+#include "router/ring.h"
+#include "router/server.h"
+
+/* clang-format off */
+/*	  name                        kind     unit       help */
+#define DELIVERY_METRICS(M)                                                                                     \
+	M(router_records,             COUNTER, "records", "records read from the log; one reading serves all servers at the same place") \
+	M(router_catch_up_reads,      COUNTER, "calls",   "readings of the log for servers that had fallen behind") \
+	M(router_bad_records,         COUNTER, "records", "records that are damaged, missing or cannot be decoded; the servers were flushed") \
+	M(router_log_errors,          COUNTER, "calls",   "failed tries to open or read the log")              \
+	M(router_cursor_saves,        COUNTER, "calls",   "times that the cursors were saved")                 \
+	M(router_cursor_errors,       COUNTER, "calls",   "times that the cursors could not be saved")         \
+	M(router_log_end,             GAUGE,   "offset",  "offset of the log's next record")                   \
+	M(router_live_offset,         GAUGE,   "offset",  "next record of the live feed")
+
+/*	  per server */
+#define LANE_METRICS(M)                                                                                         \
+	M(router_gaps,                COUNTER, "gaps",    "times that the log could not prove that the server has seen every delete") \
+	M(router_in_gap,              GAUGE,   "",        "1 until the server is flushed after a gap")         \
+	M(router_acked_offset,        GAUGE,   "offset",  "first record that the server has not acknowledged whole") \
+	M(router_behind,              GAUGE,   "records", "records between that and the log's end")
+/* clang-format on */
+
+struct delivery_metrics {
+	METRIC_FIELDS(DELIVERY_METRICS)
+};
+struct lane_metrics {
+	METRIC_FIELDS(LANE_METRICS)
+};
+extern const struct metric_row delivery_metric_rows[];
+extern const size_t delivery_metric_nrows;
+extern const struct metric_row lane_metric_rows[];
+extern const size_t lane_metric_nrows;
+
+struct delivery; /* opaque */
+
+/* Called with each delete when it is acknowledged; per server in the log's order.  `key` without the namespace. */
+typedef void delivery_acked_fn(void *arg, const struct server *s, uint64_t offset, struct span key);
+
+/* Called after all acknowledgements that came together. */
+typedef void delivery_settled_fn(void *arg);
+
+struct delivery_context {
+	struct loop *loop;
+	const struct log_options *log_opt;
+	const struct router_options *opt; /* may change between callbacks; see delivery_reloaded() */
+	const struct cluster *cluster;
+	struct ring *ring;
+	struct cursor_store *cursors;
+	struct log *log;		  /* may be NULL */
+	struct metric_registry *registry; /* may be NULL */
+	uint64_t seed;			  /* of the jitter */
+	delivery_acked_fn *on_acked;	  /* may be NULL */
+	delivery_settled_fn *on_settled;  /* may be NULL */
+	void *arg;
+};
+
+/*
+ * Loads the cursors, and makes the servers.  ERR_CORRUPT and the like: the cursors cannot be read.  What `ctx`
+ * points to must outlive it.
+ */
+err_t delivery_create(struct delivery **out, const struct delivery_context *ctx, struct err_detail *why) MUST_CHECK;
+void delivery_destroy(struct delivery **d);
+
+/* Opens the log and begins. */
+void delivery_start(struct delivery *d);
+
+/* Takes changed options. */
+void delivery_reloaded(struct delivery *d);
+
+/*
+ * Reads nothing more; calls done(arg) once when every server that is up has acknowledged what it was sent (from
+ * inside is possible).
+ */
+void delivery_drain(struct delivery *d, void (*done)(void *arg), void *arg);
+
+/* Saves the cursors that have moved.  An error is logged and counted. */
+void delivery_save(struct delivery *d);
+
+size_t delivery_nservers(const struct delivery *d);
+struct server *delivery_server(const struct delivery *d, size_t i);
+
+/* First record that server i has not acknowledged whole. */
+uint64_t delivery_acked(const struct delivery *d, size_t i);
+const struct delivery_metrics *delivery_metrics(const struct delivery *d);
+const struct lane_metrics *delivery_lane_metrics(const struct delivery *d, size_t i);
+
+const struct feed_metrics *delivery_feed_metrics(const struct delivery *d);
+
+/* For /readyz: not ready while the log cannot be read or a server is in GAP. */
+void delivery_ready(void *delivery, struct admin_reasons *reasons);
+
+/* For /status. */
+void delivery_status(void *delivery, struct json *j);
+
+#endif

@@ -1,0 +1,466 @@
+#include "router/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/core/crash.h"
+#include "lib/core/mem.h"
+#include "lib/net/stream.h"
+#include "lib/wire/mc_reply.h"
+#include "lib/wire/mc_request.h"
+#include "router/ring.h"
+
+typedef struct server_metrics metric_owner;
+const struct metric_row server_metric_rows[] = {METRIC_ROWS(SERVER_METRICS)};
+const size_t server_metric_nrows = sizeof(server_metric_rows) / sizeof(server_metric_rows[0]);
+
+enum {
+	FIRST_PAUSE_MS = 10,
+	MAX_INPUT = 4 * MC_REPLY_LINE_MAX,
+};
+
+enum server_state { SERVER_AWAY, SERVER_CONNECTING, SERVER_GREETING, SERVER_UP };
+
+struct server {
+	const struct server_options *opt;
+	struct server_context ctx;
+	char *name;
+	char *address;
+	enum server_state state;
+	struct stream *stream;
+	struct outbox *outbox;
+	struct loop_timer pause; /* the next try to connect */
+	struct loop_timer watch; /* ack_timeout, and windows that wait for time */
+	uint64_t random;
+	unsigned failures; /* in a row */
+	uint64_t up_at_ms;
+	uint64_t greeting_at_ms;
+	bool was_up;
+	bool said_away; /* one line per absence */
+	bool no_probe;	/* the last server hung up on "mn": greet with "version" only */
+	bool got_version;
+	bool meta;
+	char version[32];
+	char last_error[200];
+	struct stream_counts counted; /* of the stream, already in the metrics */
+	struct buf out;
+	struct server_metrics metrics;
+	struct outbox_metrics outbox_metrics;
+};
+
+static void server_connect(void *arg);
+static void server_watch(void *arg);
+
+/* An IPv6 host is written without brackets where it is hashed, and needs them to be connected to. */
+static char *
+address_of(const struct server_options *opt, const char *name)
+{
+	struct buf b = BUF_INIT;
+	char *address;
+
+	if (opt->connect[0] != '\0')
+		buf_put_str(&b, opt->connect);
+	else if (strchr(opt->host, ':') != NULL && opt->host[0] != '[')
+		buf_printf(&b, "[%s]:%u", opt->host, (unsigned)opt->port);
+	else
+		buf_put_str(&b, name);
+	address = span_dup(buf_span(&b));
+	buf_fini(&b);
+	return address;
+}
+
+struct server *
+server_create(const struct server_options *opt, const struct server_context *ctx)
+{
+	struct server *s = MEM_NEW(struct server);
+	struct outbox_context outbox = {0};
+	struct buf name = BUF_INIT;
+
+	s->opt = opt;
+	s->ctx = *ctx;
+	s->random = ctx->seed | 1;
+	ring_server_name(opt, &name);
+	s->name = span_dup(buf_span(&name));
+	buf_fini(&name);
+	s->address = address_of(opt, s->name);
+	outbox.opt = ctx->opt;
+	outbox.clock = loop_clock(ctx->loop);
+	outbox.log = ctx->log;
+	outbox.metrics = &s->outbox_metrics;
+	outbox.server = s->name;
+	outbox.namespace = ctx->namespace;
+	outbox.on_acked = ctx->on_acked;
+	outbox.arg = ctx->arg;
+	s->outbox = outbox_create(&outbox, 0);
+	loop_timer_init(&s->pause, ctx->loop, server_connect, s);
+	loop_timer_init(&s->watch, ctx->loop, server_watch, s);
+	return s;
+}
+
+void
+server_destroy(struct server **sp)
+{
+	struct server *s = *sp;
+
+	if (s == NULL)
+		return;
+	loop_timer_stop(&s->pause);
+	loop_timer_stop(&s->watch);
+	stream_close(&s->stream);
+	outbox_destroy(&s->outbox);
+	buf_fini(&s->out);
+	free(s->name);
+	free(s->address);
+	free(s);
+	*sp = NULL;
+}
+
+static uint64_t
+now_ms(const struct server *s)
+{
+	return clock_mono_ms(loop_clock(s->ctx.loop));
+}
+
+/* --- going away ------------------------------------------------------------------------------------------- */
+
+static uint64_t
+next_random(struct server *s)
+{
+	s->random ^= s->random << 13;
+	s->random ^= s->random >> 7;
+	s->random ^= s->random << 17;
+	return s->random;
+}
+
+/* Doubles with every failure in a row; half of it is chance, so that routers do not return in step. */
+static uint64_t
+pause_ms(struct server *s)
+{
+	uint64_t ms = (uint64_t)FIRST_PAUSE_MS << (s->failures < 20 ? s->failures : 20);
+
+	if (ms > s->ctx.opt->backoff_max)
+		ms = s->ctx.opt->backoff_max;
+	return ms / 2 + next_random(s) % (ms / 2 + 1);
+}
+
+static void
+count_stream(struct server *s)
+{
+	const struct stream_counts *c;
+
+	if (s->stream == NULL)
+		return;
+	c = stream_counts(s->stream);
+	metric_add(&s->metrics.router_packets, c->writes - s->counted.writes);
+	metric_add(&s->metrics.router_bytes_sent, c->bytes_out - s->counted.bytes_out);
+	s->counted = *c;
+}
+
+static void
+server_leave(struct server *s, const char *reason)
+{
+	/* A connection that held for a while was a good one: the next try comes soon. */
+	if (s->state == SERVER_UP && now_ms(s) - s->up_at_ms > s->ctx.opt->backoff_max)
+		s->failures = 0;
+	snprintf(s->last_error, sizeof(s->last_error), "%s", reason);
+	if (!s->said_away)
+		log_warn(s->ctx.log, "server is away; its deletes wait in the log", F_STR("server", s->name),
+			 F_STR("address", s->address), F_STR("reason", reason));
+	s->said_away = true;
+	count_stream(s);
+	stream_close(&s->stream);
+	buf_clear(&s->out);
+	outbox_disconnected(s->outbox);
+	loop_timer_stop(&s->watch);
+	s->state = SERVER_AWAY;
+	metric_set(&s->metrics.router_server_up, 0);
+	loop_timer_once(&s->pause, pause_ms(s));
+	s->failures++;
+}
+
+void
+server_reconnect(struct server *s, const char *reason)
+{
+	if (s->state != SERVER_AWAY)
+		server_leave(s, reason);
+}
+
+/* --- time ------------------------------------------------------------------------------------------------- */
+
+/* Sets the watch to the next moment that matters.  A watch that is set earlier is left alone: it looks again. */
+static void
+server_schedule(struct server *s)
+{
+	uint64_t now = now_ms(s), due = 0, at;
+
+	if (s->state == SERVER_GREETING)
+		due = s->greeting_at_ms + s->ctx.opt->ack_timeout;
+	else if (outbox_waiting_since_ms(s->outbox) != 0)
+		due = outbox_waiting_since_ms(s->outbox) + s->ctx.opt->ack_timeout;
+	at = s->state == SERVER_UP ? outbox_retry_at_ms(s->outbox) : 0;
+	if (at != 0 && (due == 0 || at < due))
+		due = at;
+	if (due == 0)
+		return;
+	if (due <= now)
+		due = now + 1;
+	if (!loop_timer_is_set(&s->watch) || s->watch.at_ns > due * 1000000)
+		loop_timer_once(&s->watch, due - now);
+}
+
+static void
+server_watch(void *arg)
+{
+	struct server *s = arg;
+	uint64_t since = s->state == SERVER_GREETING ? s->greeting_at_ms : outbox_waiting_since_ms(s->outbox);
+
+	if (s->state != SERVER_GREETING && s->state != SERVER_UP)
+		return;
+	if (since != 0 && now_ms(s) - since >= s->ctx.opt->ack_timeout) {
+		char reason[80];
+
+		metric_inc(&s->metrics.router_ack_timeouts);
+		snprintf(reason, sizeof(reason), "no answer for %llu ms",
+			 (unsigned long long)s->ctx.opt->ack_timeout);
+		server_leave(s, reason);
+		s->ctx.on_progress(s->ctx.arg, s);
+		return;
+	}
+	server_pump(s);
+}
+
+/* --- talking ---------------------------------------------------------------------------------------------- */
+
+void
+server_pump(struct server *s)
+{
+	if (s->state != SERVER_UP)
+		return;
+	if (outbox_send(s->outbox, &s->out)) {
+		stream_write(s->stream, &s->out);
+		count_stream(s);
+		CRASH_POINT("router.sent");
+	}
+	server_schedule(s);
+}
+
+static void
+on_open(void *arg)
+{
+	struct server *s = arg;
+
+	s->state = SERVER_GREETING;
+	s->greeting_at_ms = now_ms(s);
+	s->got_version = false;
+	mc_request_version(&s->out);
+	if (!s->no_probe)
+		mc_request_fence(&s->out);
+	stream_write(s->stream, &s->out);
+	server_schedule(s);
+}
+
+static void
+server_greeted(struct server *s, bool meta)
+{
+	s->meta = meta;
+	s->state = SERVER_UP;
+	s->up_at_ms = now_ms(s);
+	if (s->was_up)
+		metric_inc(&s->metrics.router_reconnects);
+	if (s->said_away)
+		log_notice(s->ctx.log, "server is back", F_STR("server", s->name), F_STR("version", s->version),
+			   F_UINT("acked_offset", outbox_acked(s->outbox)));
+	else
+		log_info(s->ctx.log, "server is up", F_STR("server", s->name), F_STR("address", s->address),
+			 F_STR("version", s->version), F_STR("deletes", meta ? "meta" : "classic"));
+	s->said_away = false;
+	s->was_up = true;
+	metric_set(&s->metrics.router_server_up, 1);
+	count_stream(s);
+	outbox_connected(s->outbox, meta);
+}
+
+/* The answers to "version" and "mn". */
+static err_t
+greeting_reply(struct server *s, const struct mc_reply *reply, struct err_detail *why)
+{
+	if (!s->got_version) {
+		if (reply->kind != MC_REPLY_VERSION)
+			return err_set(why, ERR_PROTOCOL, "%s %.*s answers \"version\"", mc_reply_name(reply->kind),
+				       SPAN_FMT(span_first(reply->text, 80)));
+		snprintf(s->version, sizeof(s->version), "%.*s", SPAN_FMT(span_first(reply->text, 31)));
+		s->got_version = true;
+		if (s->no_probe)
+			server_greeted(s, false);
+		return ERR_OK;
+	}
+	if (reply->kind == MC_REPLY_MN)
+		server_greeted(s, true);
+	else if (mc_reply_is_error(reply->kind))
+		server_greeted(s, false);
+	else
+		return err_set(why, ERR_PROTOCOL, "%s answers \"mn\"", mc_reply_name(reply->kind));
+	return ERR_OK;
+}
+
+static size_t
+on_bytes(void *arg, struct span bytes)
+{
+	struct server *s = arg;
+	uint64_t acked = outbox_acked(s->outbox);
+	uint64_t windows = metric_get(&s->outbox_metrics.router_windows_acked);
+	struct err_detail why = {0};
+	struct span in = bytes;
+
+	for (;;) {
+		struct mc_reply reply;
+		err_t err = mc_reply_parse(in, &reply, &why);
+
+		if (err == ERR_OK && reply.kind == MC_REPLY_MORE)
+			break;
+		if (err == ERR_OK)
+			err = s->state == SERVER_GREETING ? greeting_reply(s, &reply, &why)
+							  : outbox_reply(s->outbox, &reply, &why);
+		if (err != ERR_OK) {
+			metric_inc(&s->metrics.router_garbage);
+			server_leave(s, err_why(&why));
+			s->ctx.on_progress(s->ctx.arg, s);
+			return bytes.len;
+		}
+		in = span_from(in, reply.used);
+	}
+	if (metric_get(&s->outbox_metrics.router_windows_acked) != windows)
+		s->failures = 0;
+	if (outbox_acked(s->outbox) != acked)
+		CRASH_POINT("router.acked");
+	server_pump(s);
+	s->ctx.on_progress(s->ctx.arg, s);
+	return bytes.len - in.len;
+}
+
+static void
+on_close(void *arg, err_t err, const char *why)
+{
+	struct server *s = arg;
+
+	/* A proxy that hangs up on a command it does not know is greeted without it next time, and the time
+	 * after that with it again. */
+	s->no_probe = s->state == SERVER_GREETING && s->got_version && !s->no_probe;
+	if (err == ERR_TOO_LONG)
+		metric_inc(&s->metrics.router_garbage);
+	else if (s->state == SERVER_CONNECTING)
+		metric_inc(&s->metrics.router_connect_errors);
+	else
+		metric_inc(&s->metrics.router_disconnects);
+	server_leave(s, why);
+	s->ctx.on_progress(s->ctx.arg, s);
+}
+
+/* --- connecting ------------------------------------------------------------------------------------------- */
+
+static void
+server_connect(void *arg)
+{
+	static const struct stream_ops ops = {.on_open = on_open, .on_bytes = on_bytes, .on_close = on_close};
+	struct server *s = arg;
+	struct stream_options opt = {.connect_timeout_ms = s->ctx.opt->connect_timeout, .max_input = MAX_INPUT};
+	struct err_detail why = {0};
+
+	metric_inc(&s->metrics.router_connects);
+	s->counted = (struct stream_counts){0};
+	s->state = SERVER_CONNECTING;
+	if (stream_connect(&s->stream, s->ctx.loop, s->address, &opt, &ops, s, &why) != ERR_OK) {
+		metric_inc(&s->metrics.router_connect_errors);
+		server_leave(s, err_why(&why));
+	}
+}
+
+void
+server_start(struct server *s)
+{
+	if (s->state == SERVER_AWAY && !loop_timer_is_set(&s->pause))
+		loop_timer_once(&s->pause, 0);
+}
+
+/* --- looking ---------------------------------------------------------------------------------------------- */
+
+struct outbox *
+server_outbox(struct server *s)
+{
+	return s->outbox;
+}
+
+bool
+server_is_up(const struct server *s)
+{
+	return s->state == SERVER_UP;
+}
+
+const char *
+server_state(const struct server *s)
+{
+	static const char *const names[] = {"away", "connecting", "greeting", "up"};
+
+	return names[s->state];
+}
+
+const char *
+server_name(const struct server *s)
+{
+	return s->name;
+}
+
+const char *
+server_address(const struct server *s)
+{
+	return s->address;
+}
+
+const char *
+server_version(const struct server *s)
+{
+	return s->version;
+}
+
+const char *
+server_last_error(const struct server *s)
+{
+	return s->last_error;
+}
+
+bool
+server_has_meta(const struct server *s)
+{
+	return s->meta;
+}
+
+const struct server_metrics *
+server_metrics(const struct server *s)
+{
+	return &s->metrics;
+}
+
+const struct outbox_metrics *
+server_outbox_metrics(const struct server *s)
+{
+	return &s->outbox_metrics;
+}
+
+void
+server_metrics_add(struct server *s, struct metric_registry *r)
+{
+	struct buf label = BUF_INIT;
+
+	buf_printf(&label, "server=\"%s\"", s->name);
+	metric_registry_add(r, server_metric_rows, server_metric_nrows, &s->metrics, buf_str(&label));
+	metric_registry_add(r, outbox_metric_rows, outbox_metric_nrows, &s->outbox_metrics, buf_str(&label));
+	buf_fini(&label);
+}
+
+void
+server_metrics_remove(struct server *s, struct metric_registry *r)
+{
+	metric_registry_remove(r, &s->metrics);
+	metric_registry_remove(r, &s->outbox_metrics);
+}
