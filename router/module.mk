@@ -26,3 +26,7 @@ TESTS        += $(ROUTER_TESTS)
 $(ROUTER_TESTS): $(ROUTER_A) $(patsubst %,$(BUILD)/lib/%.a,$(ROUTER_NEEDS))
 $(ROUTER_TESTS): TEST_LIBS := $(ROUTER_LIBS)
 $(BUILD)/test/router/test/test_ring_libmemcached: TEST_LIBS := $(ROUTER_LIBS) -lmemcached
+
+# Fills a log for measuring; not part of any check.
+$(BUILD)/bin/fill_log: $(BUILD)/obj/router/bench/fill_log.o $(patsubst %,$(BUILD)/lib/%.a,broker wire core)
+$(BUILD)/bin/fill_log: PROGRAM_LIBS := -lsqlite3 -lprotobuf-c -lxxhash
