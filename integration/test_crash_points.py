@@ -1,0 +1,91 @@
+"""Every place between two steps, from event to checkpoint and from log to cursor: the program dies there under
+load, is started again, and nothing is lost, invented or stale."""
+
+import os
+import subprocess
+
+import pytest
+
+from harness import BUILD, Failure, Load, Pipeline, run_dir, show_logs, wait_until
+
+PROGRAMS = {"squeal": "squeal", "router": "squeal-router"}
+
+
+def points(program):
+    path = os.path.join(BUILD, "crash-bin", program)
+    if not os.path.exists(path):
+        return []
+    done = subprocess.run([path, "--list-crash-points"], stdout=subprocess.PIPE, text=True, timeout=20)
+    return sorted(set(done.stdout.split()))
+
+
+# Each is visited the first time that the program comes by, right after its start, and in the middle of the load.
+CASES = [(which, point, visit) for which, program in PROGRAMS.items() for point in points(program) for visit in (1, 15)]
+
+
+class Bench:
+    """One pipeline for all points; the database's and caches' start is not what is tested."""
+
+    def __init__(self):
+        self.p = Pipeline(run_dir("test_crash_points"), trace_prefix="demo:", crash=True,
+                          config={"log": {"max_size": "4MiB"}, "squeal": {"txn_memory": "64KiB"},
+                                  "router": {"cursor_interval": "20ms"}})
+        self.first = 1
+        self.rounds = 0
+
+    def big_transaction(self, name):
+        """Spills, fills several records, and makes the log trim."""
+        rows = ["INSERT INTO demo.big VALUES (%d) /*inv='%s'*/"
+                % (i, ",".join("x:%s:%d:%s" % (name, i * 250 + j, "y" * 150) for j in range(250))) for i in range(60)]
+        self.p.db.sql("CREATE TABLE IF NOT EXISTS demo.big (id INT); BEGIN;" + ";".join(rows) + "; COMMIT")
+
+
+@pytest.fixture(scope="module")
+def bench():
+    b = Bench()
+    try:
+        b.p.start()
+        yield b
+    except BaseException:
+        show_logs(b.p.dir)
+        raise
+    finally:
+        b.p.stop()
+
+
+def test_the_crash_builds_list_their_points():
+    for program in PROGRAMS.values():
+        assert len(points(program)) >= 3, "build/crash-bin/%s has no crash points; run make crash-programs" % program
+
+
+@pytest.mark.parametrize("which,point,visit", CASES, ids=["%s-%s-%d" % c for c in CASES])
+def test_dies_and_comes_back(bench, which, point, visit):
+    p = bench.p
+    victim = p.squeal if which == "squeal" else p.routers[p.cluster_names[0]]
+    for daemon in p.daemons():
+        if not daemon.process.running:
+            daemon.start()
+    bench.rounds += 1
+    load = Load(p, rate=400, seconds=60, after=0.3, writers=4, readers=2, reads=2000, items=200,
+                first=bench.first, seed=bench.rounds, name="demo-app-%d" % bench.rounds).start()
+    try:
+        wait_until(lambda: load.progress().get("commits", 0) > 20, 20, "the load")
+        victim.stop()
+        victim.start(wait=False, env={"SQUEAL_CRASH_AT": "%s#%d" % (point, visit)})
+
+        def died():
+            return not victim.process.running
+        try:
+            wait_until(died, 3, "")
+        except Failure:
+            for i in range(3):
+                bench.big_transaction("%d:%d" % (bench.rounds, i))
+            wait_until(died, 30, "%s to come by %s" % (victim.name, point))
+        assert victim.process.popen.returncode == -9, victim.process.log_text()[-2000:]
+        victim.start()
+        victim.wait_ready()
+    finally:
+        load.finish()
+    bench.first = int(load.progress()["next"]) + 1000
+    verdict = load.check()
+    assert verdict.clean, str(verdict) + "\n" + verdict.log
