@@ -317,7 +317,7 @@ open_parts(struct pipeline *p, struct err_detail *why)
 	err_t err;
 
 	if (p->opt->null_log)
-		p->broker = broker_writer_open_null(&context);
+		broker_writer_open_null(&p->broker, &context);
 	else {
 		err = broker_writer_open(&p->broker, &topo->log, topo->source.name, &context, why);
 		if (err != ERR_OK)

@@ -1,0 +1,240 @@
+/* The writing side over a real SQLite log, without a gate. */
+#include "squeal/writer.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/core/arena.h"
+#include "lib/core/test/test.h"
+#include "lib/wire/record.h"
+
+struct fixture {
+	char folder[64];
+	char path[96];
+	struct log_options log_opt;
+	struct squeal_options opt;
+	struct broker_metrics broker_metrics;
+	struct state_metrics state_metrics;
+	struct batch_metrics batch_metrics;
+	struct broker_context context;
+	struct broker_writer *broker;
+	struct queue *queue;
+	struct state *state;
+	struct writer *writer;
+	pthread_t thread;
+	unsigned failures;
+};
+
+static void
+on_failed(void *arg, const struct err_detail *why)
+{
+	((struct fixture *)arg)->failures++;
+}
+
+static void *
+run(void *arg)
+{
+	writer_run(((struct fixture *)arg)->writer);
+	return NULL;
+}
+
+static int
+make(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+	struct err_detail why = {0};
+
+	if (f == NULL)
+		return 1;
+	snprintf(f->folder, sizeof(f->folder), "/tmp/squeal-test-writer-XXXXXX");
+	if (mkdtemp(f->folder) == NULL)
+		return 1;
+	snprintf(f->path, sizeof(f->path), "%s/log.db", f->folder);
+	f->log_opt = (struct log_options){
+	    .type = (char *)"sqlite", .path = f->path, .retention = 86400, .max_size = 1 << 30, .sync = (char *)"normal"};
+	f->opt = (struct squeal_options){.batch_keys = 100, .batch_bytes = 65536};
+	f->context = (struct broker_context){clock_system(), NULL, &f->broker_metrics};
+	if (broker_writer_open(&f->broker, &f->log_opt, "main", &f->context, &why) != ERR_OK) {
+		print_error("%s\n", why.text);
+		return 1;
+	}
+	f->queue = queue_create(1 << 20);
+	f->state = state_create("main", clock_system(), &f->state_metrics);
+	f->writer = writer_create(
+	    &(struct writer_parts){
+		.clock = clock_system(),
+		.queue = f->queue,
+		.broker = f->broker,
+		.state = f->state,
+		.state_metrics = &f->state_metrics,
+		.batch_metrics = &f->batch_metrics,
+		.source = "main",
+		.failed = on_failed,
+		.arg = f,
+	    },
+	    &f->opt);
+	pthread_create(&f->thread, NULL, run, f);
+	*state = f;
+	return 0;
+}
+
+static int
+drop(void **state)
+{
+	struct fixture *f = *state;
+	char command[128];
+
+	writer_destroy(&f->writer);
+	queue_destroy(&f->queue);
+	state_destroy(&f->state);
+	broker_writer_close(&f->broker);
+	snprintf(command, sizeof(command), "rm -rf %s", f->folder);
+	free(f);
+	return system(command);
+}
+
+static struct queue_item *
+item(uint64_t seq, int nkeys)
+{
+	struct queue_item *it = queue_item_create();
+	struct keyset *s = keyset_create(2000, "/tmp");
+	struct err_detail why = {0};
+	char key[32];
+	bool added;
+
+	it->gtid = (struct gtid){.kind = GTID_MARIADB, .server = 1, .seq = seq};
+	for (int i = 0; i < nkeys; i++) {
+		snprintf(key, sizeof(key), "k%d-%d", (int)seq, i);
+		assert_int_equal(keyset_add(s, KEY_DELETE, span_of(key), &added, &why), ERR_OK);
+	}
+	keyset_take(s, &it->keys);
+	keyset_destroy(&s);
+	return it;
+}
+
+static bool
+count_keys(void *arg, const struct broker_record *rec)
+{
+	struct arena arena = ARENA_INIT;
+	struct err_detail why = {0};
+	struct record r;
+
+	assert_false(rec->damaged);
+	assert_int_equal(record_decode(rec->bytes, &arena, &r, &why), ERR_OK);
+	for (size_t i = 0; i < r.ntxns; i++)
+		*(uint64_t *)arg += r.txns[i].nkeys;
+	arena_fini(&arena);
+	return true;
+}
+
+static uint64_t
+keys_in_log(struct fixture *f)
+{
+	struct broker_reader *r;
+	struct err_detail why = {0};
+	uint64_t first, end, next, keys = 0;
+
+	assert_int_equal(broker_reader_open(&r, &f->log_opt, &f->context, &why), ERR_OK);
+	assert_int_equal(broker_bounds(r, &first, &end, &why), ERR_OK);
+	assert_int_equal(broker_read(r, first, 1000000, 1 << 30, count_keys, &keys, &next, &why), ERR_OK);
+	assert_int_equal(next, end);
+	broker_reader_close(&r);
+	return keys;
+}
+
+static void
+finish(struct fixture *f)
+{
+	queue_close(f->queue);
+	pthread_join(f->thread, NULL);
+}
+
+static void
+assert_checkpoint(struct fixture *f, const char *expected)
+{
+	struct buf text = BUF_INIT;
+	struct err_detail why = {0};
+
+	assert_int_equal(broker_checkpoint(f->broker, &text, &why), ERR_OK);
+	assert_string_equal(buf_str(&text), expected);
+	buf_fini(&text);
+}
+
+static void
+everything_put_before_the_close_is_in_the_log(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t expected = 0;
+
+	for (uint64_t i = 1; i <= 500; i++) {
+		int n = (int)(i % 4);
+
+		assert_true(queue_put(f->queue, item(i, n)));
+		expected += (uint64_t)n;
+	}
+	finish(f);
+	assert_int_equal(keys_in_log(f), expected);
+	assert_int_equal(f->batch_metrics.batch_key, expected);
+	assert_checkpoint(f, "gtid:0-1-500");
+	assert_int_equal(queue_bytes(f->queue), 0);
+	assert_true(state_has_checkpoint(f->state));
+	assert_int_equal(f->failures, 0);
+}
+
+static void
+a_transaction_of_many_records_arrives_whole(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(queue_put(f->queue, item(1, 1)));
+	assert_true(queue_put(f->queue, item(2, 30000)));
+	assert_true(queue_put(f->queue, item(3, 1)));
+	finish(f);
+	assert_int_equal(keys_in_log(f), 30002);
+	assert_checkpoint(f, "gtid:0-1-3");
+}
+
+static void
+hurrying_leaves_a_checkpoint_that_covers_only_what_is_in_the_log(void **state)
+{
+	struct fixture *f = *state;
+	struct buf text = BUF_INIT;
+	struct err_detail why = {0};
+	struct gtid_pos pos = {0};
+	uint64_t last = 0;
+
+	for (uint64_t i = 1; i <= 3000; i++) {
+		if (!queue_put(f->queue, item(i, 1)))
+			break;
+		if (i == 2000)
+			writer_hurry(f->writer);
+		last = i;
+		if (i >= 2000 && queue_bytes(f->queue) > 500000)
+			break;
+	}
+	finish(f);
+	assert_true(last >= 2000);
+	assert_int_equal(broker_checkpoint(f->broker, &text, &why), ERR_OK);
+	if (text.len > 0) {
+		assert_int_equal(gtid_pos_parse(span_from(buf_span(&text), 5), &pos, &why), ERR_OK);
+		assert_int_equal(keys_in_log(f), pos.ids[0].seq);
+	}
+	gtid_pos_fini(&pos);
+	buf_fini(&text);
+}
+
+int
+main(void)
+{
+#define EACH(test) cmocka_unit_test_setup_teardown(test, make, drop)
+	const struct CMUnitTest tests[] = {
+	    EACH(everything_put_before_the_close_is_in_the_log),
+	    EACH(a_transaction_of_many_records_arrives_whole),
+	    EACH(hurrying_leaves_a_checkpoint_that_covers_only_what_is_in_the_log),
+	};
+
+	return cmocka_run_group_tests_name("writer", tests, NULL, NULL);
+}
