@@ -72,9 +72,9 @@ anchor_next(struct span *rest, struct span *comment)
 }
 
 /*
- * Where the comment opens that ends right before `end`, or `end` when no comment ends there.  The terminator closes
- * the last opener before it; when another terminator stands between the two, what is at `end` closes something that
- * began earlier, which only executed comments and broken statements do.
+ * Where the comment opens that ends right before `end`, or `end` when no comment ends there.  The terminator
+ * closes the last opener before it; when another terminator stands between the two, what is at `end` closes
+ * something that began earlier, which only executed comments and broken statements do.
  */
 static size_t
 comment_before(struct span sql, size_t from, size_t end)

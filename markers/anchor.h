@@ -1,16 +1,17 @@
 /*
  * anchor - the comments that stand at the two ends of a statement.
  *
- * Where string literals begin and end depends on the session's sql_mode and character set, which a binlog does
- * not always tell.  A comment that starts the statement or ends it is recognised without knowing them, and at a
- * cost that depends on the size of the comments only: a statement of megabytes costs as much as a short one.
+ * Where string literals begin and end depends on the session's sql_mode and character set, which a binlog
+ * does not always tell.  A comment that starts the statement or ends it is recognised without knowing them,
+ * and at a cost that depends on the size of the comments only: a statement of megabytes costs as much as a
+ * short one.
  *
  *      ; / * a * / / * b * /   UPDATE ...   / * c * / ; / * d * / ;
  *     '------- lead --------' '-- middle --' '------ trail -------'
  *
- * White space and semicolons around comments do not count.  A comment that the server executes (its body starts
- * with "!" or "M!") is code: it is part of the middle, and nothing behind the first one is `lead`, nothing
- * before the last one is `trail`.
+ * White space and semicolons around comments do not count.  A comment that the server executes (its body
+ * starts with "!" or "M!") is code: it is part of the middle, and nothing behind the first one is `lead`,
+ * nothing before the last one is `trail`.
  *
  * Threads: any.   Blocks: never.
  */
@@ -30,8 +31,8 @@ struct anchor {
 void anchor_find(struct span sql, struct anchor *a);
 
 /*
- * Takes the next comment from the front of *rest, which is the lead or the trail of an anchor.  *comment has its
- * delimiters.  False when there is none.
+ * Takes the next comment from the front of *rest, which is the lead or the trail of an anchor.  *comment has
+ * its delimiters.  False when there is none.
  */
 bool anchor_next(struct span *rest, struct span *comment);
 

@@ -90,9 +90,10 @@ comment_parser_init(struct comment_parser *p, struct span tag, bool anywhere, st
 {
 	p->anywhere = anywhere;
 	if (!pair_tag_init(&p->tag, tag))
-		return err_set(why, ERR_CONFIG,
-			       "the comment tag must be 1 to %d letters, digits, '_', '.' or '-': choose another",
-			       PAIR_TAG_MAX);
+		return err_set(
+		    why, ERR_CONFIG,
+		    "the comment tag must be 1 to %d letters, digits, '_', '.' or '-': choose another",
+		    PAIR_TAG_MAX);
 	return ERR_OK;
 }
 
@@ -297,8 +298,8 @@ static bool
 holds_executable(struct parse *ps)
 {
 	if (!ps->searched) {
-		ps->executable = span_find(ps->sql, SPAN_LIT("/*!")) >= 0 ||
-				 span_find(ps->sql, SPAN_LIT("/*M!")) >= 0;
+		ps->executable =
+		    span_find(ps->sql, SPAN_LIT("/*!")) >= 0 || span_find(ps->sql, SPAN_LIT("/*M!")) >= 0;
 		ps->searched = true;
 	}
 	return ps->executable;
@@ -413,8 +414,8 @@ read_middle(struct parse *ps, struct span middle, unsigned sql_mode)
 }
 
 err_t
-comment_parse(const struct comment_parser *p, struct span sql, unsigned sql_mode, const struct comment_ops *ops,
-	      void *arg, struct comment_counts *counts)
+comment_parse(const struct comment_parser *p, struct span sql, unsigned sql_mode,
+	      const struct comment_ops *ops, void *arg, struct comment_counts *counts)
 {
 	struct parse ps = {.parser = p, .ops = ops, .arg = arg, .sql = sql};
 	struct anchor anchor;

@@ -4,17 +4,17 @@
  *      UPDATE u SET n='x' WHERE id=42  / *inv='user:42,feed:42',inv_h='2000'* /
  *                                        key     key            hold-off
  *
- * The grammar, with what is accepted beyond it, is schemas/markers.md; schemas/markers-vectors.json has examples that
- * every implementation must agree on.  In short: sqlcommenter pairs; `inv` is a list of keys, `inv_m` of marker keys,
- * `inv_p` a pool, `inv_h` a hold-off in ms; the last two speak for the lists of the same comment.  Other tags are none
- * of our business.
+ * The grammar, with what is accepted beyond it, is schemas/markers.md; schemas/markers-vectors.json has
+ * examples that every implementation must agree on.  In short: sqlcommenter pairs; `inv` is a list of keys,
+ * `inv_m` of marker keys, `inv_p` a pool, `inv_h` a hold-off in ms; the last two speak for the lists of the
+ * same comment.  Other tags are none of our business.
  *
- * Only comments at the ends of the statement count (anchor.h) unless `anywhere` is set; then those in the middle count
- * as well (sqllex.h).
+ * Only comments at the ends of the statement count (anchor.h) unless `anywhere` is set; then those in the
+ * middle count as well (sqllex.h).
  *
- * Promises: nothing is dropped without an issue; a bad key costs no other key; what a string literal holds is not read
- * as a key; every key delivered is valid by key.h; no allocation; linear time, and without `anywhere` the size of the
- * statement does not matter.
+ * Promises: nothing is dropped without an issue; a bad key costs no other key; what a string literal holds is
+ * not read as a key; every key delivered is valid by key.h; no allocation; linear time, and without
+ * `anywhere` the size of the statement does not matter.
  *
  * Threads: any; a parser is read-only once made.   Blocks: never.
  */
@@ -35,8 +35,8 @@ enum {
 };
 
 /*
- * What can be wrong.  `lost`: something that was probably meant as a key, pool or hold-off is not delivered; the
- * others are notes on what was delivered all the same.
+ * What can be wrong.  `lost`: something that was probably meant as a key, pool or hold-off is not delivered;
+ * the others are notes on what was delivered all the same.
  */
 /* clang-format off */
 /*    name                   error           lost   label            text                                   */
@@ -60,12 +60,13 @@ enum comment_reason {
 #define COMMENT_ENUM(name, err, lost, label, text) name,
 	COMMENT_REASONS(COMMENT_ENUM)
 #undef COMMENT_ENUM
-	COMMENT_NREASONS
+	    COMMENT_NREASONS
 };
 
 struct comment_issue {
 	enum comment_reason reason;
-	struct span excerpt; /* the first offending bytes as they stand in the statement: any byte, so escape them */
+	struct span
+	    excerpt; /* the first offending bytes as they stand in the statement: any byte, so escape them */
 };
 
 /* What a comment says about all keys and marker keys in it. */
@@ -75,8 +76,8 @@ struct comment_group {
 };
 
 /*
- * Everything that is handed out is valid during the call only.  The order is that of the statement.  An error from
- * key() or marker() ends the parse.
+ * Everything that is handed out is valid during the call only.  The order is that of the statement.  An error
+ * from key() or marker() ends the parse.
  */
 struct comment_ops {
 	err_t (*key)(void *arg, struct span key, const struct comment_group *group);
@@ -97,14 +98,15 @@ struct comment_counts {
 };
 
 /* `tag` is copied.  ERR_CONFIG when it is no tag. */
-err_t comment_parser_init(struct comment_parser *p, struct span tag, bool anywhere, struct err_detail *why) MUST_CHECK;
+err_t comment_parser_init(struct comment_parser *p, struct span tag, bool anywhere,
+			  struct err_detail *why) MUST_CHECK;
 
 /*
- * Hands the keys of `sql` to `ops`.  `sql_mode` (of enum sqllex_mode) matters with `anywhere` only.  `counts` may be
- * NULL.  Returns ERR_OK or what a callback returned.
+ * Hands the keys of `sql` to `ops`.  `sql_mode` (of enum sqllex_mode) matters with `anywhere` only.  `counts`
+ * may be NULL.  Returns ERR_OK or what a callback returned.
  */
-err_t comment_parse(const struct comment_parser *p, struct span sql, unsigned sql_mode, const struct comment_ops *ops,
-		    void *arg, struct comment_counts *counts) MUST_CHECK;
+err_t comment_parse(const struct comment_parser *p, struct span sql, unsigned sql_mode,
+		    const struct comment_ops *ops, void *arg, struct comment_counts *counts) MUST_CHECK;
 
 /* The columns of COMMENT_REASONS. */
 const char *comment_reason_label(enum comment_reason reason); /* "key_long": for metrics and vectors */

@@ -56,8 +56,8 @@ needs_inner(unsigned char c)
 static inline bool
 is_unreserved(unsigned char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-	       c == '.' || c == '~';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+	       c == '_' || c == '.' || c == '~';
 }
 
 static size_t
@@ -104,7 +104,8 @@ open_pair(struct sink *s, const struct embed *e, const char *suffix, bool *first
 	sink_str(s, "='");
 }
 
-/* How many of the `n` keys fit into `room`, which becomes smaller by what they take with `overhead` for the pair. */
+/* How many of the `n` keys fit into `room`, which becomes smaller by what they take with `overhead` for the
+ * pair. */
 static size_t
 fitting(const struct squeal_bytes *keys, size_t n, size_t overhead, size_t *room)
 {
@@ -144,7 +145,8 @@ is_done(const struct embed *e, const struct progress *done)
 	return done->keys == e->keys->nkeys && done->markers == e->keys->nmarkers;
 }
 
-/* Pairs with the next keys, of at most COMMENT_MAX - `taken` bytes; one key fits always when nothing is taken. */
+/* Pairs with the next keys, of at most COMMENT_MAX - `taken` bytes; one key fits always when nothing is
+ * taken. */
 static void
 put_pairs(struct sink *s, const struct embed *e, struct progress *done, size_t taken)
 {
@@ -239,7 +241,8 @@ may_end_in_line_comment(struct span text)
 	const char *newline = text.len > 0 ? memrchr(text.p, '\n', text.len) : NULL;
 	struct span line = newline == NULL ? text : span_from(text, (size_t)(newline + 1 - text.p));
 
-	return (line.len > 0 && memchr(line.p, '#', line.len) != NULL) || span_find(line, SPAN_LIT("--")) >= 0;
+	return (line.len > 0 && memchr(line.p, '#', line.len) != NULL) ||
+	       span_find(line, SPAN_LIT("--")) >= 0;
 }
 
 static struct spot
@@ -275,9 +278,8 @@ trailing_spot(const struct embed *e)
 		spot.merged.p = NULL;
 	}
 	/* Behind an executed comment, what looks like a comment may be part of a literal. */
-	if (spot.merged.p != NULL &&
-	    (!can_merge(e, spot.merged) || span_find(e->sql, SPAN_LIT("/*!")) >= 0 ||
-	     span_find(e->sql, SPAN_LIT("/*M!")) >= 0))
+	if (spot.merged.p != NULL && (!can_merge(e, spot.merged) || span_find(e->sql, SPAN_LIT("/*!")) >= 0 ||
+				      span_find(e->sql, SPAN_LIT("/*M!")) >= 0))
 		spot.merged.p = NULL;
 	if (spot.merged.p != NULL)
 		spot.merged = span_make(spot.merged.p + 2, spot.merged.len - 4);

@@ -1,8 +1,9 @@
 /*
  * key - which bytes may be a cache key.
  *
- * The rule is memcached's own: 1 to 250 bytes, none of them white space or a control character (<= 0x20, 0x7F).
- * Bytes from 0x80 on are allowed, so UTF-8 works.  A key that passes cannot become another protocol command.
+ * The rule is memcached's own: 1 to 250 bytes, none of them white space or a control character (<= 0x20,
+ * 0x7F). Bytes from 0x80 on are allowed, so UTF-8 works.  A key that passes cannot become another protocol
+ * command.
  *
  * Threads: any.   Blocks: never.
  */

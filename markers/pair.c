@@ -5,8 +5,8 @@
 static inline bool
 is_tag_char(char c)
 {
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
-	       c == '-';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+	       c == '.' || c == '-';
 }
 
 static inline const char *
@@ -115,8 +115,8 @@ kind_of(const struct pair_tag *tag, struct span word)
 }
 
 /*
- * A quote at `quote` that does not end the value around it may open the value of one of our pairs, when whoever wrote
- * the value around it forgot to close it.  Returns the comma before that pair, or NULL.
+ * A quote at `quote` that does not end the value around it may open the value of one of our pairs, when
+ * whoever wrote the value around it forgot to close it.  Returns the comma before that pair, or NULL.
  */
 static const char *
 our_pair_before(const struct pair_tag *tag, const char *from, const char *quote)

@@ -3,9 +3,9 @@
  *
  *      action='save',inv='user%3A42',inv_h='2000'
  *
- * Encoders disagree, so this accepts more than any of them should write: a quote inside a value may be \' or '' or
- * stand there raw; a quote ends the value only where a comma or the end of the body follows.  Whatever is not a
- * pair at all is passed over up to the next comma.  Values come out as written, still encoded.
+ * Encoders disagree, so this accepts more than any of them should write: a quote inside a value may be \' or
+ * '' or stand there raw; a quote ends the value only where a comma or the end of the body follows.  Whatever
+ * is not a pair at all is passed over up to the next comma.  Values come out as written, still encoded.
  *
  * Threads: any.   Blocks: never.
  */

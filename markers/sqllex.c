@@ -73,7 +73,8 @@ sqllex_comment(struct sqllex *lx, struct span *comment)
 		} else if (c == '*' && next == '/' && lx->executable) {
 			lx->executable = false;
 			at += 2;
-		} else if (c == '/' && next == '*' && !lx->executable && anchor_executable(span_from(s, at))) {
+		} else if (c == '/' && next == '*' && !lx->executable &&
+			   anchor_executable(span_from(s, at))) {
 			lx->executable = true;
 			at += s.p[at + 2] == '!' ? 3 : 4;
 		} else if (c == '/' && next == '*') {

@@ -70,8 +70,8 @@ tag_of(const struct squeal_options *options)
 }
 
 int
-squeal_embed(const char *sql, size_t sql_len, const struct squeal_keys *keys, const struct squeal_options *options,
-	     char **out, size_t *out_len)
+squeal_embed(const char *sql, size_t sql_len, const struct squeal_keys *keys,
+	     const struct squeal_options *options, char **out, size_t *out_len)
 {
 	struct embed e = {.keys = keys, .leading = options != NULL && options->leading};
 	int err;
@@ -181,7 +181,8 @@ on_issue(void *arg, const struct comment_issue *issue)
 }
 
 int
-squeal_extract(const char *sql, size_t sql_len, const struct squeal_options *options, struct squeal_found **out)
+squeal_extract(const char *sql, size_t sql_len, const struct squeal_options *options,
+	       struct squeal_found **out)
 {
 	static const struct comment_ops ops = {on_key, on_marker, on_issue};
 	struct comment_parser parser;
@@ -193,7 +194,8 @@ squeal_extract(const char *sql, size_t sql_len, const struct squeal_options *opt
 	*out = NULL;
 	if (sql == NULL)
 		return SQUEAL_E_ARGUMENT;
-	if (comment_parser_init(&parser, tag_of(options), options != NULL && options->anywhere, NULL) != ERR_OK)
+	if (comment_parser_init(&parser, tag_of(options), options != NULL && options->anywhere, NULL) !=
+	    ERR_OK)
 		return SQUEAL_E_TAG;
 	x = calloc(1, sizeof(*x));
 	if (x == NULL)

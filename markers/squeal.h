@@ -1,8 +1,8 @@
 /*
  * squeal - puts cache keys into SQL statements.
  *
- * A statement that carries its cache keys in a comment makes every configured cache forget them as soon as the
- * transaction commits, because squeal reads the comment in the database's binlog:
+ * A statement that carries its cache keys in a comment makes every configured cache forget them as soon as
+ * the transaction commits, because squeal reads the comment in the database's binlog:
  *
  *      struct squeal_bytes keys[] = {SQUEAL_BYTES("user:42"), SQUEAL_BYTES("feed:42")};
  *      struct squeal_keys what = {.keys = keys, .nkeys = 2};
@@ -82,11 +82,11 @@ struct squeal_options {
 };
 
 /*
- * *out becomes a copy of `sql` with the keys in a comment, NUL-terminated; *out_len its length without the NUL.
- * Give it back with squeal_free().  Without keys and markers it is just a copy.
+ * *out becomes a copy of `sql` with the keys in a comment, NUL-terminated; *out_len its length without the
+ * NUL. Give it back with squeal_free().  Without keys and markers it is just a copy.
  *
- * The comment goes to the end, before a semicolon, and into a sqlcommenter comment that is already there.  Keys that
- * need more than 64 KiB are spread over several comments.  On error *out is NULL and *out_len 0.
+ * The comment goes to the end, before a semicolon, and into a sqlcommenter comment that is already there.
+ * Keys that need more than 64 KiB are spread over several comments.  On error *out is NULL and *out_len 0.
  */
 SQUEAL_API int squeal_embed(const char *sql, size_t sql_len, const struct squeal_keys *keys,
 			    const struct squeal_options *options, char **out, size_t *out_len);
@@ -100,9 +100,9 @@ struct squeal_found {
 	size_t nkeys;
 	struct squeal_bytes *markers;
 	size_t nmarkers;
-	struct squeal_bytes pool;  /* the first one that has been found */
-	uint32_t holdoff_ms;	   /* the largest */
-	const char **problems;	   /* one sentence each; empty when all is well */
+	struct squeal_bytes pool; /* the first one that has been found */
+	uint32_t holdoff_ms;	  /* the largest */
+	const char **problems;	  /* one sentence each; empty when all is well */
 	size_t nproblems;
 };
 
@@ -110,7 +110,7 @@ struct squeal_found {
 SQUEAL_API int squeal_extract(const char *sql, size_t sql_len, const struct squeal_options *options,
 			      struct squeal_found **out);
 
-SQUEAL_API void squeal_free(char *sql);			  /* NULL is fine */
+SQUEAL_API void squeal_free(char *sql);			   /* NULL is fine */
 SQUEAL_API void squeal_found_free(struct squeal_found *f); /* NULL is fine */
 
 /* A sentence that says what is wrong and what to do; never NULL. */

@@ -120,8 +120,8 @@ static void
 assert_same(const struct vector *v, const char *what, struct span got, struct span want)
 {
 	if (!span_eq(got, want))
-		fail_msg("%s (%s): %s: got \"%.*s\", want \"%.*s\"", v->name, v->anywhere ? "anywhere" : "anchored",
-			 what, SPAN_FMT(got), SPAN_FMT(want));
+		fail_msg("%s (%s): %s: got \"%.*s\", want \"%.*s\"", v->name,
+			 v->anywhere ? "anywhere" : "anchored", what, SPAN_FMT(got), SPAN_FMT(want));
 }
 
 static void
@@ -145,7 +145,8 @@ run(const struct vector *v)
 	if (sql.len > 0)
 		memcpy(exact, sql.p, sql.len);
 	assert_int_equal(comment_parser_init(&parser, v->tag, v->anywhere, NULL), ERR_OK);
-	assert_int_equal(comment_parse(&parser, span_make(exact, sql.len), v->sql_mode, &ops, &seen, &counts), ERR_OK);
+	assert_int_equal(comment_parse(&parser, span_make(exact, sql.len), v->sql_mode, &ops, &seen, &counts),
+			 ERR_OK);
 	free(exact);
 
 	put_list(&want, &v->keys);
