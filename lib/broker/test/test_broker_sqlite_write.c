@@ -272,7 +272,9 @@ no_room_is_an_error_that_goes_away_with_its_cause(void **state)
 	struct broker_writer *w = fixture_writer(f);
 	struct broker_reader *r = fixture_reader(f);
 	struct rlimit old, small;
-	uint64_t first, end, n;
+	uint64_t first, end;
+	char want[64];
+	unsigned n;
 	err_t err;
 
 	fixture_append(f, w, "before", "0-1-1");
@@ -291,7 +293,8 @@ no_room_is_an_error_that_goes_away_with_its_cause(void **state)
 	assert_int_equal(end, n + 2);
 	assert_checkpoint(f, w, "0-1-1");
 	assert_int_equal(fixture_append(f, w, "after", "0-1-2"), n + 2);
-	assert_reads(f, r, n + 2, "", n + 3);
+	snprintf(want, sizeof(want), "%u:main:after ", n + 2);
+	assert_reads(f, r, n + 2, want, n + 3);
 	broker_reader_close(&r);
 	broker_writer_close(&w);
 }
