@@ -49,8 +49,9 @@ struct gate {
 
 	pthread_mutex_t lock; /* for what gate_note() touches */
 	struct marked ring[RING];
-	size_t nring;	/* marks ever put into the ring */
+	size_t nring;	/* marks ever put into the ring, in the stream's order */
 	struct answer answer;
+	struct answer ahead; /* one that the stream has not reached yet */
 	bool matched;	  /* a transaction with ticket t is visible once commits >= t + offset */
 	uint64_t offset;  /* modulo 2^64: tickets start anywhere */
 
@@ -124,6 +125,7 @@ forget(struct gate *g)
 	pthread_mutex_lock(&g->lock);
 	g->nring = 0;
 	g->answer.valid = false;
+	g->ahead.valid = false;
 	g->matched = false;
 	g->has_end = false;
 	g->has_sure = false;
@@ -209,16 +211,12 @@ gate_open(struct gate *g, struct err_detail *why)
 
 /* --- matching --------------------------------------------------------------------------------------------- */
 
-/* Under the lock. */
+/* The server's last commit was this transaction, so its count and the ticket belong together.  Under the lock. */
 static void
-match(struct gate *g, const struct marked *m)
+match(struct gate *g, const struct answer *a, const struct marked *m)
 {
-	uint64_t offset;
+	uint64_t offset = a->commits - m->ticket;
 
-	if (!g->answer.valid || !spot_same(g->answer.at, m->at))
-		return;
-	/* The server's last commit is this transaction, so the counts belong together. */
-	offset = g->answer.commits - m->ticket;
 	if (!g->matched || g->offset != offset)
 		metric_inc(&g->metrics->gate_calibrated);
 	g->matched = true;
@@ -230,7 +228,11 @@ note(struct gate *g, const struct marked *m)
 {
 	pthread_mutex_lock(&g->lock);
 	g->ring[g->nring++ % RING] = *m;
-	match(g, m);
+	if (g->ahead.valid && spot_reaches(m->at, g->ahead.at)) {
+		if (spot_same(m->at, g->ahead.at))
+			match(g, &g->ahead, m);
+		g->ahead.valid = false;
+	}
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -251,13 +253,23 @@ gate_note(struct gate *g, const struct gate_mark *mark)
 static void
 take_answer(struct gate *g, const struct answer *a)
 {
-	size_t n;
-
 	pthread_mutex_lock(&g->lock);
 	g->answer = *a;
-	n = g->nring < RING ? g->nring : RING;
-	for (size_t i = 0; i < n; i++)
-		match(g, &g->ring[i]);
+	for (size_t i = g->nring; i > 0 && i + RING > g->nring; i--) {
+		const struct marked *m = &g->ring[(i - 1) % RING];
+
+		if (spot_same(m->at, a->at)) {
+			match(g, a, m);
+			break;
+		}
+		if (spot_reaches(a->at, m->at)) {
+			/* The newest mark is behind it: the stream has yet to come there.  Kept until it does, since
+			 * under load each answer is ahead. */
+			if (i == g->nring && !g->ahead.valid)
+				g->ahead = *a;
+			break;
+		}
+	}
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -268,7 +280,6 @@ is_visible(struct gate *g, const struct marked *m)
 	bool yes;
 
 	pthread_mutex_lock(&g->lock);
-	match(g, m);
 	yes = g->matched && g->answer.valid && (int64_t)(g->answer.commits - m->ticket - g->offset) >= 0;
 	if (!yes && g->has_sure && spot_reaches(g->sure, m->at))
 		yes = true;
@@ -281,6 +292,7 @@ unmatch(struct gate *g)
 {
 	pthread_mutex_lock(&g->lock);
 	g->matched = false;
+	g->ahead.valid = false;
 	g->nring = 0;
 	pthread_mutex_unlock(&g->lock);
 }
