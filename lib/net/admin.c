@@ -325,8 +325,7 @@ answer(struct conn *c, int status, const struct http_request *r)
 	buf_fini(&body);
 }
 
-/* --- connections
- * -------------------------------------------------------------------------------------------- */
+/* --- connections ------------------------------------------------------------------------------- */
 
 static void
 conn_close(struct conn *c)

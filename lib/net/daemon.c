@@ -29,8 +29,7 @@ struct daemon {
 	bool draining, hurried;
 };
 
-/* --- sd_notify(3)
- * ------------------------------------------------------------------------------------------- */
+/* --- sd_notify(3) ------------------------------------------------------------------------------ */
 
 /* Connects a datagram socket once; its path may be hidden from us later. */
 static int
@@ -90,8 +89,7 @@ daemon_options_from_env(struct daemon_options *opt)
 		opt->watchdog_us = n;
 }
 
-/* --- signals
- * ------------------------------------------------------------------------------------------------ */
+/* --- signals ----------------------------------------------------------------------------------- */
 
 static void
 on_drain_end(void *arg)

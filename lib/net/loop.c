@@ -246,8 +246,7 @@ loop_post(struct loop *l, loop_post_fn *fn, void *arg)
 		wake(l);
 }
 
-/* --- timers
- * ------------------------------------------------------------------------------------------------- */
+/* --- timers ------------------------------------------------------------------------------------ */
 
 static bool
 before(const struct loop_timer *a, const struct loop_timer *b)
@@ -397,8 +396,7 @@ loop_timer_stop(struct loop_timer *t)
 	heap_settle(l, slot);
 }
 
-/* --- descriptors
- * -------------------------------------------------------------------------------------------- */
+/* --- descriptors ------------------------------------------------------------------------------- */
 
 static void
 on_readable(evutil_socket_t fd, short what, void *arg)
@@ -420,8 +418,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	called(l);
 }
 
-/* An event that cannot be made or added means no memory or a descriptor that is not one: a bug, as in mem.h.
- */
+/* An event that cannot be made or added means no memory or a descriptor that is not one: a bug. */
 static struct event *
 must_event(struct event *e)
 {
@@ -466,8 +463,7 @@ loop_fd_fini(struct loop_fd *w)
 	w->wanted = 0;
 }
 
-/* --- signals
- * ------------------------------------------------------------------------------------------------ */
+/* --- signals ----------------------------------------------------------------------------------- */
 
 static void
 on_signal(evutil_socket_t signo, short what, void *arg)
@@ -501,8 +497,7 @@ loop_signal_fini(struct loop_signal *s)
 	s->event = NULL;
 }
 
-/* --- for lib/net
- * -------------------------------------------------------------------------------------------- */
+/* --- for lib/net ------------------------------------------------------------------------------- */
 
 void *
 loop_part(const struct loop *l)

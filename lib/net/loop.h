@@ -125,8 +125,7 @@ err_t loop_signal_init(struct loop_signal *s, struct loop *l, int signo, loop_si
 /* The signal's former disposition is restored.  A zeroed struct is fine. */
 void loop_signal_fini(struct loop_signal *s);
 
-/* --- for lib/net
- * -------------------------------------------------------------------------------------------- */
+/* --- for lib/net ------------------------------------------------------------------------------- */
 
 /* One object that lives as long as the loop: its name resolver.  NULL before it is set. */
 void *loop_part(const struct loop *l);

@@ -52,8 +52,7 @@ struct stream {
 	bool closed;   /* stream_close() was called while busy */
 };
 
-/* --- entries from the loop: the stream may be closed inside, and is freed when the outermost one leaves
- * ----- */
+/* --- entries from the loop: the stream may be closed inside ------------------------------------ */
 
 static void
 enter(struct stream *s)
