@@ -162,8 +162,9 @@ record_of(struct broker_reader *r, sqlite3_stmt *st)
 }
 
 /*
- * There is no record at `from`.  Was there one?  Called while the read statement is in the middle, so both
- * see the same state of the log.  *next is where to go on: the end when there is nothing left to read.
+ * There is no record at `from`.  Was there one?  With `more` the read statement is in the middle, so both see the
+ * same state of the log; without, it has ended, and the end may be one of later.  *next is where to go on: the end
+ * when there is nothing left to read.
  */
 static err_t
 explain_absence(struct broker_reader *r, uint64_t from, bool more, uint64_t *next, struct err_detail *why)
@@ -211,6 +212,15 @@ read_rows(struct broker_reader *r, uint64_t from, size_t max_bytes, broker_recor
 		err = explain_absence(r, from, rc == SQLITE_ROW, next, why);
 		if (err != ERR_OK)
 			return err;
+	}
+	if (rc == SQLITE_DONE && *next != from) {
+		/* A record that was appended after the read and before the end was asked for is no hole. */
+		sqlite3_reset(r->read);
+		rc = sqlite3_step(r->read);
+		if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
+			*next = from;
+			return store_error(&r->store, rc, "reading", why);
+		}
 	}
 	while (rc == SQLITE_ROW && more) {
 		struct broker_record rec = record_of(r, r->read);
