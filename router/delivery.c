@@ -36,6 +36,7 @@ struct lane {
 	struct outbox *outbox;
 	uint64_t next_read; /* first record that is not in the outbox */
 	bool full;	    /* the outbox takes nothing more until it is half empty */
+	bool heavy;	    /* the outbox is at least half full */
 	bool placed;	    /* next_read means something in the log that is open */
 	bool unproven;	    /* acked offsets mean nothing yet: the log is another, and the flush is not done */
 	bool had_cursor;
@@ -67,6 +68,7 @@ struct delivery {
 	size_t last_served; /* among those behind */
 	uint64_t expect;    /* while reading: the next record's least offset */
 	bool handed;	    /* while reading: there was a record */
+	bool patient;	    /* while reading: lanes with plenty to send take no more */
 	bool draining;
 	void (*drained)(void *arg);
 	void *drained_arg;
@@ -236,9 +238,10 @@ lane_fullness(struct lane *lane)
 {
 	size_t bytes = outbox_bytes(lane->outbox);
 
+	lane->heavy = bytes > lane->d->ctx.opt->queue_bytes / 2;
 	if (bytes >= lane->d->ctx.opt->queue_bytes)
 		lane->full = true;
-	else if (bytes <= lane->d->ctx.opt->queue_bytes / 2)
+	else if (!lane->heavy)
 		lane->full = false;
 }
 
@@ -327,22 +330,31 @@ bad_record(struct delivery *d, uint64_t offset, const char *reason)
 	}
 }
 
+/* Marks the lanes at from .. upto that take the next record; false when there are none. */
+static bool
+choose_lanes(struct delivery *d, uint64_t from, uint64_t upto)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < d->nlanes; i++) {
+		const struct lane *lane = &d->lanes[i];
+
+		d->takes_part[i] = lane->next_read >= from && lane->next_read <= upto && !lane->full &&
+				   !(d->patient && lane->heavy);
+		any |= d->takes_part[i];
+	}
+	return any;
+}
+
 static bool
 on_record(void *arg, const struct broker_record *rec)
 {
 	struct delivery *d = arg;
 	struct err_detail why = {0};
-	bool any = false;
 
 	CRASH_POINT("router.read");
 	d->handed = true;
-	for (size_t i = 0; i < d->nlanes; i++) {
-		struct lane *lane = &d->lanes[i];
-
-		d->takes_part[i] = !lane->full && lane->next_read >= d->expect && lane->next_read <= rec->offset;
-		any |= d->takes_part[i];
-	}
-	if (!any)
+	if (!choose_lanes(d, d->expect, rec->offset))
 		return false;
 	metric_inc(&d->metrics.router_records);
 	d->expect = rec->offset + 1;
@@ -411,11 +423,15 @@ live_place(const struct delivery *d)
 	return live;
 }
 
+/*
+ * Is a server that is up behind?  Then those ahead take no more than half a queue, so that servers of equal speed meet
+ * again and share one reading.  Nobody is ever short of work for that.
+ */
 static bool
-anybody_with_room_at(const struct delivery *d, uint64_t place)
+anybody_follows(const struct delivery *d, uint64_t live)
 {
 	for (size_t i = 0; i < d->nlanes; i++) {
-		if (d->lanes[i].next_read == place && !d->lanes[i].full)
+		if (d->lanes[i].next_read < live && server_is_up(d->lanes[i].server))
 			return true;
 	}
 	return false;
@@ -427,10 +443,11 @@ next_behind(struct delivery *d, uint64_t live)
 {
 	for (size_t n = 1; n <= d->nlanes; n++) {
 		size_t i = (d->last_served + n) % d->nlanes;
+		struct lane *lane = &d->lanes[i];
 
-		if (d->lanes[i].next_read < live && !d->lanes[i].full) {
+		if (lane->next_read < live && !lane->full) {
 			d->last_served = i;
-			return &d->lanes[i];
+			return lane;
 		}
 	}
 	return NULL;
@@ -441,15 +458,18 @@ static void
 on_turn(void *arg)
 {
 	struct delivery *d = arg;
+	uint64_t live = live_place(d);
 	struct lane *behind;
 	bool again = false;
 
 	if (d->reader == NULL || d->draining)
 		return;
-	if (d->more && anybody_with_room_at(d, live_place(d))) {
-		d->more = read_slice(d, live_place(d));
+	d->patient = anybody_follows(d, live);
+	if (d->more && choose_lanes(d, live, live)) {
+		d->more = read_slice(d, live);
 		again = d->more;
 	}
+	d->patient = false;
 	metric_set(&d->metrics.router_live_offset, live_place(d));
 	if (d->reader == NULL)
 		return;
@@ -554,14 +574,14 @@ on_progress(void *arg, struct server *s)
 {
 	struct lane *lane = arg;
 	struct delivery *d = lane->d;
-	bool was_full = lane->full;
+	bool was_heavy = lane->heavy;
 
 	(void)s;
 	lane_fullness(lane);
 	lane_gauges(lane);
 	if (d->ctx.on_settled != NULL)
 		d->ctx.on_settled(d->ctx.arg);
-	if (was_full && !lane->full)
+	if (was_heavy && !lane->heavy)
 		take_turn(d);
 	drain_check(d);
 }
