@@ -130,7 +130,9 @@ listener_open(struct listener **out, struct loop *l, const char *address, const 
 	ls->fn = fn;
 	ls->arg = arg;
 	err = address_parse(&parsed, span_of(address), why);
-	if (err == ERR_OK && parsed.path[0] != '\0')
+	if (err != ERR_OK)
+		err_wrap(why, "%s", setting);
+	else if (parsed.path[0] != '\0')
 		err = err_set(why, ERR_CONFIG, "%s must be host:port, not the path of a socket", setting);
 	if (err == ERR_OK)
 		err = resolve(&parsed, &raw, setting, why);
