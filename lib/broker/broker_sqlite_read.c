@@ -12,8 +12,10 @@ struct broker_reader {
 	struct store store;
 	struct wake wake;
 	char log_id[BROKER_LOG_ID_LEN + 1];
+	sqlite3_stmt *begin;
 	sqlite3_stmt *read;
 	sqlite3_stmt *bounds;
+	sqlite3_stmt *end;
 };
 
 /* --- opening ----------------------------------------------------------------------------------------------
@@ -64,6 +66,10 @@ broker_reader_open(struct broker_reader **out, const struct log_options *opt,
 		err = store_prepare(&r->store, &r->bounds,
 				    "SELECT (SELECT value FROM meta WHERE key = 'first'), " BROKER_NEXT_SQL,
 				    why);
+	if (err == ERR_OK)
+		err = store_prepare(&r->store, &r->begin, "BEGIN", why);
+	if (err == ERR_OK)
+		err = store_prepare(&r->store, &r->end, "ROLLBACK", why);
 	/* Watched before the first read: what comes after that read rings. */
 	if (err == ERR_OK)
 		err = wake_open(&r->wake, wake_path, why);
@@ -86,8 +92,10 @@ broker_reader_close(struct broker_reader **rp)
 
 	if (r == NULL)
 		return;
+	sqlite3_finalize(r->begin);
 	sqlite3_finalize(r->read);
 	sqlite3_finalize(r->bounds);
+	sqlite3_finalize(r->end);
 	store_close(&r->store);
 	wake_close(&r->wake);
 	free(r);
@@ -161,11 +169,8 @@ record_of(struct broker_reader *r, sqlite3_stmt *st)
 	return rec;
 }
 
-/*
- * There is no record at `from`.  Was there one?  With `more` the read statement is in the middle, so both see the
- * same state of the log; without, it has ended, and the end may be one of later.  *next is where to go on: the end
- * when there is nothing left to read.
- */
+/* There is no record at `from`.  Was there one?  *next is where to go on: the end when there is nothing left
+ * to read. */
 static err_t
 explain_absence(struct broker_reader *r, uint64_t from, bool more, uint64_t *next, struct err_detail *why)
 {
@@ -213,15 +218,6 @@ read_rows(struct broker_reader *r, uint64_t from, size_t max_bytes, broker_recor
 		if (err != ERR_OK)
 			return err;
 	}
-	if (rc == SQLITE_DONE && *next != from) {
-		/* A record that was appended after the read and before the end was asked for is no hole. */
-		sqlite3_reset(r->read);
-		rc = sqlite3_step(r->read);
-		if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
-			*next = from;
-			return store_error(&r->store, rc, "reading", why);
-		}
-	}
 	while (rc == SQLITE_ROW && more) {
 		struct broker_record rec = record_of(r, r->read);
 
@@ -247,12 +243,20 @@ broker_read(struct broker_reader *r, uint64_t from, size_t max_records, size_t m
 	err = check_place(r, why);
 	if (err != ERR_OK || max_records == 0)
 		goto done;
+	/*
+	 * One transaction, so that the records and the end are of the same moment: a record that is appended
+	 * in between must not look like a hole.  It ends here too: a reader that held it would keep the
+	 * write-ahead log from ever starting over.
+	 */
+	err = store_run(&r->store, r->begin, "reading", why);
+	if (err != ERR_OK)
+		goto done;
 	sqlite3_bind_int64(r->read, 1, (sqlite3_int64)from);
 	sqlite3_bind_int64(r->read, 2, max_records < INT64_MAX ? (sqlite3_int64)max_records : INT64_MAX);
 	err = read_rows(r, from, max_bytes, fn, arg, next, why);
-	/* Ends the read transaction: a reader that held one would keep the write-ahead log from ever starting
-	 * over. */
 	sqlite3_reset(r->read);
+	sqlite3_step(r->end);
+	sqlite3_reset(r->end);
 done:
 	if (err != ERR_OK && err != ERR_GAP)
 		metric_inc(&r->ctx.metrics->log_read_error);

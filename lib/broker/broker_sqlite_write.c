@@ -35,8 +35,8 @@ enum writer_sql {
 static const char *const writer_sql[SQL_N] = {
     [SQL_NEXT] = "SELECT " BROKER_NEXT_SQL,
     [SQL_INSERT] = "INSERT INTO records (offset, source, at_us, sum, bytes) VALUES (?, ?, ?, ?, ?)",
-    [SQL_SET_CHECKPOINT] = "INSERT INTO checkpoints (source, text, sum) VALUES (?, ?, ?)"
-			   " ON CONFLICT (source) DO UPDATE SET text = excluded.text, sum = excluded.sum",
+    [SQL_SET_CHECKPOINT] = ("INSERT INTO checkpoints (source, text, sum) VALUES (?, ?, ?)"
+			    " ON CONFLICT (source) DO UPDATE SET text = excluded.text, sum = excluded.sum"),
     [SQL_GET_CHECKPOINT] = "SELECT text, sum FROM checkpoints WHERE source = ?",
     [SQL_OLDEST] = "SELECT offset, at_us, length(bytes) FROM records ORDER BY offset LIMIT ?",
     [SQL_DELETE] = "DELETE FROM records WHERE offset < ?",

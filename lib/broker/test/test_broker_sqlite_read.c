@@ -404,6 +404,51 @@ several_reader_processes_are_woken_by_every_append(void **state)
 	broker_writer_close(&w);
 }
 
+enum { MANY = 5000 };
+
+static bool
+note_hole(void *arg, const struct broker_record *rec)
+{
+	uint64_t *expected = arg;
+
+	if (rec->offset != *expected)
+		fail_msg("record %llu came instead of %llu", (unsigned long long)rec->offset,
+			 (unsigned long long)*expected);
+	*expected = rec->offset + 1;
+	return true;
+}
+
+/* The reader is at the end nearly always, and looks there while records are appended. */
+static void
+a_reader_at_the_end_misses_none_of_the_records_that_come_meanwhile(void **state)
+{
+	struct fixture *f = *state;
+	struct broker_writer *w;
+	struct broker_reader *r;
+	uint64_t next = 1, expected = 1;
+	int status;
+	pid_t pid;
+
+	f->opt.sync = "normal";
+	w = fixture_writer(f);
+	broker_writer_close(&w);
+	pid = fork();
+	if (pid == 0) {
+		w = fixture_writer(f);
+		for (unsigned i = 0; i < MANY; i++)
+			fixture_append(f, w, "a", "");
+		_exit(0);
+	}
+	r = fixture_reader(f);
+	while (next <= MANY) {
+		assert_ok(f, broker_read(r, next, 100, 1 << 20, note_hole, &expected, &next, &f->why));
+		assert_int_equal(next, expected);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	broker_reader_close(&r);
+}
+
 int
 main(void)
 {
@@ -421,6 +466,7 @@ main(void)
 	    fixture_test(a_log_whose_writer_was_killed_can_be_read),
 	    fixture_test(the_fd_is_readable_after_an_append_until_it_is_emptied),
 	    fixture_test(a_wake_file_that_is_removed_or_replaced_is_found_again),
+	    fixture_test(a_reader_at_the_end_misses_none_of_the_records_that_come_meanwhile),
 	    fixture_test(several_reader_processes_are_woken_by_every_append),
 	};
 

@@ -119,6 +119,32 @@ a_second_writer_of_a_source_is_refused_with_the_pid_of_the_first(void **state)
 	broker_writer_close(&w);
 }
 
+/* A backup, or an operator's shell with an open transaction. */
+static void
+a_log_that_somebody_else_holds_is_busy_and_then_not(void **state)
+{
+	struct fixture *f = *state;
+	struct broker_writer *w = fixture_writer(f);
+	struct broker_reader *r = fixture_reader(f);
+	struct span record = SPAN_LIT("a");
+	sqlite3 *db;
+	uint64_t first;
+
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+	assert_err(f, broker_append(w, &record, 1, SPAN_LIT("0-1-1"), &first, &f->why), ERR_BUSY,
+		   "another process");
+	assert_int_equal(first, 0);
+	assert_reads(f, r, 1, "", 1);
+	assert_int_equal(sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	assert_ok(f, broker_append(w, &record, 1, SPAN_LIT("0-1-1"), &first, &f->why));
+	assert_int_equal(first, 1);
+	assert_reads(f, r, 1, "1:main:a ", 2);
+	broker_reader_close(&r);
+	broker_writer_close(&w);
+}
+
 static void
 a_null_writer_counts_and_keeps_nothing(void **state)
 {
@@ -664,6 +690,7 @@ main(void)
 	    fixture_test(a_checkpoint_may_come_without_records_and_nothing_without_both),
 	    fixture_test(two_sources_share_a_log_and_have_their_own_checkpoints),
 	    fixture_test(a_second_writer_of_a_source_is_refused_with_the_pid_of_the_first),
+	    fixture_test(a_log_that_somebody_else_holds_is_busy_and_then_not),
 	    fixture_test(a_null_writer_counts_and_keeps_nothing),
 	    fixture_test(kill_9_loses_nothing_acknowledged_and_tears_no_batch),
 	    fixture_test(no_room_is_an_error_that_goes_away_with_its_cause),
