@@ -8,8 +8,15 @@
 #include "lib/conf/topology.h"
 #include "lib/core/buf.h"
 #include "lib/core/crash.h"
+#include "lib/core/metric.h"
 #include "lib/core/option.h"
+#include "lib/broker/broker.h"
+#include "squeal/batch.h"
+#include "squeal/binlog/event.h"
+#include "squeal/binlog/gate.h"
 #include "squeal/cmd.h"
+#include "squeal/gather.h"
+#include "squeal/state.h"
 
 static const char help[] =
     "squeal reads a database's binlog and writes the cache keys that each commit invalidates into the log,\n"
@@ -27,6 +34,7 @@ static const char help[] =
 
 static const char help_end[] =
     "\n"
+    "  squeal help metrics                         every metric, as Markdown\n"
     "  squeal --version\n"
     "\n"
     "Exit codes: 0 ok, 1 failed, 2 wrong usage, 78 wrong configuration.  Manual: man squeal\n";
@@ -44,6 +52,17 @@ cmd_usage(const char *fmt, ...)
 	return CMD_USAGE;
 }
 
+static void
+print_metrics(struct buf *out)
+{
+	metric_markdown(state_metric_rows, state_metric_nrows, "squeal: state", out);
+	metric_markdown(binlog_metric_rows, binlog_metric_nrows, "squeal: binlog", out);
+	metric_markdown(gather_metric_rows, gather_metric_nrows, "squeal: keys", out);
+	metric_markdown(gate_metric_rows, gate_metric_nrows, "squeal: visibility gate", out);
+	metric_markdown(batch_metric_rows, batch_metric_nrows, "squeal: batches", out);
+	metric_markdown(broker_metric_rows, broker_metric_nrows, "squeal and squeal-router: the log", out);
+}
+
 static int
 cmd_help(int argc, char **argv)
 {
@@ -58,6 +77,8 @@ cmd_help(int argc, char **argv)
 			buf_printf(&out, "%s%s", i > 0 ? ", " : "", sections[i].name);
 		buf_put_str(&out, help_end);
 	}
+	if (argc >= 2 && strcmp(argv[1], "metrics") == 0)
+		print_metrics(&out);
 	for (size_t i = 0; i < n && argc >= 2; i++) {
 		if (strcmp(argv[1], sections[i].name) == 0 || strcmp(argv[1], "all") == 0)
 			option_help(&sections[i], &out);
