@@ -259,7 +259,9 @@ lane_advance(struct lane *lane, uint64_t next)
 static void
 lane_gap(struct lane *lane, uint64_t from, uint64_t to, const char *reason)
 {
-	lane->gap = (struct gap){.from = from, .to = to};
+	if (outbox_flushes_pending(lane->outbox) == 0 || lane->gap.to != from)
+		lane->gap.from = from;
+	lane->gap.to = to;
 	snprintf(lane->gap.reason, sizeof(lane->gap.reason), "%s", reason);
 	metric_inc(&lane->metrics.router_gaps);
 	log_error(lane->d->ctx.log, "GAP: the server may have missed deletes; it is flushed before anything else counts",
@@ -530,7 +532,8 @@ on_reopen(void *arg)
 	take_turn(d);
 }
 
-/* Once a second: for the append whose writer died before it could wake anybody, and for the gauges. */
+/* Once a second: for the append whose writer died before it could wake anybody, for the gauges, and for a lane that
+ * takes nothing at the moment while the log is trimmed in front of it. */
 static void
 on_tick(void *arg)
 {
@@ -546,8 +549,14 @@ on_tick(void *arg)
 		return;
 	}
 	metric_set(&d->metrics.router_log_end, d->log_end);
-	for (size_t i = 0; i < d->nlanes; i++)
-		lane_gauges(&d->lanes[i]);
+	for (size_t i = 0; i < d->nlanes; i++) {
+		struct lane *lane = &d->lanes[i];
+
+		if (lane->next_read < d->log_first)
+			lane_gap(lane, lane->next_read, d->log_first,
+				 "the log was trimmed before the server could take these records");
+		lane_gauges(lane);
+	}
 	d->more = true;
 	take_turn(d);
 }

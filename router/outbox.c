@@ -69,6 +69,7 @@ struct outbox {
 	uint64_t unsent_at; /* position of the first entry that is in no window */
 	size_t unsent_keys; /* keys and flushes from there on */
 	uint64_t last_end;  /* position of the last entry when that is an END, else UINT64_MAX */
+	uint64_t last_flush; /* position of the newest FLUSH, UINT64_MAX before the first */
 	struct window *windows;
 	size_t first, nwindows, capacity; /* windows[first .. first+nwindows) */
 	uint64_t first_number;		  /* number of windows[first] */
@@ -93,7 +94,7 @@ outbox_create(const struct outbox_context *ctx, uint64_t acked)
 
 	o->ctx = *ctx;
 	o->acked = acked;
-	o->last_end = UINT64_MAX;
+	o->last_end = o->last_flush = UINT64_MAX;
 	return o;
 }
 
@@ -232,9 +233,23 @@ outbox_record_end(struct outbox *o, uint64_t next)
 	queue_changed(o);
 }
 
+/* The newest FLUSH is in no window yet, and nothing but an END stands behind it. */
+static bool
+flush_waits_at_end(const struct outbox *o)
+{
+	uint64_t behind = o->last_flush + FLUSH_BYTES;
+
+	if (o->last_flush == UINT64_MAX || o->last_flush < o->unsent_at)
+		return false;
+	return behind == queue_end(o) || behind == o->last_end;
+}
+
 void
 outbox_flush_all(struct outbox *o)
 {
+	if (flush_waits_at_end(o))
+		return;
+	o->last_flush = queue_end(o);
 	buf_putc(&o->queue, ENTRY_FLUSH);
 	o->unsent_keys++;
 	o->flushes++;
@@ -250,7 +265,7 @@ outbox_restart(struct outbox *o, uint64_t acked)
 	buf_clear(&o->queue);
 	o->base = o->unsent_at = 0;
 	o->unsent_keys = 0;
-	o->last_end = UINT64_MAX;
+	o->last_end = o->last_flush = UINT64_MAX;
 	o->first = o->nwindows = 0;
 	o->flushes = 0;
 	o->in_pending = o->txn_open = false;

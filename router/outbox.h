@@ -87,7 +87,8 @@ err_t outbox_delete(struct outbox *o, struct span key) MUST_CHECK;
 /* Everything of the records before `next` is queued; a record without a delete for this server is said too. */
 void outbox_record_end(struct outbox *o, uint64_t next);
 
-/* Everything on the server must go: its deletes are not all known. */
+/* Everything on the server must go: its deletes are not all known.  One that waits already, with no delete behind it,
+ * serves for both. */
 void outbox_flush_all(struct outbox *o);
 
 /* Drops everything and starts anew from `acked`.  While something is in flight the connection must be closed first. */

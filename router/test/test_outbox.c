@@ -364,6 +364,34 @@ a_flush_is_sent_alone_and_tried_until_it_works(void **state)
 }
 
 static void
+flushes_that_wait_in_a_row_are_one(void **state)
+{
+	struct fixture *f = *state;
+
+	for (uint64_t i = 8; i < 1000; i++) {
+		outbox_flush_all(f->o);
+		outbox_record_end(f->o, i);
+	}
+	assert_int_equal(outbox_flushes_pending(f->o), 1);
+	outbox_connected(f->o, true);
+	assert_string_equal(sent(f), "flush_all\r\nmn\r\n");
+	/* The one in flight may have come too early for this one. */
+	outbox_flush_all(f->o);
+	outbox_record_end(f->o, 1001);
+	assert_int_equal(outbox_flushes_pending(f->o), 2);
+	assert_int_equal(reply(f, "OK\r\nMN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 999);
+	assert_string_equal(sent(f), "flush_all\r\nmn\r\n");
+	assert_int_equal(reply(f, "OK\r\nMN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 1001);
+	/* A delete between two is not lost among them. */
+	outbox_flush_all(f->o);
+	PUT(f, 1001, "a");
+	outbox_flush_all(f->o);
+	assert_int_equal(outbox_flushes_pending(f->o), 2);
+}
+
+static void
 a_flush_without_its_ok_is_not_acknowledged(void **state)
 {
 	struct fixture *f = *state;
@@ -533,6 +561,7 @@ main(void)
 	    TEST(older_servers_get_classic_deletes_with_counted_answers),
 	    TEST(answers_that_fit_nothing_are_a_protocol_error),
 	    TEST(a_flush_is_sent_alone_and_tried_until_it_works),
+	    TEST(flushes_that_wait_in_a_row_are_one),
 	    TEST(a_flush_without_its_ok_is_not_acknowledged),
 	    TEST(keys_that_could_be_commands_are_not_let_in),
 	    cmocka_unit_test(the_namespace_is_sent_but_not_reported),
