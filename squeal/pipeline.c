@@ -202,6 +202,7 @@ on_reload(void *arg)
 	topology_reload(p->topo, fresh, on_setting, p);
 	topology_destroy(&fresh);
 	writer_reload(p->writer, &p->topo->squeal);
+	broker_writer_retain(p->broker, p->topo->log.retention, p->topo->log.max_size);
 	if (log_level_parse(span_of(p->topo->squeal.log_level), &level))
 		log_set_level(p->log, level);
 	log_info(p->log, "configuration reloaded", F_STR("file", p->opt->config));
