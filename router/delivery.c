@@ -38,7 +38,7 @@ struct lane {
 	bool full;	    /* the outbox takes nothing more until it is half empty */
 	bool heavy;	    /* the outbox is at least half full */
 	bool placed;	    /* next_read means something in the log that is open */
-	bool unproven;	    /* acked offsets mean nothing yet: the log is another, and the flush is not done */
+	bool unproven; /* acked offsets mean nothing yet: the log is another, and the flush is not done */
 	bool had_cursor;
 	struct cursor cursor; /* as loaded or saved last */
 	struct gap gap;	      /* the last one */
@@ -124,7 +124,8 @@ register_metrics(struct delivery *d)
 		struct buf label = BUF_INIT;
 
 		buf_printf(&label, "server=\"%s\"", server_name(d->lanes[i].server));
-		metric_registry_add(r, lane_metric_rows, lane_metric_nrows, &d->lanes[i].metrics, buf_str(&label));
+		metric_registry_add(r, lane_metric_rows, lane_metric_nrows, &d->lanes[i].metrics,
+				    buf_str(&label));
 		server_metrics_add(d->lanes[i].server, r);
 		buf_fini(&label);
 	}
@@ -217,7 +218,8 @@ take_turn(struct delivery *d)
 		loop_timer_once(&d->turn, 0);
 }
 
-/* --- lanes ------------------------------------------------------------------------------------------------ */
+/* --- lanes ------------------------------------------------------------------------------------------------
+ */
 
 static void
 lane_gauges(struct lane *lane)
@@ -264,7 +266,8 @@ lane_gap(struct lane *lane, uint64_t from, uint64_t to, const char *reason)
 	lane->gap.to = to;
 	snprintf(lane->gap.reason, sizeof(lane->gap.reason), "%s", reason);
 	metric_inc(&lane->metrics.router_gaps);
-	log_error(lane->d->ctx.log, "GAP: the server may have missed deletes; it is flushed before anything else counts",
+	log_error(lane->d->ctx.log,
+		  "GAP: the server may have missed deletes; it is flushed before anything else counts",
 		  F_STR("server", server_name(lane->server)), F_UINT("from", from), F_UINT("to", to),
 		  F_STR("reason", reason));
 	outbox_flush_all(lane->outbox);
@@ -302,7 +305,8 @@ lane_place(struct lane *lane, const char *log_id, uint64_t first)
 	lane_gauges(lane);
 }
 
-/* --- reading ---------------------------------------------------------------------------------------------- */
+/* --- reading ----------------------------------------------------------------------------------------------
+ */
 
 static void
 log_failed(struct delivery *d, err_t err, const struct err_detail *why)
@@ -311,7 +315,8 @@ log_failed(struct delivery *d, err_t err, const struct err_detail *why)
 
 	metric_inc(&d->metrics.router_log_errors);
 	if (d->log_err != err || now_ms(d) - d->log_said_ms >= SAY_AGAIN_MS) {
-		log_error(d->ctx.log, "the log cannot be read; it is tried again", F_STR("reason", err_why(why)));
+		log_error(d->ctx.log, "the log cannot be read; it is tried again",
+			  F_STR("reason", err_why(why)));
 		d->log_said_ms = now_ms(d);
 	}
 	d->log_err = err;
@@ -426,8 +431,8 @@ live_place(const struct delivery *d)
 }
 
 /*
- * Is a server that is up behind?  Then those ahead take no more than half a queue, so that servers of equal speed meet
- * again and share one reading.  Nobody is ever short of work for that.
+ * Is a server that is up behind?  Then those ahead take no more than half a queue, so that servers of equal
+ * speed meet again and share one reading.  Nobody is ever short of work for that.
  */
 static bool
 anybody_follows(const struct delivery *d, uint64_t live)
@@ -498,7 +503,8 @@ on_woken(void *arg, int what)
 		on_turn(d);
 }
 
-/* --- the log ---------------------------------------------------------------------------------------------- */
+/* --- the log ----------------------------------------------------------------------------------------------
+ */
 
 static void
 on_reopen(void *arg)
@@ -532,8 +538,8 @@ on_reopen(void *arg)
 	take_turn(d);
 }
 
-/* Once a second: for the append whose writer died before it could wake anybody, for the gauges, and for a lane that
- * takes nothing at the moment while the log is trimmed in front of it. */
+/* Once a second: for the append whose writer died before it could wake anybody, for the gauges, and for a
+ * lane that takes nothing at the moment while the log is trimmed in front of it. */
 static void
 on_tick(void *arg)
 {
@@ -561,7 +567,8 @@ on_tick(void *arg)
 	take_turn(d);
 }
 
-/* --- progress --------------------------------------------------------------------------------------------- */
+/* --- progress ---------------------------------------------------------------------------------------------
+ */
 
 static void
 drain_check(struct delivery *d)
@@ -641,7 +648,8 @@ on_save(void *arg)
 	delivery_save(arg);
 }
 
-/* --- life ------------------------------------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------------------------------------------
+ */
 
 void
 delivery_start(struct delivery *d)
@@ -677,7 +685,8 @@ delivery_drain(struct delivery *d, void (*done)(void *arg), void *arg)
 	drain_check(d);
 }
 
-/* --- looking ---------------------------------------------------------------------------------------------- */
+/* --- looking ----------------------------------------------------------------------------------------------
+ */
 
 size_t
 delivery_nservers(const struct delivery *d)
@@ -727,7 +736,8 @@ delivery_ready(void *delivery, struct admin_reasons *reasons)
 
 		if (outbox_flushes_pending(lane->outbox) > 0)
 			admin_not_ready(reasons,
-					"server %s is in GAP: records %llu up to %llu are missing (%s); it is being flushed",
+					"server %s is in GAP: records %llu up to %llu are missing (%s); it "
+					"is being flushed",
 					server_name(lane->server), (unsigned long long)lane->gap.from,
 					(unsigned long long)lane->gap.to, lane->gap.reason);
 	}

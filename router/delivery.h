@@ -1,20 +1,20 @@
 /*
  * delivery - which server gets which part of the log, and when.
  *
- * The log is the buffer.  Every server has a place in the log (the next record to queue for it) and a cursor (the
- * first record that it has not acknowledged whole).  Servers at the foremost place are fed together by the live
- * feed; a server whose queue is full does not take the next record and so falls behind alone.  When it has room
- * again it is fed from its own place, in bounded slices between those of the live feed, until it meets the others
- * again.  Servers that stand at the same place share one reading.  The live feed waits for nobody, and a
- * server that is away costs its queue (queue_bytes) and nothing else.
+ * The log is the buffer.  Every server has a place in the log (the next record to queue for it) and a cursor
+ * (the first record that it has not acknowledged whole).  Servers at the foremost place are fed together by
+ * the live feed; a server whose queue is full does not take the next record and so falls behind alone.  When
+ * it has room again it is fed from its own place, in bounded slices between those of the live feed, until it
+ * meets the others again.  Servers that stand at the same place share one reading.  The live feed waits for
+ * nobody, and a server that is away costs its queue (queue_bytes) and nothing else.
  *
- * Cursors are saved every cursor_interval, all in one transaction.  A server without a cursor starts at the log's
- * first record.
+ * Cursors are saved every cursor_interval, all in one transaction.  A server without a cursor starts at the
+ * log's first record.
  *
  * GAP: where a server may have missed deletes it is flushed before anything else counts: the log was trimmed
- * beyond its place, is another log or shorter than before, or has a record that is damaged, missing or cannot be
- * decoded.  The cursor passes the gap only with the flush acknowledged, so a crash in between leads to the same
- * gap.
+ * beyond its place, is another log or shorter than before, or has a record that is damaged, missing or cannot
+ * be decoded.  The cursor passes the gap only with the flush acknowledged, so a crash in between leads to the
+ * same gap.
  *
  * A log that is missing, corrupt or replaced is tried again with a growing pause.
  *
@@ -69,7 +69,8 @@ extern const size_t lane_metric_nrows;
 
 struct delivery; /* opaque */
 
-/* Called with each delete when it is acknowledged; per server in the log's order.  `key` without the namespace. */
+/* Called with each delete when it is acknowledged; per server in the log's order.  `key` without the
+ * namespace. */
 typedef void delivery_acked_fn(void *arg, const struct server *s, uint64_t offset, struct span key);
 
 /* Called after all acknowledgements that came together. */
@@ -91,10 +92,11 @@ struct delivery_context {
 };
 
 /*
- * Loads the cursors, and makes the servers.  ERR_CORRUPT and the like: the cursors cannot be read.  What `ctx`
- * points to must outlive it.
+ * Loads the cursors, and makes the servers.  ERR_CORRUPT and the like: the cursors cannot be read.  What
+ * `ctx` points to must outlive it.
  */
-err_t delivery_create(struct delivery **out, const struct delivery_context *ctx, struct err_detail *why) MUST_CHECK;
+err_t delivery_create(struct delivery **out, const struct delivery_context *ctx,
+		      struct err_detail *why) MUST_CHECK;
 void delivery_destroy(struct delivery **d);
 
 /* Opens the log and begins. */
@@ -104,8 +106,8 @@ void delivery_start(struct delivery *d);
 void delivery_reloaded(struct delivery *d);
 
 /*
- * Reads nothing more; calls done(arg) once when every server that is up has acknowledged what it was sent (from
- * inside is possible).
+ * Reads nothing more; calls done(arg) once when every server that is up has acknowledged what it was sent
+ * (from inside is possible).
  */
 void delivery_drain(struct delivery *d, void (*done)(void *arg), void *arg);
 

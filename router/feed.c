@@ -22,7 +22,8 @@ struct feed {
 };
 
 struct feed *
-feed_create(struct ring *ring, struct outbox **outboxes, size_t n, struct feed_metrics *metrics, struct log *log)
+feed_create(struct ring *ring, struct outbox **outboxes, size_t n, struct feed_metrics *metrics,
+	    struct log *log)
 {
 	struct feed *f = MEM_NEW(struct feed);
 
@@ -48,7 +49,8 @@ feed_destroy(struct feed **f)
 
 /* Routes and queues one key; false when it was not for a server that takes part, or cannot be sent. */
 static bool
-put_key(struct feed *f, uint64_t offset, const struct record_txn *txn, struct span key, const bool *takes_part)
+put_key(struct feed *f, uint64_t offset, const struct record_txn *txn, struct span key,
+	const bool *takes_part)
 {
 	size_t s = ring_route(f->ring, key);
 
@@ -74,7 +76,8 @@ put_key(struct feed *f, uint64_t offset, const struct record_txn *txn, struct sp
 }
 
 err_t
-feed_record(struct feed *f, uint64_t offset, struct span bytes, const bool *takes_part, struct err_detail *why)
+feed_record(struct feed *f, uint64_t offset, struct span bytes, const bool *takes_part,
+	    struct err_detail *why)
 {
 	struct record rec;
 	err_t err;

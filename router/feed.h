@@ -1,9 +1,10 @@
 /*
- * feed - takes a record of the log apart and puts its deletes into the outboxes of the servers that take part.
+ * feed - takes a record of the log apart and puts its deletes into the outboxes of the servers that take
+ * part.
  *
- * The keys and marker keys of a transaction become plain deletes.  What a plain delete cannot do is counted: a
- * hold-off that the transaction asked for, a pool that it named (a cluster has one pool here).  A key that cannot
- * be sent is counted and logged, and the rest of the record goes on.
+ * The keys and marker keys of a transaction become plain deletes.  What a plain delete cannot do is counted:
+ * a hold-off that the transaction asked for, a pool that it named (a cluster has one pool here).  A key that
+ * cannot be sent is counted and logged, and the rest of the record goes on.
  *
  * Threads: the loop's.   Blocks: never.
  */
@@ -41,8 +42,8 @@ struct feed *feed_create(struct ring *ring, struct outbox **outboxes, size_t n, 
 void feed_destroy(struct feed **f);
 
 /*
- * Puts in the deletes for the servers with takes_part[i], which are told neither the record's end nor its beginning.
- * ERR_BAD_RECORD: it cannot be decoded, and nothing was put in.
+ * Puts in the deletes for the servers with takes_part[i], which are told neither the record's end nor its
+ * beginning. ERR_BAD_RECORD: it cannot be decoded, and nothing was put in.
  */
 err_t feed_record(struct feed *f, uint64_t offset, struct span bytes, const bool *takes_part,
 		  struct err_detail *why) MUST_CHECK;

@@ -63,8 +63,8 @@ ketama_init(struct ketama *k, const struct server_options *servers, size_t nserv
 	for (size_t s = 0; s < nservers; s++) {
 		uint32_t n = weighted ? digests_of(servers[s].weight, total, nservers) : POINTS;
 
-		k->points = mem_realloc(k->points,
-					(k->n + (size_t)n * POINTS_PER_MD5 + 1) * sizeof(k->points[0]));
+		k->points =
+		    mem_realloc(k->points, (k->n + (size_t)n * POINTS_PER_MD5 + 1) * sizeof(k->points[0]));
 		for (uint32_t i = 0; i < n; i++) {
 			struct span text = point_name(&name, &servers[s], i);
 			unsigned char md5[KEYHASH_MD5_BYTES];

@@ -1,11 +1,11 @@
 /*
  * ketama - the circle of points of libmemcached's consistent hashing.
  *
- * Unweighted: 100 points per server, each the key hash of "host-0" .. "host-99" ("host:port-0" where the port is
- * not 11211).  Weighted: about 160 points per server in proportion to its weight, four from each MD5 of the
- * same strings; the sharing out is done in single-precision floats, like the original, because its rounding
- * decides who gets how many points.  A key belongs to the first point at or after its hash, the last point is
- * followed by the first, and of equal points the server that stands first in the list has the key.
+ * Unweighted: 100 points per server, each the key hash of "host-0" .. "host-99" ("host:port-0" where the port
+ * is not 11211).  Weighted: about 160 points per server in proportion to its weight, four from each MD5 of
+ * the same strings; the sharing out is done in single-precision floats, like the original, because its
+ * rounding decides who gets how many points.  A key belongs to the first point at or after its hash, the last
+ * point is followed by the first, and of equal points the server that stands first in the list has the key.
  *
  * Threads: any may look up; building needs the keyhash for itself.   Blocks: never.
  */

@@ -186,7 +186,8 @@ keyhash_create(struct keyhash **out, const char *name, struct err_detail *why)
 	    EVP_DigestFinal_ex(h->ctx, probe, NULL) != 1) {
 		ERR_clear_error();
 		err = err_set(why, ERR_SYS,
-			      "OpenSSL refuses MD5, which libmemcached's hashing needs: run this program without FIPS mode");
+			      "OpenSSL refuses MD5, which libmemcached's hashing needs: run this program "
+			      "without FIPS mode");
 		goto done;
 	}
 	*out = h;
@@ -223,7 +224,7 @@ void
 keyhash_md5(struct keyhash *h, struct span bytes, unsigned char out[KEYHASH_MD5_BYTES])
 {
 	/* Cannot fail: keyhash_create() has tried it. */
-	if (EVP_DigestInit_ex(h->ctx, h->md5, NULL) != 1 || EVP_DigestUpdate(h->ctx, bytes.p, bytes.len) != 1 ||
-	    EVP_DigestFinal_ex(h->ctx, out, NULL) != 1)
+	if (EVP_DigestInit_ex(h->ctx, h->md5, NULL) != 1 ||
+	    EVP_DigestUpdate(h->ctx, bytes.p, bytes.len) != 1 || EVP_DigestFinal_ex(h->ctx, out, NULL) != 1)
 		abort();
 }

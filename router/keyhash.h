@@ -5,11 +5,11 @@
  *     md5        the first four bytes of the MD5, little-endian
  *     crc        bits 16..30 of the CRC-32 (so only 32768 different values)
  *     fnv1_64    64-bit FNV-1, its lower 32 bits
- *     fnv1a_64   not 64-bit FNV-1a: libmemcached computes it in 32 bits, from the lower halves of the constants
- *     fnv1_32, fnv1a_32, murmur (MurmurHash2, seeded with 0xdeadbeef * length)
+ *     fnv1a_64   not 64-bit FNV-1a: libmemcached computes it in 32 bits, from the lower halves of the
+ * constants fnv1_32, fnv1a_32, murmur (MurmurHash2, seeded with 0xdeadbeef * length)
  *
- * libmemcached takes key bytes as C `char`.  one_at_a_time and the FNV hashes therefore see the bytes 0x80..0xff
- * as negative numbers where char is signed: on x86-64, and so it is done here.
+ * libmemcached takes key bytes as C `char`.  one_at_a_time and the FNV hashes therefore see the bytes
+ * 0x80..0xff as negative numbers where char is signed: on x86-64, and so it is done here.
  *
  * Threads: one at a time per object.   Blocks: never.
  */
@@ -25,7 +25,8 @@ struct keyhash; /* opaque */
 
 enum { KEYHASH_MD5_BYTES = 16 };
 
-/* `name` as in squeal.yaml.  ERR_CONFIG: there is none of that name; ERR_SYS: this OpenSSL refuses MD5 (FIPS). */
+/* `name` as in squeal.yaml.  ERR_CONFIG: there is none of that name; ERR_SYS: this OpenSSL refuses MD5
+ * (FIPS). */
 err_t keyhash_create(struct keyhash **out, const char *name, struct err_detail *why) MUST_CHECK;
 void keyhash_destroy(struct keyhash **h);
 

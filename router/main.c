@@ -29,7 +29,8 @@ enum {
 };
 
 static const char help[] =
-    "squeal-router reads the log that squeal writes and deletes its keys on the memcached servers of one cluster.\n"
+    "squeal-router reads the log that squeal writes and deletes its keys on the memcached servers of one "
+    "cluster.\n"
     "\n"
     "  squeal-router -c squeal.yaml --cluster NAME     run in the foreground\n"
     "  squeal-router -c squeal.yaml [--cluster NAME] --explain KEY\n"
@@ -87,9 +88,12 @@ print_metrics(void)
 
 	metric_markdown(delivery_metric_rows, delivery_metric_nrows, "squeal-router: the log", &out);
 	metric_markdown(feed_metric_rows, feed_metric_nrows, "squeal-router: keys", &out);
-	metric_markdown(lane_metric_rows, lane_metric_nrows, "squeal-router: per server, its place in the log", &out);
-	metric_markdown(server_metric_rows, server_metric_nrows, "squeal-router: per server, its connection", &out);
-	metric_markdown(outbox_metric_rows, outbox_metric_nrows, "squeal-router: per server, its deletes", &out);
+	metric_markdown(lane_metric_rows, lane_metric_nrows,
+			"squeal-router: per server, its place in the log", &out);
+	metric_markdown(server_metric_rows, server_metric_nrows, "squeal-router: per server, its connection",
+			&out);
+	metric_markdown(outbox_metric_rows, outbox_metric_nrows, "squeal-router: per server, its deletes",
+			&out);
 	metric_markdown(trace_metric_rows, trace_metric_nrows, "squeal-router: trace", &out);
 	fputs(buf_str(&out), stdout);
 	buf_fini(&out);
@@ -160,9 +164,11 @@ explain(const struct topology *t, const struct cluster *only, const char *text)
 	int exit_code = EXIT_OK;
 
 	if (!mc_request_key_ok(key)) {
-		fprintf(stderr, "squeal-router: this is no key: 1 to %d bytes, none of them a space, a control byte or "
-				"DEL\n",
-			MC_KEY_MAX);
+		fprintf(
+		    stderr,
+		    "squeal-router: this is no key: 1 to %d bytes, none of them a space, a control byte or "
+		    "DEL\n",
+		    MC_KEY_MAX);
 		return EXIT_USAGE;
 	}
 	for (size_t i = 0; i < t->nclusters && exit_code == EXIT_OK; i++) {

@@ -65,10 +65,10 @@ struct flight {
 struct outbox {
 	struct outbox_context ctx;
 	struct buf queue;
-	uint64_t base;	    /* position of the queue's first byte */
-	uint64_t unsent_at; /* position of the first entry that is in no window */
-	size_t unsent_keys; /* keys and flushes from there on */
-	uint64_t last_end;  /* position of the last entry when that is an END, else UINT64_MAX */
+	uint64_t base;	     /* position of the queue's first byte */
+	uint64_t unsent_at;  /* position of the first entry that is in no window */
+	size_t unsent_keys;  /* keys and flushes from there on */
+	uint64_t last_end;   /* position of the last entry when that is an END, else UINT64_MAX */
 	uint64_t last_flush; /* position of the newest FLUSH, UINT64_MAX before the first */
 	struct window *windows;
 	size_t first, nwindows, capacity; /* windows[first .. first+nwindows) */
@@ -110,7 +110,8 @@ outbox_destroy(struct outbox **o)
 	*o = NULL;
 }
 
-/* --- entries ---------------------------------------------------------------------------------------------- */
+/* --- entries ----------------------------------------------------------------------------------------------
+ */
 
 static char *
 entry_at(const struct outbox *o, uint64_t position)
@@ -164,7 +165,8 @@ queue_changed(struct outbox *o)
 	metric_set(&o->ctx.metrics->router_queue_bytes, o->queue.len);
 }
 
-/* --- filling ---------------------------------------------------------------------------------------------- */
+/* --- filling ----------------------------------------------------------------------------------------------
+ */
 
 void
 outbox_txn(struct outbox *o, uint64_t offset, uint64_t seen_us, uint64_t commit_us)
@@ -273,7 +275,8 @@ outbox_restart(struct outbox *o, uint64_t acked)
 	queue_changed(o);
 }
 
-/* --- windows ---------------------------------------------------------------------------------------------- */
+/* --- windows ----------------------------------------------------------------------------------------------
+ */
 
 static struct window *
 window_numbered(struct outbox *o, uint64_t number)
@@ -393,7 +396,8 @@ windows_finish(struct outbox *o)
 	queue_changed(o);
 }
 
-/* --- sending ---------------------------------------------------------------------------------------------- */
+/* --- sending ----------------------------------------------------------------------------------------------
+ */
 
 static struct flight *
 flight_at(struct outbox *o, size_t i)
@@ -531,7 +535,8 @@ outbox_send(struct outbox *o, struct buf *out)
 	return out->len > before;
 }
 
-/* --- the connection --------------------------------------------------------------------------------------- */
+/* --- the connection ---------------------------------------------------------------------------------------
+ */
 
 void
 outbox_connected(struct outbox *o, bool meta)
@@ -599,7 +604,8 @@ window_answered(struct outbox *o, struct window *w, const struct flight *f, stru
 	if (w->is_flush) {
 		w->retry_at_ms = clock_mono_ms(o->ctx.clock) + pause_ms(o, w->failures);
 		log_error(o->ctx.log,
-			  "the server refuses flush_all, so values that missed their delete may stay; start it without -F "
+			  "the server refuses flush_all, so values that missed their delete may stay; start "
+			  "it without -F "
 			  "or restart it",
 			  F_STR("server", o->ctx.server), F_STR("reply", f->error));
 		return ERR_OK;
@@ -630,7 +636,8 @@ single_answered(struct outbox *o, struct window *w, const struct flight *f, stru
 		entry[1] = KEY_GIVEN_UP;
 		metric_inc(&o->ctx.metrics->router_deletes_given_up);
 		log_warn(o->ctx.log, "the server refuses this key; its delete is given up",
-			 F_STR("server", o->ctx.server), F_SPAN("key", key_of(entry)), F_STR("reply", f->error));
+			 F_STR("server", o->ctx.server), F_SPAN("key", key_of(entry)),
+			 F_STR("reply", f->error));
 	} else if (!o->meta && f->answers != 1) {
 		return err_set(why, ERR_PROTOCOL, "%zu answers to one delete", f->answers);
 	} else {
@@ -663,7 +670,8 @@ outbox_reply(struct outbox *o, const struct mc_reply *reply, struct err_detail *
 	bool is_flush;
 
 	if (!o->connected || o->nflights == 0)
-		return err_set(why, ERR_PROTOCOL, "%s although nothing was asked", mc_reply_name(reply->kind));
+		return err_set(why, ERR_PROTOCOL, "%s although nothing was asked",
+			       mc_reply_name(reply->kind));
 	is_flush = window_numbered(o, f->window)->is_flush;
 	if (reply->kind == (o->meta ? MC_REPLY_MN : MC_REPLY_VERSION))
 		return end_mark_answered(o, why);
@@ -693,7 +701,8 @@ outbox_reply(struct outbox *o, const struct mc_reply *reply, struct err_detail *
 	return err_set(why, ERR_PROTOCOL, "%s does not answer a delete", mc_reply_name(reply->kind));
 }
 
-/* --- looking ---------------------------------------------------------------------------------------------- */
+/* --- looking ----------------------------------------------------------------------------------------------
+ */
 
 uint64_t
 outbox_acked(const struct outbox *o)

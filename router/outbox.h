@@ -6,17 +6,17 @@
  * acknowledges the oldest.  While something is in flight only full windows are added, so deletes gather into
  * packets exactly as long as the server needs to answer.
  *
- *     meta servers      md <key> q ... mn         HD and NF lines may come (memcached 1.6.18 prints NF even with
- *                                                 q); MN is the acknowledgement
- *     older servers     delete <key> ... version  every delete answers one line, which are counted; VERSION is
- *                                                 the acknowledgement
+ *     meta servers      md <key> q ... mn         HD and NF lines may come (memcached 1.6.18 prints NF even
+ * with q); MN is the acknowledgement older servers     delete <key> ... version  every delete answers one
+ * line, which are counted; VERSION is the acknowledgement
  *
- * A window with an error line in it is not acknowledged but sent again; when it fails again its keys are sent one
- * by one.  A single key that is answered CLIENT_ERROR is given up, counted and logged: this is the only way a
- * delete is ever given up.  SERVER_ERROR and ERROR are tried again with a growing pause, for as long as it takes.
+ * A window with an error line in it is not acknowledged but sent again; when it fails again its keys are sent
+ * one by one.  A single key that is answered CLIENT_ERROR is given up, counted and logged: this is the only
+ * way a delete is ever given up.  SERVER_ERROR and ERROR are tried again with a growing pause, for as long as
+ * it takes.
  *
- * outbox_acked() is the offset below which every record is fully acknowledged.  A flush_all is an entry like a
- * delete that is never given up.
+ * outbox_acked() is the offset below which every record is fully acknowledged.  A flush_all is an entry like
+ * a delete that is never given up.
  *
  * Bytes in, bytes out: no I/O here.  Memory: what is queued; the caller looks at outbox_bytes().
  *
@@ -76,25 +76,30 @@ struct outbox_context {
 struct outbox *outbox_create(const struct outbox_context *ctx, uint64_t acked);
 void outbox_destroy(struct outbox **o);
 
-/* --- filling ---------------------------------------------------------------------------------------------- */
+/* --- filling ----------------------------------------------------------------------------------------------
+ */
 
-/* The deletes that follow belong to this transaction of the record at `offset`.  Times may be 0: not known. */
+/* The deletes that follow belong to this transaction of the record at `offset`.  Times may be 0: not known.
+ */
 void outbox_txn(struct outbox *o, uint64_t offset, uint64_t seen_us, uint64_t commit_us);
 
 /* Copies the key.  ERR_BAD_KEY: it cannot be sent with the namespace before it; nothing was queued. */
 err_t outbox_delete(struct outbox *o, struct span key) MUST_CHECK;
 
-/* Everything of the records before `next` is queued; a record without a delete for this server is said too. */
+/* Everything of the records before `next` is queued; a record without a delete for this server is said too.
+ */
 void outbox_record_end(struct outbox *o, uint64_t next);
 
-/* Everything on the server must go: its deletes are not all known.  One that waits already, with no delete behind it,
- * serves for both. */
+/* Everything on the server must go: its deletes are not all known.  One that waits already, with no delete
+ * behind it, serves for both. */
 void outbox_flush_all(struct outbox *o);
 
-/* Drops everything and starts anew from `acked`.  While something is in flight the connection must be closed first. */
+/* Drops everything and starts anew from `acked`.  While something is in flight the connection must be closed
+ * first. */
 void outbox_restart(struct outbox *o, uint64_t acked);
 
-/* --- the connection --------------------------------------------------------------------------------------- */
+/* --- the connection ---------------------------------------------------------------------------------------
+ */
 
 /* A new connection; `meta`: the server knows md and mn.  Whatever was in flight is sent again. */
 void outbox_connected(struct outbox *o, bool meta);
@@ -110,7 +115,8 @@ bool outbox_send(struct outbox *o, struct buf *out);
  */
 err_t outbox_reply(struct outbox *o, const struct mc_reply *reply, struct err_detail *why) MUST_CHECK;
 
-/* --- looking ---------------------------------------------------------------------------------------------- */
+/* --- looking ----------------------------------------------------------------------------------------------
+ */
 
 /* Every record before this offset is fully acknowledged. */
 uint64_t outbox_acked(const struct outbox *o);

@@ -45,7 +45,8 @@ ring_create(struct ring **out, const struct cluster *cluster, struct err_detail 
 			r->switched = true;
 	}
 	if (!r->modula)
-		ketama_init(&r->circle, cluster->servers, cluster->nservers, r->weighted || r->switched, r->hash);
+		ketama_init(&r->circle, cluster->servers, cluster->nservers, r->weighted || r->switched,
+			    r->hash);
 	*out = r;
 	r = NULL;
 done:
@@ -121,5 +122,7 @@ ring_explain(struct ring *r, struct span key, struct buf *out)
 	}
 	if (ketama_find(&r->circle, hash) != NULL)
 		buf_printf(out, "point: %08x%s\n", ketama_find(&r->circle, hash)->at,
-			   ketama_find(&r->circle, hash)->at < hash ? " (behind the last point comes the first)" : "");
+			   ketama_find(&r->circle, hash)->at < hash
+			       ? " (behind the last point comes the first)"
+			       : "");
 }

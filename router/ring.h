@@ -1,10 +1,9 @@
 /*
  * ring - which server of a cluster has a key, in agreement with clients that use libmemcached.
  *
- *     ketama           MEMCACHED_BEHAVIOR_KETAMA, points and keys hashed by `hash`.  As soon as one server has
- *                      a weight above 1 libmemcached turns the points into weighted MD5 ones and goes on
- *                      hashing the keys by `hash`; so does the ring.
- *     ketama_weighted  MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED: points and keys by MD5
+ *     ketama           MEMCACHED_BEHAVIOR_KETAMA, points and keys hashed by `hash`.  As soon as one server
+ * has a weight above 1 libmemcached turns the points into weighted MD5 ones and goes on hashing the keys by
+ * `hash`; so does the ring. ketama_weighted  MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED: points and keys by MD5
  *     modula           hash modulo the number of servers, in the order of the list; weights mean nothing
  *
  * The namespace is not hashed (libmemcached's default); whoever sends the key puts it in front.

@@ -21,8 +21,8 @@ struct router_setup {
 };
 
 /*
- * Runs until SIGTERM.  ERR_OK: stopped in order, cursors saved.  ERR_CORRUPT: the cursor file; *why says what to do.
- * Everything else as given by the part that could not start.
+ * Runs until SIGTERM.  ERR_OK: stopped in order, cursors saved.  ERR_CORRUPT: the cursor file; *why says what
+ * to do. Everything else as given by the part that could not start.
  */
 err_t router_run(const struct router_setup *setup, struct err_detail *why) MUST_CHECK;
 

@@ -122,7 +122,8 @@ now_ms(const struct server *s)
 	return clock_mono_ms(loop_clock(s->ctx.loop));
 }
 
-/* --- going away ------------------------------------------------------------------------------------------- */
+/* --- going away -------------------------------------------------------------------------------------------
+ */
 
 static uint64_t
 next_random(struct server *s)
@@ -186,9 +187,11 @@ server_reconnect(struct server *s, const char *reason)
 		server_leave(s, reason);
 }
 
-/* --- time ------------------------------------------------------------------------------------------------- */
+/* --- time -------------------------------------------------------------------------------------------------
+ */
 
-/* Sets the watch to the next moment that matters.  A watch that is set earlier is left alone: it looks again. */
+/* Sets the watch to the next moment that matters.  A watch that is set earlier is left alone: it looks again.
+ */
 static void
 server_schedule(struct server *s)
 {
@@ -230,7 +233,8 @@ server_watch(void *arg)
 	server_pump(s);
 }
 
-/* --- talking ---------------------------------------------------------------------------------------------- */
+/* --- talking ----------------------------------------------------------------------------------------------
+ */
 
 void
 server_pump(struct server *s)
@@ -269,8 +273,8 @@ server_greeted(struct server *s, bool meta)
 	if (s->was_up)
 		metric_inc(&s->metrics.router_reconnects);
 	if (s->said_away)
-		log_notice(s->ctx.log, "server is back", F_STR("server", s->name), F_STR("version", s->version),
-			   F_UINT("acked_offset", outbox_acked(s->outbox)));
+		log_notice(s->ctx.log, "server is back", F_STR("server", s->name),
+			   F_STR("version", s->version), F_UINT("acked_offset", outbox_acked(s->outbox)));
 	else
 		log_info(s->ctx.log, "server is up", F_STR("server", s->name), F_STR("address", s->address),
 			 F_STR("version", s->version), F_STR("deletes", meta ? "meta" : "classic"));
@@ -287,8 +291,8 @@ greeting_reply(struct server *s, const struct mc_reply *reply, struct err_detail
 {
 	if (!s->got_version) {
 		if (reply->kind != MC_REPLY_VERSION)
-			return err_set(why, ERR_PROTOCOL, "%s %.*s answers \"version\"", mc_reply_name(reply->kind),
-				       SPAN_FMT(span_first(reply->text, 80)));
+			return err_set(why, ERR_PROTOCOL, "%s %.*s answers \"version\"",
+				       mc_reply_name(reply->kind), SPAN_FMT(span_first(reply->text, 80)));
 		snprintf(s->version, sizeof(s->version), "%.*s", SPAN_FMT(span_first(reply->text, 31)));
 		s->got_version = true;
 		if (s->no_probe)
@@ -357,14 +361,16 @@ on_close(void *arg, err_t err, const char *why)
 	s->ctx.on_progress(s->ctx.arg, s);
 }
 
-/* --- connecting ------------------------------------------------------------------------------------------- */
+/* --- connecting -------------------------------------------------------------------------------------------
+ */
 
 static void
 server_connect(void *arg)
 {
 	static const struct stream_ops ops = {.on_open = on_open, .on_bytes = on_bytes, .on_close = on_close};
 	struct server *s = arg;
-	struct stream_options opt = {.connect_timeout_ms = s->ctx.opt->connect_timeout, .max_input = MAX_INPUT};
+	struct stream_options opt = {.connect_timeout_ms = s->ctx.opt->connect_timeout,
+				     .max_input = MAX_INPUT};
 	struct err_detail why = {0};
 
 	metric_inc(&s->metrics.router_connects);
@@ -383,7 +389,8 @@ server_start(struct server *s)
 		loop_timer_once(&s->pause, 0);
 }
 
-/* --- looking ---------------------------------------------------------------------------------------------- */
+/* --- looking ----------------------------------------------------------------------------------------------
+ */
 
 struct outbox *
 server_outbox(struct server *s)

@@ -6,11 +6,11 @@
  *       +------------------------+--------------------------+---------------------+
  *              refused, closed, too slow, or an answer that is none
  *
- * The greeting is "version" and "mn": a server that answers MN gets meta deletes, an older one classic deletes.  A
- * server is away when it cannot be connected within connect_timeout, when an end mark stays unanswered for
- * ack_timeout, or when it answers garbage; it is tried again after a pause that doubles up to backoff_max, with
- * jitter.  Whatever was not acknowledged is sent again.  Nothing here ever waits for a server, and nothing that
- * one server does is felt by another.
+ * The greeting is "version" and "mn": a server that answers MN gets meta deletes, an older one classic
+ * deletes.  A server is away when it cannot be connected within connect_timeout, when an end mark stays
+ * unanswered for ack_timeout, or when it answers garbage; it is tried again after a pause that doubles up to
+ * backoff_max, with jitter.  Whatever was not acknowledged is sent again.  Nothing here ever waits for a
+ * server, and nothing that one server does is felt by another.
  *
  * Threads: the loop's.   Blocks: never.   Clock: the loop's.
  */
@@ -60,8 +60,8 @@ struct server_context {
 	void *arg;
 };
 
-/* `opt` is the server's part of squeal.yaml.  Nothing is sent before server_start().  What `ctx` and `opt` point to
- * must outlive the server. */
+/* `opt` is the server's part of squeal.yaml.  Nothing is sent before server_start().  What `ctx` and `opt`
+ * point to must outlive the server. */
 struct server *server_create(const struct server_options *opt, const struct server_context *ctx);
 void server_destroy(struct server **s);
 

@@ -3,9 +3,9 @@
  *
  *     1763675880123456 10.0.0.1:11211 4711 user:42
  *
- * Microseconds since 1970, server, log offset, key.  Lines are gathered and written by trace_flush(), whole lines
- * at a time, behind what is in the file already.  What cannot be written is counted, logged and dropped: a trace
- * never holds up a delete.
+ * Microseconds since 1970, server, log offset, key.  Lines are gathered and written by trace_flush(), whole
+ * lines at a time, behind what is in the file already.  What cannot be written is counted, logged and
+ * dropped: a trace never holds up a delete.
  *
  * Threads: the loop's.   Blocks: trace_flush() on the disk.   Clock: injected.
  */
@@ -34,8 +34,8 @@ extern const size_t trace_metric_nrows;
 struct trace; /* opaque */
 
 /* Uses trace_file and trace_prefix, also when they change later.  `log` may be NULL. */
-struct trace *trace_create(const struct router_options *opt, const struct clock *clock, struct trace_metrics *metrics,
-			   struct log *log);
+struct trace *trace_create(const struct router_options *opt, const struct clock *clock,
+			   struct trace_metrics *metrics, struct log *log);
 void trace_destroy(struct trace **t); /* flushes */
 
 void trace_delete(struct trace *t, const char *server, uint64_t offset, struct span key);

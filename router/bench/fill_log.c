@@ -15,7 +15,8 @@
 int
 main(int argc, char **argv)
 {
-	struct log_options opt = {.type = (char *)"sqlite", .retention = 86400, .max_size = 1ull << 40, .sync = (char *)"normal"};
+	struct log_options opt = {
+	    .type = (char *)"sqlite", .retention = 86400, .max_size = 1ull << 40, .sync = (char *)"normal"};
 	static struct broker_metrics metrics;
 	struct broker_context ctx = {clock_system(), NULL, &metrics};
 	struct err_detail why = {0};
@@ -28,7 +29,8 @@ main(int argc, char **argv)
 	struct span *spans;
 
 	if (argc < 5) {
-		fprintf(stderr, "usage: fill_log LOG RECORDS TRANSACTIONS KEYS [PREFIX] [RECORDS-PER-SECOND]\n");
+		fprintf(stderr,
+			"usage: fill_log LOG RECORDS TRANSACTIONS KEYS [PREFIX] [RECORDS-PER-SECOND]\n");
 		return 2;
 	}
 	opt.path = argv[1];

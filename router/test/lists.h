@@ -12,35 +12,38 @@ struct test_list {
 	struct server_options servers[TEST_LIST_MAX];
 };
 
-#define TEST_SERVER(h, p, w) {.host = (char *)(h), .port = (p), .weight = (w), .connect = (char *)""}
+#define TEST_SERVER(h, p, w)                                                                                 \
+	{                                                                                                    \
+		.host = (char *)(h), .port = (p), .weight = (w), .connect = (char *)""                       \
+	}
 
 static const struct test_list test_lists[] = {
     {"two", 2, {TEST_SERVER("10.0.0.1", 11211, 1), TEST_SERVER("10.0.0.2", 11211, 1)}},
     {"ports",
      4,
-     {TEST_SERVER("127.0.0.1", 11211, 1), TEST_SERVER("127.0.0.1", 11212, 1), TEST_SERVER("127.0.0.1", 11213, 1),
-      TEST_SERVER("cache4.example", 22122, 1)}},
+     {TEST_SERVER("127.0.0.1", 11211, 1), TEST_SERVER("127.0.0.1", 11212, 1),
+      TEST_SERVER("127.0.0.1", 11213, 1), TEST_SERVER("cache4.example", 22122, 1)}},
     {"one", 1, {TEST_SERVER("10.0.0.1", 11211, 1)}},
     {"weights",
      3,
-     {TEST_SERVER("10.0.0.1", 11211, 1), TEST_SERVER("10.0.0.2", 11211, 3), TEST_SERVER("10.0.0.3", 11311, 7)}},
+     {TEST_SERVER("10.0.0.1", 11211, 1), TEST_SERVER("10.0.0.2", 11211, 3),
+      TEST_SERVER("10.0.0.3", 11311, 7)}},
     {"eight",
      8,
-     {TEST_SERVER("10.0.1.1", 11211, 600), TEST_SERVER("10.0.1.2", 11211, 300), TEST_SERVER("10.0.1.3", 11211, 200),
-      TEST_SERVER("10.0.1.4", 11211, 350), TEST_SERVER("10.0.1.5", 11211, 1000),
-      TEST_SERVER("10.0.1.6", 11211, 800), TEST_SERVER("10.0.1.7", 11211, 950), TEST_SERVER("10.0.1.8", 11211, 100)}},
+     {TEST_SERVER("10.0.1.1", 11211, 600), TEST_SERVER("10.0.1.2", 11211, 300),
+      TEST_SERVER("10.0.1.3", 11211, 200), TEST_SERVER("10.0.1.4", 11211, 350),
+      TEST_SERVER("10.0.1.5", 11211, 1000), TEST_SERVER("10.0.1.6", 11211, 800),
+      TEST_SERVER("10.0.1.7", 11211, 950), TEST_SERVER("10.0.1.8", 11211, 100)}},
     {"tiny", 3, {TEST_SERVER("a", 11211, 10000), TEST_SERVER("b", 11211, 1), TEST_SERVER("c", 11211, 9999)}},
     {"thirds", 3, {TEST_SERVER("x", 1, 3333), TEST_SERVER("y", 2, 3333), TEST_SERVER("z", 3, 3334)}},
     {"same", 3, {TEST_SERVER("dup", 11211, 1), TEST_SERVER("dup", 11211, 1), TEST_SERVER("other", 11211, 1)}},
-    {"twenty",
-     20,
-     {TEST_SERVER("c01", 11211, 1), TEST_SERVER("c02", 11211, 1), TEST_SERVER("c03", 11211, 1),
-      TEST_SERVER("c04", 11211, 1), TEST_SERVER("c05", 11211, 1), TEST_SERVER("c06", 11211, 1),
-      TEST_SERVER("c07", 11211, 1), TEST_SERVER("c08", 11211, 1), TEST_SERVER("c09", 11211, 1),
-      TEST_SERVER("c10", 11211, 1), TEST_SERVER("c11", 11211, 1), TEST_SERVER("c12", 11211, 1),
-      TEST_SERVER("c13", 11211, 1), TEST_SERVER("c14", 11211, 1), TEST_SERVER("c15", 11211, 1),
-      TEST_SERVER("c16", 11211, 1), TEST_SERVER("c17", 11211, 1), TEST_SERVER("c18", 11211, 1),
-      TEST_SERVER("c19", 11211, 1), TEST_SERVER("c20", 11211, 1)}},
+    {"twenty", 20, {TEST_SERVER("c01", 11211, 1), TEST_SERVER("c02", 11211, 1), TEST_SERVER("c03", 11211, 1),
+		    TEST_SERVER("c04", 11211, 1), TEST_SERVER("c05", 11211, 1), TEST_SERVER("c06", 11211, 1),
+		    TEST_SERVER("c07", 11211, 1), TEST_SERVER("c08", 11211, 1), TEST_SERVER("c09", 11211, 1),
+		    TEST_SERVER("c10", 11211, 1), TEST_SERVER("c11", 11211, 1), TEST_SERVER("c12", 11211, 1),
+		    TEST_SERVER("c13", 11211, 1), TEST_SERVER("c14", 11211, 1), TEST_SERVER("c15", 11211, 1),
+		    TEST_SERVER("c16", 11211, 1), TEST_SERVER("c17", 11211, 1), TEST_SERVER("c18", 11211, 1),
+		    TEST_SERVER("c19", 11211, 1), TEST_SERVER("c20", 11211, 1)}},
 };
 static const size_t test_nlists = sizeof(test_lists) / sizeof(test_lists[0]);
 

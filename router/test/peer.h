@@ -24,13 +24,13 @@ struct peer {
 	struct buf deleted; /* " key key key " */
 	size_t ndeleted, nflushes, nconnections;
 	/* manners */
-	bool no_meta;		   /* answers ERROR to meta commands */
-	bool hangs_up_on_meta;	   /* closes the connection instead */
-	bool silent;		   /* reads and says nothing */
-	bool deaf;		   /* does not even read */
-	const char *garbage;	   /* says this instead of the next answer to an end mark, once */
-	const char *poison;	   /* CLIENT_ERROR for keys that hold this */
-	unsigned server_errors;	   /* so many deletes are answered SERVER_ERROR */
+	bool no_meta;		/* answers ERROR to meta commands */
+	bool hangs_up_on_meta;	/* closes the connection instead */
+	bool silent;		/* reads and says nothing */
+	bool deaf;		/* does not even read */
+	const char *garbage;	/* says this instead of the next answer to an end mark, once */
+	const char *poison;	/* CLIENT_ERROR for keys that hold this */
+	unsigned server_errors; /* so many deletes are answered SERVER_ERROR */
 };
 
 static inline void

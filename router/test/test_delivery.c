@@ -41,7 +41,8 @@ on_settled(void *arg)
 	f->settled++;
 }
 
-/* --- the log ---------------------------------------------------------------------------------------------- */
+/* --- the log ----------------------------------------------------------------------------------------------
+ */
 
 static void
 open_writer(struct fixture *f)
@@ -121,7 +122,8 @@ key_on(struct fixture *f, size_t s, const char *prefix)
 	return NULL;
 }
 
-/* --- the router ------------------------------------------------------------------------------------------- */
+/* --- the router -------------------------------------------------------------------------------------------
+ */
 
 static void
 start(struct fixture *f)
@@ -251,7 +253,8 @@ assert_all_deleted(struct fixture *f, int from, int to)
 	}
 }
 
-/* --- tests ------------------------------------------------------------------------------------------------ */
+/* --- tests ------------------------------------------------------------------------------------------------
+ */
 
 static void
 every_key_goes_to_its_server_and_the_cursors_follow(void **state)
@@ -360,7 +363,8 @@ static void
 keys_that_cannot_be_sent_are_skipped_and_counted(void **state)
 {
 	struct fixture *f = *state;
-	struct span keys[] = {SPAN_LIT("good"), SPAN_LIT("bad key"), SPAN_LIT("bad\r\nflush_all"), SPAN_LIT("fine")};
+	struct span keys[] = {SPAN_LIT("good"), SPAN_LIT("bad key"), SPAN_LIT("bad\r\nflush_all"),
+			      SPAN_LIT("fine")};
 
 	append_keys(f, keys, 4, 2000);
 	start(f);

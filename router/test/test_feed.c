@@ -99,8 +99,12 @@ keys_and_markers_become_deletes_on_the_server_that_has_them(void **state)
 	struct fixture *f = *state;
 	struct span keys[] = {SPAN_LIT("user:0"), SPAN_LIT("user:71271")}; /* 1 and 0 by the golden table */
 	struct span markers[] = {SPAN_LIT("marker:1")};
-	struct record_txn txn = {
-	    .keys = keys, .nkeys = 2, .markers = markers, .nmarkers = 1, .holdoff_ms = 5, .pool = SPAN_LIT("p")};
+	struct record_txn txn = {.keys = keys,
+				 .nkeys = 2,
+				 .markers = markers,
+				 .nmarkers = 1,
+				 .holdoff_ms = 5,
+				 .pool = SPAN_LIT("p")};
 	bool both[] = {true, true};
 
 	assert_int_equal(feed(f, &txn, 1, both), ERR_OK);

@@ -199,7 +199,8 @@ what_was_in_flight_is_sent_again_after_a_reconnect(void **state)
 
 	outbox_connected(f->o, true);
 	PUT(f, 7, "a", "b", "c", "d", "e", "f");
-	assert_string_equal(sent(f), "md a q\r\nmd b q\r\nmd c q\r\nmn\r\nmd d q\r\nmd e q\r\nmd f q\r\nmn\r\n");
+	assert_string_equal(sent(f),
+			    "md a q\r\nmd b q\r\nmd c q\r\nmn\r\nmd d q\r\nmd e q\r\nmd f q\r\nmn\r\n");
 	assert_int_equal(reply(f, "MN\r\nNF\r\n"), ERR_OK);
 	outbox_disconnected(f->o);
 	assert_string_equal(sent(f), "");
@@ -356,7 +357,8 @@ a_flush_is_sent_alone_and_tried_until_it_works(void **state)
 	for (int i = 0; i < 5; i++) {
 		clock_fake_advance_ms(&f->clock, 1000);
 		assert_string_equal(sent(f), "flush_all\r\nmn\r\n");
-		assert_int_equal(reply(f, i < 4 ? "CLIENT_ERROR not allowed\r\nMN\r\n" : "OK\r\nMN\r\n"), ERR_OK);
+		assert_int_equal(reply(f, i < 4 ? "CLIENT_ERROR not allowed\r\nMN\r\n" : "OK\r\nMN\r\n"),
+				 ERR_OK);
 	}
 	assert_int_equal(outbox_acked(f->o), 51);
 	assert_int_equal(outbox_flushes_pending(f->o), 0);
@@ -475,8 +477,8 @@ a_restart_forgets_everything(void **state)
 	assert_int_equal(outbox_acked(f->o), 2);
 }
 
-/* Random deletes, answers, errors and disconnects against a model of the server: in the end every key has been
- * seen by the server after it was put, and nothing but the poison was given up. */
+/* Random deletes, answers, errors and disconnects against a model of the server: in the end every key has
+ * been seen by the server after it was put, and nothing but the poison was given up. */
 static void
 a_random_history_loses_nothing(void **state)
 {

@@ -44,7 +44,8 @@ every_golden_line_of_libmemcached_is_reproduced(void **state)
 
 		if (line[0] == '#')
 			continue;
-		assert_int_equal(sscanf(line, "%31s %31s %31s %63s %u", list, distribution, hash, key, &server), 5);
+		assert_int_equal(
+		    sscanf(line, "%31s %31s %31s %63s %u", list, distribution, hash, key, &server), 5);
 		cluster = test_cluster(list_named(list), distribution, hash);
 		assert_int_equal(ring_create(&ring, &cluster, &why), ERR_OK);
 		if (ring_route(ring, span_of(key)) != server)

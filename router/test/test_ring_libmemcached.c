@@ -25,8 +25,8 @@ static const struct {
 	const char *name;
 	memcached_hash_t hash;
 } hashes[] = {
-    {"default", MEMCACHED_HASH_DEFAULT}, {"md5", MEMCACHED_HASH_MD5},
-    {"crc", MEMCACHED_HASH_CRC},	 {"fnv1_64", MEMCACHED_HASH_FNV1_64},
+    {"default", MEMCACHED_HASH_DEFAULT},   {"md5", MEMCACHED_HASH_MD5},
+    {"crc", MEMCACHED_HASH_CRC},	   {"fnv1_64", MEMCACHED_HASH_FNV1_64},
     {"fnv1a_64", MEMCACHED_HASH_FNV1A_64}, {"fnv1_32", MEMCACHED_HASH_FNV1_32},
     {"fnv1a_32", MEMCACHED_HASH_FNV1A_32}, {"murmur", MEMCACHED_HASH_MURMUR},
 };
@@ -126,7 +126,8 @@ the_namespace_is_not_hashed(void **state)
 	assert_int_equal(ring_create(&ring, &cluster, &why), ERR_OK);
 	for (int i = 0; i < 1000; i++) {
 		snprintf(key, sizeof(key), "user:%d", i);
-		assert_int_equal(ring_route(ring, span_of(key)), memcached_generate_hash(m, key, strlen(key)));
+		assert_int_equal(ring_route(ring, span_of(key)),
+				 memcached_generate_hash(m, key, strlen(key)));
 	}
 	ring_destroy(&ring);
 	memcached_free(m);
