@@ -130,6 +130,17 @@ take_short_server(const struct section_file *r, struct section *f, const struct 
 	return ERR_OK;
 }
 
+/* "- cache1: 11211" is a mapping for YAML. */
+static bool
+is_split_by_a_space(const struct yaml_node *node)
+{
+	uint64_t port;
+
+	return node->kind == YAML_MAP && node->n == 1 && node->first->kind == YAML_TEXT &&
+	       option_find(&sections[TOPOLOGY_SERVER], node->first->key) == NULL &&
+	       span_u64(node->first->text, &port);
+}
+
 static err_t
 take_server(const struct section_file *r, struct cluster *c, const struct yaml_node *node, const char *path)
 {
@@ -139,7 +150,13 @@ take_server(const struct section_file *r, struct cluster *c, const struct yaml_n
 
 	option_defaults(&sections[TOPOLOGY_SERVER], o);
 	c->nservers++;
-	if (node->kind == YAML_TEXT && !yaml_is_nothing(node))
+	if (is_split_by_a_space(node))
+		err = section_bad(
+		    r, node->at, "\"%.*s: %.*s\" in %s is not a server; write %.*s:%.*s without the space",
+		    SPAN_FMT(span_first(node->first->key, 80)), SPAN_FMT(span_first(node->first->text, 8)),
+		    path, SPAN_FMT(span_first(node->first->key, 80)),
+		    SPAN_FMT(span_first(node->first->text, 8)));
+	else if (node->kind == YAML_TEXT && !yaml_is_nothing(node))
 		err = take_short_server(r, &f, node);
 	else if (node->kind == YAML_MAP)
 		err = section_read(&f, r, node, NULL, 0);
@@ -183,34 +200,66 @@ take_servers(const struct section_file *r, struct cluster *c, const struct yaml_
 	return err;
 }
 
+/* A cluster is called by its name in messages, as soon as it has one. */
+static void
+put_cluster_path(const struct yaml_node *node, struct buf *out)
+{
+	const struct yaml_node *name = yaml_get(node, "name");
+
+	if (name == NULL || name->kind != YAML_TEXT || yaml_is_nothing(name))
+		buf_put_str(out, "a cluster");
+	else
+		buf_printf(out, "cluster \"%.*s\"", SPAN_FMT(span_first(name->text, 64)));
+}
+
+static err_t
+check_unique(const struct section_file *r, const struct section *f, const struct topology *t)
+{
+	const struct cluster *c = &t->clusters[t->nclusters - 1];
+
+	for (const struct cluster *other = t->clusters; other < c; other++) {
+		if (strcmp(other->opt.name, c->opt.name) == 0)
+			return section_bad(r, section_place(f, "name"),
+					   "there are two clusters \"%s\"; give each a name of its own",
+					   c->opt.name);
+		if (c->opt.cursors[0] != '\0' && strcmp(other->opt.cursors, c->opt.cursors) == 0)
+			return section_bad(
+			    r, section_place(f, "cursors"),
+			    "the clusters \"%s\" and \"%s\" cannot share the cursors file \"%.80s\"; "
+			    "give each its own",
+			    other->opt.name, c->opt.name, c->opt.cursors);
+	}
+	return ERR_OK;
+}
+
 static err_t
 take_cluster(const struct section_file *r, struct topology *t, const struct yaml_node *node)
 {
 	static const char *const extra[] = {"servers"};
 	struct cluster *c = &t->clusters[t->nclusters];
-	struct section f = {.table = &sections[TOPOLOGY_CLUSTER], .path = "clusters", .base = &c->opt};
+	struct section f = {.table = &sections[TOPOLOGY_CLUSTER], .base = &c->opt};
+	struct buf path = BUF_INIT;
 	err_t err;
 
 	option_defaults(&sections[TOPOLOGY_CLUSTER], &c->opt);
 	t->nclusters++;
-	if (yaml_is_nothing(node))
-		return section_bad(r, node->at,
-				   "a cluster in clusters has no value; give it a name and servers");
+	put_cluster_path(node, &path);
+	f.path = buf_str(&path);
+	if (yaml_is_nothing(node)) {
+		err = section_bad(r, node->at,
+				  "a cluster in clusters has no value; give it a name and servers");
+		goto done;
+	}
 	err = section_read(&f, r, node, extra, 1);
 	if (err == ERR_OK)
 		err = check_cluster(r, &f, &c->opt);
-	for (size_t i = 0; err == ERR_OK && i + 1 < t->nclusters; i++) {
-		if (strcmp(t->clusters[i].opt.name, c->opt.name) == 0)
-			err = section_bad(r, section_place(&f, "name"),
-					  "there are two clusters \"%s\"; give each a name of its own",
-					  c->opt.name);
-		else if (c->opt.cursors[0] != '\0' && strcmp(t->clusters[i].opt.cursors, c->opt.cursors) == 0)
-			err = section_bad(r, section_place(&f, "cursors"),
-					  "the clusters \"%s\" and \"%s\" cannot share the cursors file "
-					  "\"%.80s\"; give each its own",
-					  t->clusters[i].opt.name, c->opt.name, c->opt.cursors);
-	}
-	return err == ERR_OK ? take_servers(r, c, yaml_get(node, "servers"), node->at) : err;
+	if (err == ERR_OK)
+		err = check_unique(r, &f, t);
+	if (err == ERR_OK)
+		err = take_servers(r, c, yaml_get(node, "servers"), node->at);
+done:
+	buf_fini(&path);
+	return err;
 }
 
 static err_t
@@ -246,8 +295,9 @@ take_all(const struct section_file *r, struct topology *t, const struct yaml_nod
 		    r, root->at,
 		    "the file is empty; it needs at least \"log: {path: /var/lib/squeal/log.db}\"");
 	for (int i = TOPOLOGY_TOP; i < TOPOLOGY_CLUSTER && err == ERR_OK; i++) {
-		found[i] = (struct section){
-		    .table = &sections[i], .path = sections[i].name, .base = section_base(t, i)};
+		found[i] = (struct section){.table = &sections[i],
+					    .path = i == TOPOLOGY_TOP ? "the file" : sections[i].name,
+					    .base = section_base(t, i)};
 		if (i == TOPOLOGY_TOP)
 			err = section_read(&found[i], r, root, extra, sizeof(extra) / sizeof(extra[0]));
 		else

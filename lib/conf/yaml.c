@@ -1,5 +1,6 @@
 #include "lib/conf/yaml.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <yaml.h>
 
@@ -14,6 +15,7 @@ struct yaml {
 struct builder {
 	struct yaml *yaml;
 	yaml_parser_t parser;
+	struct span text;
 	const char *name;
 	struct err_detail *why;
 	unsigned depth;
@@ -31,26 +33,51 @@ bad(struct builder *b, struct yaml_place at, const char *text)
 	return err_set(b->why, ERR_CONFIG, "%s:%u:%u: %s", b->name, at.line, at.column, text);
 }
 
+/* Where a byte of the text stands, for problems that are found before there are characters. */
+static struct yaml_place
+place_of_byte(struct span text, size_t offset)
+{
+	struct yaml_place at = {1, 1};
+
+	for (size_t i = 0; i < offset && i < text.len; i++) {
+		at.column++;
+		if (text.p[i] == '\n')
+			at = (struct yaml_place){at.line + 1, 1};
+	}
+	return at;
+}
+
+/* The parser's own words, and what is usually the matter. */
+static err_t
+not_yaml(struct builder *b)
+{
+	const yaml_parser_t *p = &b->parser;
+	const char *problem = p->problem != NULL ? p->problem : "out of memory";
+	const char *hint = "check the indentation, colons and quotes of this line and of the one above";
+	struct yaml_place at = place_of(p->problem_mark);
+	char began[120] = "";
+
+	if (p->error == YAML_READER_ERROR) {
+		at = place_of_byte(b->text, p->problem_offset);
+		return err_set(b->why, ERR_CONFIG,
+			       "%s:%u:%u: not text: %s; the file must be UTF-8 without control characters",
+			       b->name, at.line, at.column, problem);
+	}
+	if (strstr(problem, "cannot start any token") != NULL)
+		hint =
+		    "indent with spaces and not with tabs, and put text that begins with @, ` or % in quotes";
+	if (p->context != NULL && p->context_mark.line != p->problem_mark.line)
+		snprintf(began, sizeof(began), " %s that began in line %u", p->context,
+			 (unsigned)p->context_mark.line + 1);
+	return err_set(b->why, ERR_CONFIG, "%s:%u:%u: not YAML: %s%s; %s", b->name, at.line, at.column,
+		       problem, began, hint);
+}
+
 /* The next event; the caller deletes it. */
 static err_t
 next(struct builder *b, yaml_event_t *event)
 {
-	struct yaml_place at;
-	const char *hint = "check the indentation, colons and quotes of this line and of the one above";
-
-	if (yaml_parser_parse(&b->parser, event))
-		return ERR_OK;
-	at = place_of(b->parser.problem_mark);
-	if (b->parser.error == YAML_READER_ERROR)
-		return err_set(
-		    b->why, ERR_CONFIG,
-		    "%s: byte %zu is not text (%s); the file must be UTF-8 without control characters",
-		    b->name, b->parser.problem_offset, b->parser.problem);
-	if (b->parser.problem != NULL && strstr(b->parser.problem, "cannot start any token") != NULL)
-		hint =
-		    "indent with spaces and not with tabs, and put text that begins with @, ` or % in quotes";
-	return err_set(b->why, ERR_CONFIG, "%s:%u:%u: not YAML: %s; %s", b->name, at.line, at.column,
-		       b->parser.problem != NULL ? b->parser.problem : "out of memory", hint);
+	return yaml_parser_parse(&b->parser, event) ? ERR_OK : not_yaml(b);
 }
 
 static struct yaml_node *
@@ -205,7 +232,7 @@ build_document(struct builder *b)
 err_t
 yaml_create(struct yaml **out, struct span text, const char *name, struct err_detail *why)
 {
-	struct builder b = {.name = name, .why = why};
+	struct builder b = {.text = text, .name = name, .why = why};
 	struct yaml *y = NULL;
 	err_t err;
 
