@@ -298,6 +298,7 @@ torn(struct txn *t, const struct binlog_event *ev)
 	    .place = {.file = {"", 0}},
 	    .commit_us = t->commit_us,
 	    .rolled_back = true,
+	    .torn = true,
 	    .ticket = t->ticket,
 	};
 

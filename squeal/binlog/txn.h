@@ -47,6 +47,9 @@ struct txn_end {
 	struct txn_place place; /* behind the last event of the transaction: safe to resume from */
 	uint64_t commit_us;	/* as exact as the source knows; whole seconds for MariaDB */
 	bool rolled_back;	/* see above */
+	/* rollback() only: the server crashed while it wrote the group.  `gtid` may come again with other content, so it is
+	 * not a place to resume behind; `place` is empty. */
+	bool torn;
 	/* MariaDB: how many transactions that its group commit counts came by since txn_create() or txn_reset(), this
 	 * one included; gate.h compares it with the server's count. */
 	uint64_t ticket;

@@ -169,6 +169,26 @@ a_rollback_delivers_nothing_and_moves_the_position(void **state)
 	assert_int_equal(gather_position(f->gather)->ids[0].seq, 2);
 }
 
+/* The server gives the GTID of a torn group to the next transaction: resuming behind it would lose that one. */
+static void
+a_torn_group_does_not_move_the_position(void **state)
+{
+	struct fixture *f = *state;
+	struct txn_end e;
+
+	begin(f);
+	say(f, "UPDATE t SET a=1 /*inv='a'*/");
+	commit(f);
+	begin(f);
+	say(f, "UPDATE t SET a=1 /*inv='b'*/");
+	e = end_of(f);
+	e.torn = true;
+	assert_int_equal(gather_ops.rollback(f->gather, &e), ERR_OK);
+	assert_int_equal(gather_position(f->gather)->ids[0].seq, 1);
+	assert_true(gather_idle(f->gather));
+	assert_string_equal(buf_str(&f->emitted), "0-1-1 a\n");
+}
+
 static void
 a_savepoint_takes_back_what_came_after_it(void **state)
 {
@@ -330,6 +350,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    EACH(keys_of_all_statements_leave_at_commit),
 	    EACH(a_rollback_delivers_nothing_and_moves_the_position),
+	    EACH(a_torn_group_does_not_move_the_position),
 	    EACH(a_savepoint_takes_back_what_came_after_it),
 	    EACH(a_savepoint_set_again_stands_where_it_was_set_last),
 	    EACH(a_rollback_that_undoes_not_everything_delivers_its_keys),
