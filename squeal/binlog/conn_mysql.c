@@ -111,7 +111,7 @@ classify(unsigned code, const char *text, bool connecting)
 		return ERR_PRIVILEGE;
 	case 1236:
 		return classify_dump_error(text);
-	case 1944: /* another replica with our server_id */
+	case 4052: /* another replica with our server_id */
 		return ERR_IN_USE;
 	case 1945: /* GTID not in the binlog, three ways */
 	case 1946:
@@ -318,8 +318,8 @@ set_options(struct conn *c)
 {
 	const struct source_options *opt = c->opt;
 	unsigned seconds = (unsigned)((opt->connect_timeout + 999) / 1000);
-	/* One byte in front of each event, and room for what the library adds. */
-	unsigned long packet = (unsigned long)opt->max_event + 64;
+	/* The protocol's own limit.  A smaller one would look like a lost connection when it is passed. */
+	unsigned long packet = 1ul << 30;
 	my_bool no = 0;
 
 	mysql_options(c->m, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
@@ -541,6 +541,12 @@ conn_event(struct conn *c, struct span *event, struct err_detail *why)
 		return ERR_OK;
 	if (n < 2 || p[0] != 0)
 		return err_set(why, ERR_PROTOCOL, "%s sent a packet that is no event", address(c).text);
+	if (n - 1 > c->opt->max_event) {
+		char size[40];
+
+		snprintf(size, sizeof(size), "it has %lu bytes", n - 1);
+		return explain(c, ERR_TOO_LONG, 0, size, why);
+	}
 	*event = span_make(p + 1, n - 1);
 	return ERR_OK;
 }

@@ -190,6 +190,9 @@ strip_checksum(struct binlog_decoder *d, struct binlog_event *ev, enum binlog_ch
 static bool
 is_made_up(const struct binlog_event *ev)
 {
+	/* This one says where the server has found our GTID position. */
+	if (ev->kind == BINLOG_GTID_LIST && ev->next_pos > 0)
+		return false;
 	if (ev->flags & BINLOG_FLAG_ARTIFICIAL || ev->kind == BINLOG_HEARTBEAT)
 		return true;
 	return ev->next_pos == 0 &&

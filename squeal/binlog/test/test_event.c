@@ -1,0 +1,452 @@
+#include "squeal/binlog/test/make_event.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int
+setup(void **state)
+{
+	static struct stream s;
+
+	stream_init(&s);
+	*state = &s;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	stream_fini(*state);
+	return 0;
+}
+
+static void
+a_query_is_taken_apart(void **state)
+{
+	struct stream *s = *state;
+	struct binlog_event ev = decode(s, make_query(s, "update t set a=1 /*inv='k'*/"));
+
+	assert_int_equal(ev.kind, BINLOG_QUERY);
+	assert_true(span_is(ev.u.query.sql, "update t set a=1 /*inv='k'*/"));
+	assert_true(span_is(ev.u.query.db, "db"));
+	assert_int_equal(ev.u.query.thread, 77);
+	assert_int_equal(ev.u.query.seconds, 3);
+	assert_int_equal(ev.u.query.error, 1062);
+	assert_int_equal(ev.timestamp, 1700000000);
+}
+
+static void
+microseconds_are_found_behind_other_status_variables(void **state)
+{
+	struct stream *s = *state;
+	/* flags2, sql_mode, catalog, auto_increment, charset, time zone, MariaDB's HRNOW */
+	static const char vars[] = "\x00"
+				   "1234"
+				   "\x01"
+				   "12345678"
+				   "\x06\x03std"
+				   "\x03"
+				   "1234"
+				   "\x04"
+				   "123456"
+				   "\x05\x03UTC"
+				   "\x80"
+				   "\x40\xe2\x01";
+	struct binlog_event ev =
+	    decode(s, make_query_typed(s, BINLOG_TYPE_QUERY, span_make(vars, sizeof(vars) - 1), span_of("x")));
+
+	assert_int_equal(ev.u.query.micros, 123456);
+	ev = decode(s, make_query_typed(s, BINLOG_TYPE_QUERY, span_make("\xfe\x01\x02\x03", 4), span_of("x")));
+	assert_int_equal(ev.u.query.micros, 0);
+	assert_true(span_is(ev.u.query.sql, "x"));
+}
+
+static void
+a_changed_byte_is_a_checksum_failure_wherever_it_is(void **state)
+{
+	struct stream *s = *state;
+	struct err_detail why;
+	struct span ok = make_query(s, "update t set a=1");
+	char copy[200];
+
+	for (size_t i = 0; i < ok.len; i++) {
+		if (i == 4 || (i >= 9 && i < 13))
+			continue; /* type and length have errors of their own */
+		memcpy(copy, ok.p, ok.len);
+		copy[i] ^= 0x10;
+		assert_int_equal(decode_error(s, span_make(copy, ok.len), &why), ERR_CHECKSUM);
+	}
+	assert_int_equal(metric_get(&s->metrics.binlog_checksum_failure), ok.len - 5);
+}
+
+static void
+an_event_cut_anywhere_is_an_error_and_never_read_past_its_end(void **state)
+{
+	struct stream *s = *state;
+	struct err_detail why;
+	uint8_t types[] = {2, 4, 15, 16, 18, 29, 33, 35, 38, 41, 160, 162, 163, 165};
+
+	s->checksums = false;
+	decode(s, make_format(s, "10.11.19-MariaDB-log", BINLOG_CHECKSUM_NONE));
+	for (size_t t = 0; t < sizeof(types); t++) {
+		for (size_t n = 0; n < 40; n++) {
+			char *body = calloc(1, n + 1);
+			struct binlog_event ev;
+			struct span bytes;
+			char *exact;
+
+			memset(body, 0xff, n);
+			bytes = make_event(s, types[t], body, n);
+			exact = malloc(bytes.len);
+			memcpy(exact, bytes.p, bytes.len);
+			err_clear(&why);
+			if (binlog_decode(&s->decoder, span_make(exact, bytes.len), &ev, &why) != ERR_OK)
+				assert_true(why.text[0] != '\0');
+			free(exact);
+			free(body);
+		}
+	}
+}
+
+static void
+a_length_that_does_not_fit_is_a_bad_event(void **state)
+{
+	struct stream *s = *state;
+	struct err_detail why;
+	struct span ok = make_query(s, "update t set a=1");
+
+	for (size_t n = 0; n < ok.len; n++)
+		assert_int_equal(decode_error(s, span_first(ok, n), &why), ERR_BAD_EVENT);
+}
+
+static void
+an_event_beyond_the_limit_is_too_long(void **state)
+{
+	struct stream *s = *state;
+	struct err_detail why;
+
+	s->decoder.max_event = 60;
+	assert_int_equal(decode_error(s, make_query(s, "update t set a=1, b=2, c=3"), &why), ERR_TOO_LONG);
+}
+
+static void
+an_unknown_event_stops_unless_its_writer_lets_it_be_ignored(void **state)
+{
+	struct stream *s = *state;
+	struct err_detail why;
+	struct binlog_event ev;
+
+	assert_int_equal(decode_error(s, make_event(s, 99, "abc", 3), &why), ERR_UNKNOWN_EVENT);
+	assert_non_null(strstr(why.text, "type 99"));
+	s->flags = BINLOG_FLAG_IGNORABLE;
+	ev = decode(s, make_event(s, 99, "abc", 3));
+	assert_int_equal(ev.kind, BINLOG_UNKNOWN);
+	assert_int_equal(metric_get(&s->metrics.binlog_ignorable), 1);
+	assert_int_equal(metric_get(&s->metrics.binlog_unknown), 1);
+}
+
+static void
+what_cannot_be_read_yet_says_which_setting_helps(void **state)
+{
+	struct stream *s = *state;
+	static const struct {
+		uint8_t type;
+		const char *help;
+	} rows[] = {{40, "binlog_transaction_compression=OFF"}, {42, "gtid_next"}, {164, "encrypt_binlog"}};
+	struct err_detail why;
+
+	/* Marked as ignorable or not: it holds changes. */
+	for (int flags = 0; flags <= BINLOG_FLAG_IGNORABLE; flags += BINLOG_FLAG_IGNORABLE) {
+		s->flags = (uint16_t)flags;
+		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+			assert_int_equal(decode_error(s, make_event(s, rows[i].type, "abc", 3), &why), ERR_UNKNOWN_EVENT);
+			assert_non_null(strstr(why.text, rows[i].help));
+		}
+	}
+}
+
+static void
+a_stream_without_checksums_is_read_after_its_format_description(void **state)
+{
+	struct stream *s = *state;
+
+	binlog_decoder_start(&s->decoder, (struct span){"", 0}, 0, BINLOG_CHECKSUM_NONE);
+	s->checksums = false;
+	s->flags = BINLOG_FLAG_ARTIFICIAL;
+	assert_true(span_is(decode(s, make_rotate(s, "bin.000009", 4)).file, "bin.000009"));
+	s->flags = 0;
+	decode(s, make_format(s, "10.11.19-MariaDB-log", BINLOG_CHECKSUM_NONE));
+	assert_true(span_is(decode(s, make_query(s, "insert 1")).u.query.sql, "insert 1"));
+}
+
+static void
+the_rotate_before_anything_else_may_have_a_checksum_or_not(void **state)
+{
+	struct stream *s = *state;
+
+	s->flags = BINLOG_FLAG_ARTIFICIAL;
+	for (int i = 0; i < 2; i++) {
+		s->checksums = i == 0;
+		binlog_decoder_start(&s->decoder, (struct span){"", 0}, 0, BINLOG_CHECKSUM_UNDEFINED);
+		assert_true(span_is(decode(s, make_rotate(s, "bin.000009", 4)).u.rotate.file, "bin.000009"));
+	}
+}
+
+static void
+a_format_description_in_use_has_the_checksum_of_one_that_is_not(void **state)
+{
+	struct stream *s = *state;
+	struct span ev = make_format(s, "10.11.19-MariaDB-log", BINLOG_CHECKSUM_CRC32);
+	char copy[400];
+
+	memcpy(copy, ev.p, ev.len);
+	copy[17] |= BINLOG_FLAG_IN_USE;
+	assert_true(decode(s, span_make(copy, ev.len)).flags & BINLOG_FLAG_IN_USE);
+}
+
+static void
+an_old_server_has_no_checksum_field(void **state)
+{
+	struct stream *s = *state;
+	struct binlog_event ev;
+
+	binlog_decoder_start(&s->decoder, span_of("old.000001"), 4, BINLOG_CHECKSUM_UNDEFINED);
+	ev = decode(s, make_format(s, "5.1.73-log", BINLOG_CHECKSUM_NONE));
+	assert_int_equal(ev.u.format.checksum, BINLOG_CHECKSUM_NONE);
+	assert_false(ev.u.format.mariadb);
+	assert_true(span_is(ev.u.format.server, "5.1.73-log"));
+	ev = decode(s, make_format(s, "5.5.68-MariaDB", BINLOG_CHECKSUM_CRC32));
+	assert_int_equal(ev.u.format.checksum, BINLOG_CHECKSUM_CRC32);
+}
+
+static void
+nothing_is_read_by_guess_before_a_format_description(void **state)
+{
+	struct stream *s = *state;
+	struct err_detail why;
+
+	binlog_decoder_start(&s->decoder, span_of("bin.000001"), 4, BINLOG_CHECKSUM_UNDEFINED);
+	assert_int_equal(decode_error(s, make_query(s, "insert 1"), &why), ERR_BAD_EVENT);
+}
+
+static void
+positions_go_on_beyond_4_gib(void **state)
+{
+	struct stream *s = *state;
+
+	s->next_pos = 4294967000u;
+	assert_int_equal(decode(s, make_query(s, "a")).end, 4294967000u);
+	s->next_pos = 500;
+	assert_int_equal(decode(s, make_query(s, "a")).end, UINT64_C(4294967296) + 500);
+	s->next_pos = 900;
+	assert_int_equal(decode(s, make_query(s, "a")).end, UINT64_C(4294967296) + 900);
+}
+
+static void
+a_zero_position_inside_of_a_transaction_is_counted_on(void **state)
+{
+	struct stream *s = *state;
+	struct binlog_event ev;
+
+	s->next_pos = 1000;
+	decode(s, make_gtid(s, 1, 0));
+	s->next_pos = 0;
+	ev = decode(s, make_query(s, "a"));
+	assert_int_equal(ev.end, 1000 + ev.raw.len);
+}
+
+static void
+made_up_events_do_not_move_the_position(void **state)
+{
+	struct stream *s = *state;
+	struct binlog_event ev;
+
+	s->next_pos = 1000;
+	decode(s, make_query(s, "a"));
+	s->next_pos = 7777;
+	ev = decode(s, make_event(s, BINLOG_TYPE_HEARTBEAT, "bin.000001", 10));
+	assert_int_equal(ev.end, 1000);
+	assert_int_equal(ev.u.heartbeat.pos, 7777);
+	assert_true(span_is(ev.u.heartbeat.file, "bin.000001"));
+	s->next_pos = 0;
+	assert_int_equal(decode(s, make_format(s, "10.11.19-MariaDB-log", BINLOG_CHECKSUM_CRC32)).end, 1000);
+}
+
+static void
+a_rotate_leads_to_the_next_file(void **state)
+{
+	struct stream *s = *state;
+	struct binlog_event ev = decode(s, make_rotate(s, "bin.000002", 4));
+
+	assert_true(span_is(ev.file, "bin.000002"));
+	assert_int_equal(ev.end, 4);
+	s->next_pos = 300;
+	ev = decode(s, make_query(s, "a"));
+	assert_true(span_is(ev.file, "bin.000002"));
+	assert_int_equal(ev.end, 300);
+}
+
+static void
+a_position_in_a_file_is_counted_whatever_events_say(void **state)
+{
+	struct stream *s = *state;
+	struct binlog_event ev;
+	uint64_t at;
+
+	binlog_decoder_start(&s->decoder, span_of("relay.000001"), 4, BINLOG_CHECKSUM_UNDEFINED);
+	ev = decode(s, make_format(s, "10.11.19-MariaDB-log", BINLOG_CHECKSUM_CRC32));
+	at = 4 + ev.raw.len;
+	assert_int_equal(ev.end, at);
+	s->next_pos = 123456;
+	ev = decode(s, make_rotate(s, "master.000007", 99));
+	assert_int_equal(ev.end, at + ev.raw.len);
+	assert_true(span_is(ev.file, "relay.000001"));
+}
+
+static void
+a_compressed_statement_is_decompressed(void **state)
+{
+	struct stream *s = *state;
+	struct libdeflate_compressor *c = libdeflate_alloc_compressor(6);
+	char sql[3000], packed[400] = {(char)0x82, 3000 >> 8, (char)(3000 & 0xff)};
+	struct err_detail why;
+	struct span ev;
+	size_t n;
+
+	memset(sql, 'x', sizeof(sql));
+	n = 3 + libdeflate_zlib_compress(c, sql, sizeof(sql), packed + 3, sizeof(packed) - 3);
+	assert_true(n > 3);
+	assert_true(span_eq(decode(s, make_query_typed(s, BINLOG_TYPE_QUERY_COMPRESSED, (struct span){"", 0},
+						       span_make(packed, n)))
+				.u.query.sql,
+			    span_make(sql, sizeof(sql))));
+
+	packed[2]++; /* says one byte more than there is */
+	ev = make_query_typed(s, BINLOG_TYPE_QUERY_COMPRESSED, (struct span){"", 0}, span_make(packed, n));
+	assert_int_equal(decode_error(s, ev, &why), ERR_BAD_EVENT);
+	packed[2]--;
+	ev = make_query_typed(s, BINLOG_TYPE_QUERY_COMPRESSED, (struct span){"", 0}, span_make(packed, n - 1));
+	assert_int_equal(decode_error(s, ev, &why), ERR_BAD_EVENT);
+	s->decoder.max_event = 2999;
+	ev = make_query_typed(s, BINLOG_TYPE_QUERY_COMPRESSED, (struct span){"", 0}, span_make(packed, n));
+	assert_int_equal(decode_error(s, ev, &why), ERR_TOO_LONG);
+	packed[0] = (char)0x92; /* another algorithm */
+	ev = make_query_typed(s, BINLOG_TYPE_QUERY_COMPRESSED, (struct span){"", 0}, span_make(packed, n));
+	assert_int_equal(decode_error(s, ev, &why), ERR_UNKNOWN_EVENT);
+	libdeflate_free_compressor(c);
+}
+
+static void
+a_mariadb_gtid_takes_its_server_from_the_header(void **state)
+{
+	struct stream *s = *state;
+	struct binlog_event ev = decode(s, make_gtid(s, 4711, BINLOG_GTID_TRANSACTIONAL));
+
+	assert_int_equal(ev.u.gtid.id.kind, GTID_MARIADB);
+	assert_int_equal(ev.u.gtid.id.server, 1);
+	assert_int_equal(ev.u.gtid.id.seq, 4711);
+	assert_int_equal(ev.u.gtid.flags, BINLOG_GTID_TRANSACTIONAL);
+}
+
+static void
+a_mysql_gtid_gives_the_commit_time_in_microseconds(void **state)
+{
+	struct stream *s = *state;
+	struct buf b = BUF_INIT;
+	struct binlog_event ev;
+	uint64_t original = UINT64_C(1700000000123456);
+
+	put_le(&b, 1, 1);
+	buf_put(&b, "0123456789abcdef", 16);
+	put_le(&b, 23, 8);
+	put_le(&b, 2, 1);
+	put_le(&b, 0, 16 - 8);
+	put_le(&b, 0, 8);
+	put_le(&b, (original + 9) | UINT64_C(1) << 55, 7);
+	put_le(&b, original, 7);
+	ev = decode(s, make_event(s, BINLOG_TYPE_GTID, b.p, b.len));
+	assert_int_equal(ev.u.gtid.id.kind, GTID_MYSQL);
+	assert_int_equal(ev.u.gtid.id.seq, 23);
+	assert_int_equal(ev.u.gtid.commit_us, original + 9);
+	assert_int_equal(ev.u.gtid.original_us, original);
+	buf_fini(&b);
+}
+
+static void
+a_gtid_list_gives_its_ids(void **state)
+{
+	struct stream *s = *state;
+	struct buf b = BUF_INIT;
+	struct binlog_event ev;
+	struct err_detail why;
+	struct gtid g;
+
+	put_le(&b, 2 | UINT32_C(1) << 28, 4);
+	put_le(&b, 0, 4);
+	put_le(&b, 1, 4);
+	put_le(&b, 100, 8);
+	put_le(&b, 7, 4);
+	put_le(&b, 9, 4);
+	put_le(&b, 2, 8);
+	ev = decode(s, make_event(s, BINLOG_TYPE_GTID_LIST, b.p, b.len));
+	assert_int_equal(ev.u.gtid_list.n, 2);
+	assert_int_equal(ev.u.gtid_list.flags, 1);
+	g = binlog_gtid_list(&ev, 1);
+	assert_int_equal(g.domain, 7);
+	assert_int_equal(g.server, 9);
+	assert_int_equal(g.seq, 2);
+	b.p[0] = 3;
+	assert_int_equal(decode_error(s, make_event(s, BINLOG_TYPE_GTID_LIST, b.p, b.len), &why), ERR_BAD_EVENT);
+	buf_fini(&b);
+}
+
+static void
+rows_query_hides_a_length_byte_that_may_be_wrong(void **state)
+{
+	struct stream *s = *state;
+
+	assert_true(span_is(decode(s, make_event(s, BINLOG_TYPE_ROWS_QUERY, "\x01insert 1", 9)).u.text, "insert 1"));
+	assert_true(span_is(decode(s, make_event(s, BINLOG_TYPE_ANNOTATE_ROWS, "insert 1", 8)).u.text, "insert 1"));
+}
+
+static void
+every_type_of_the_table_has_a_name(void **state)
+{
+	assert_string_equal(binlog_type_name(2), "QUERY");
+	assert_string_equal(binlog_type_name(171), "DELETE_ROWS_COMPRESSED");
+	assert_string_equal(binlog_type_name(99), "UNKNOWN");
+}
+
+int
+main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	    T(a_query_is_taken_apart),
+	    T(microseconds_are_found_behind_other_status_variables),
+	    T(a_changed_byte_is_a_checksum_failure_wherever_it_is),
+	    T(an_event_cut_anywhere_is_an_error_and_never_read_past_its_end),
+	    T(a_length_that_does_not_fit_is_a_bad_event),
+	    T(an_event_beyond_the_limit_is_too_long),
+	    T(an_unknown_event_stops_unless_its_writer_lets_it_be_ignored),
+	    T(what_cannot_be_read_yet_says_which_setting_helps),
+	    T(a_stream_without_checksums_is_read_after_its_format_description),
+	    T(the_rotate_before_anything_else_may_have_a_checksum_or_not),
+	    T(a_format_description_in_use_has_the_checksum_of_one_that_is_not),
+	    T(an_old_server_has_no_checksum_field),
+	    T(nothing_is_read_by_guess_before_a_format_description),
+	    T(positions_go_on_beyond_4_gib),
+	    T(a_zero_position_inside_of_a_transaction_is_counted_on),
+	    T(made_up_events_do_not_move_the_position),
+	    T(a_rotate_leads_to_the_next_file),
+	    T(a_position_in_a_file_is_counted_whatever_events_say),
+	    T(a_compressed_statement_is_decompressed),
+	    T(a_mariadb_gtid_takes_its_server_from_the_header),
+	    T(a_mysql_gtid_gives_the_commit_time_in_microseconds),
+	    T(a_gtid_list_gives_its_ids),
+	    T(rows_query_hides_a_length_byte_that_may_be_wrong),
+	    T(every_type_of_the_table_has_a_name),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

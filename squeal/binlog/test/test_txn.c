@@ -1,0 +1,513 @@
+#include "squeal/binlog/test/make_event.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "squeal/binlog/txn.h"
+
+/* Everything that came out, as one line of words. */
+struct fixture {
+	struct stream stream;
+	struct txn *txn;
+	struct buf out;
+	struct txn_end end;
+	err_t refuse; /* what statement() returns */
+};
+
+static err_t
+on_begin(void *arg, const struct txn_begin *b)
+{
+	struct fixture *f = arg;
+
+	buf_put_str(&f->out, "begin ");
+	return ERR_OK;
+}
+
+static err_t
+on_statement(void *arg, struct span sql)
+{
+	struct fixture *f = arg;
+
+	buf_printf(&f->out, "[%.*s] ", SPAN_FMT(sql));
+	return f->refuse;
+}
+
+static err_t
+on_savepoint(void *arg, struct span name)
+{
+	struct fixture *f = arg;
+
+	buf_printf(&f->out, "savepoint(%.*s) ", SPAN_FMT(name));
+	return ERR_OK;
+}
+
+static err_t
+on_rollback_to(void *arg, struct span name)
+{
+	struct fixture *f = arg;
+
+	buf_printf(&f->out, "rollback_to(%.*s) ", SPAN_FMT(name));
+	return ERR_OK;
+}
+
+static err_t
+on_commit(void *arg, const struct txn_end *e)
+{
+	struct fixture *f = arg;
+
+	f->end = *e;
+	buf_put_str(&f->out, e->rolled_back ? "commit(rolled_back) " : "commit ");
+	return ERR_OK;
+}
+
+static err_t
+on_rollback(void *arg, const struct txn_end *e)
+{
+	struct fixture *f = arg;
+
+	f->end = *e;
+	buf_put_str(&f->out, "rollback ");
+	return ERR_OK;
+}
+
+static err_t
+on_moved(void *arg, const struct txn_place *place)
+{
+	struct fixture *f = arg;
+
+	buf_printf(&f->out, "moved(%.*s:%llu) ", SPAN_FMT(place->file), (unsigned long long)place->pos);
+	return ERR_OK;
+}
+
+static int
+setup(void **state)
+{
+	static const struct txn_ops ops = {on_begin,  on_statement, on_savepoint, on_rollback_to,
+					   on_commit, on_rollback,  on_moved};
+	static struct fixture f;
+
+	memset(&f, 0, sizeof(f));
+	stream_init(&f.stream);
+	f.txn = txn_create(&ops, &f, &f.stream.metrics);
+	*state = &f;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	txn_destroy(&f->txn);
+	stream_fini(&f->stream);
+	buf_fini(&f->out);
+	return 0;
+}
+
+static void
+feed(struct fixture *f, struct span bytes)
+{
+	struct err_detail why = {0};
+	struct binlog_event ev = decode(&f->stream, bytes);
+
+	assert_int_equal(txn_feed(f->txn, &ev, &why), ERR_OK);
+}
+
+static void
+query(struct fixture *f, const char *sql)
+{
+	feed(f, make_query(&f->stream, sql));
+}
+
+static void
+gtid(struct fixture *f, uint64_t seq, uint8_t flags)
+{
+	feed(f, make_gtid(&f->stream, seq, flags));
+}
+
+static void
+xid(struct fixture *f)
+{
+	feed(f, make_event(&f->stream, BINLOG_TYPE_XID, "12345678", 8));
+}
+
+static void
+annotate(struct fixture *f, const char *sql)
+{
+	feed(f, make_event(&f->stream, BINLOG_TYPE_ANNOTATE_ROWS, sql, strlen(sql)));
+}
+
+static void
+rows(struct fixture *f, bool last)
+{
+	char body[8] = {0};
+
+	feed(f, make_event(&f->stream, BINLOG_TYPE_TABLE_MAP, body, sizeof(body)));
+	body[6] = last;
+	feed(f, make_event(&f->stream, BINLOG_TYPE_WRITE_ROWS_V1, body, sizeof(body)));
+}
+
+/* What came out since the last call. */
+#define assert_out(f, text)                                                                                            \
+	do {                                                                                                           \
+		assert_string_equal(buf_str(&(f)->out), text);                                                         \
+		buf_clear(&(f)->out);                                                                                  \
+	} while (0)
+
+static void
+a_mariadb_transaction_ends_with_its_xid(void **state)
+{
+	struct fixture *f = *state;
+
+	gtid(f, 5, BINLOG_GTID_TRANSACTIONAL);
+	query(f, "update a");
+	query(f, "delete b");
+	f->stream.next_pos = 4711;
+	assert_true(txn_is_open(f->txn));
+	xid(f);
+	assert_out(f, "begin [update a] [delete b] commit ");
+	assert_false(txn_is_open(f->txn));
+	assert_int_equal(f->end.gtid.seq, 5);
+	assert_int_equal(f->end.place.pos, 4711);
+	assert_true(span_is(f->end.place.file, "bin.000001"));
+	assert_int_equal(f->end.commit_us, UINT64_C(1700000000000000));
+	assert_int_equal(metric_get(&f->stream.metrics.binlog_txn), 1);
+}
+
+static void
+a_standalone_statement_is_a_transaction_of_its_own(void **state)
+{
+	struct fixture *f = *state;
+
+	gtid(f, 5, BINLOG_GTID_STANDALONE | BINLOG_GTID_DDL);
+	feed(f, make_event(&f->stream, BINLOG_TYPE_INTVAR, "123456789", 9));
+	query(f, "alter table a");
+	assert_out(f, "begin [alter table a] commit ");
+}
+
+static void
+a_rollback_drops_only_what_the_source_vouches_for(void **state)
+{
+	struct fixture *f = *state;
+
+	gtid(f, 5, BINLOG_GTID_TRANSACTIONAL);
+	query(f, "update a");
+	query(f, "ROLLBACK");
+	assert_out(f, "begin [update a] rollback ");
+	gtid(f, 6, 0);
+	query(f, "update a");
+	query(f, "rollback /* x */ work ;");
+	assert_out(f, "begin [update a] commit(rolled_back) ");
+	query(f, "BEGIN");
+	query(f, "update a");
+	query(f, "ROLLBACK");
+	assert_out(f, "begin [update a] commit(rolled_back) ");
+	assert_int_equal(metric_get(&f->stream.metrics.binlog_txn_rolled_back), 1);
+}
+
+static void
+savepoints_are_recognised_however_they_are_written(void **state)
+{
+	struct fixture *f = *state;
+
+	gtid(f, 5, BINLOG_GTID_TRANSACTIONAL);
+	query(f, "SAVEPOINT `a b`");
+	query(f, "savepoint x1");
+	query(f, "/*c*/ Savepoint\t\"q\"\"r\"");
+	query(f, "# note\nSAVEPOINT `o``o`");
+	assert_out(f, "begin savepoint(a b) savepoint(x1) savepoint(q\"\"r) savepoint(o``o) ");
+	query(f, "ROLLBACK TO `a b`");
+	query(f, "/* leading */ rollback /*d*/ work to savepoint x1");
+	query(f, "-- text\n ROLLBACK TO SAVEPOINT `o``o` ;");
+	assert_out(f, "rollback_to(a b) rollback_to(x1) rollback_to(o``o) ");
+	query(f, "release savepoint x1");
+	assert_out(f, "[release savepoint x1] ");
+	assert_true(txn_is_open(f->txn));
+}
+
+static void
+a_savepoint_of_a_group_that_cannot_be_undone_keeps_its_statements(void **state)
+{
+	struct fixture *f = *state;
+
+	gtid(f, 5, 0);
+	query(f, "SAVEPOINT s");
+	query(f, "insert into myisam");
+	query(f, "ROLLBACK TO s");
+	xid(f);
+	assert_out(f, "begin savepoint(s) [insert into myisam] commit ");
+}
+
+static void
+words_that_only_look_like_control_are_statements(void **state)
+{
+	static const char *const statements[] = {
+	    "BEGIN NOT ATOMIC insert into t values (1); END",
+	    "START SLAVE",
+	    "commit_log",
+	    "rollbackx",
+	    "create table begin(a int)",
+	    "savepoints",
+	    "xa recover",
+	};
+	struct fixture *f = *state;
+
+	gtid(f, 5, BINLOG_GTID_TRANSACTIONAL);
+	buf_clear(&f->out);
+	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
+		char want[200];
+
+		query(f, statements[i]);
+		snprintf(want, sizeof(want), "[%s] ", statements[i]);
+		assert_out(f, want);
+	}
+	assert_true(txn_is_open(f->txn));
+}
+
+static void
+control_is_recognised_behind_comments_and_in_any_case(void **state)
+{
+	static const char *const begins[] = {"BEGIN", "/*x*/ BEGIN", "begin work", "/*!50000 Begin */", " \n# x\nBEGIN ;",
+					     "START TRANSACTION", "start /*y*/ transaction with consistent snapshot"};
+	static const char *const commits[] = {"COMMIT", "/*x*/commit;", "-- x\ncommit work"};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++) {
+		for (size_t j = 0; j < sizeof(commits) / sizeof(commits[0]); j++) {
+			query(f, begins[i]);
+			query(f, "update a");
+			query(f, commits[j]);
+			assert_out(f, "begin [update a] commit ");
+		}
+	}
+}
+
+static void
+a_file_without_gtids_has_transactions_too(void **state)
+{
+	struct fixture *f = *state;
+
+	query(f, "insert into myisam");
+	assert_out(f, "begin [insert into myisam] commit ");
+	assert_int_equal(f->end.gtid.kind, GTID_NONE);
+	query(f, "BEGIN");
+	query(f, "update a");
+	xid(f);
+	assert_out(f, "begin [update a] commit ");
+	query(f, "COMMIT");
+	xid(f);
+	assert_out(f, "");
+}
+
+static void
+a_mysql_group_may_have_a_begin_or_not(void **state)
+{
+	struct fixture *f = *state;
+	char body[42] = {1};
+
+	body[17] = 9;
+	feed(f, make_event(&f->stream, BINLOG_TYPE_GTID, body, sizeof(body)));
+	query(f, "BEGIN");
+	query(f, "update a");
+	xid(f);
+	assert_out(f, "begin [update a] commit ");
+	assert_int_equal(f->end.gtid.kind, GTID_MYSQL);
+	assert_int_equal(f->end.ticket, 0);
+	feed(f, make_event(&f->stream, BINLOG_TYPE_GTID, body, sizeof(body)));
+	query(f, "create table t");
+	assert_out(f, "begin [create table t] commit ");
+	feed(f, make_event(&f->stream, BINLOG_TYPE_ANONYMOUS_GTID, body, sizeof(body)));
+	query(f, "drop table t");
+	assert_out(f, "begin [drop table t] commit ");
+	assert_int_equal(f->end.gtid.kind, GTID_NONE);
+}
+
+static void
+a_group_that_the_next_one_interrupts_is_dropped(void **state)
+{
+	struct fixture *f = *state;
+
+	gtid(f, 5, 0);
+	query(f, "update a");
+	gtid(f, 6, 0);
+	query(f, "update b");
+	xid(f);
+	assert_out(f, "begin [update a] rollback begin [update b] commit ");
+	query(f, "BEGIN");
+	query(f, "update a");
+	query(f, "BEGIN");
+	assert_out(f, "begin [update a] rollback begin ");
+	feed(f, make_rotate(&f->stream, "bin.000002", 4));
+	assert_out(f, "rollback moved(bin.000002:4) ");
+	gtid(f, 7, 0);
+	feed(f, make_event(&f->stream, BINLOG_TYPE_STOP, "", 0));
+	assert_out(f, "begin rollback ");
+	assert_int_equal(metric_get(&f->stream.metrics.binlog_txn_torn), 4);
+}
+
+static void
+a_rotation_between_transactions_is_a_place_to_resume_from(void **state)
+{
+	struct fixture *f = *state;
+
+	feed(f, make_rotate(&f->stream, "bin.000002", 4));
+	assert_out(f, "moved(bin.000002:4) ");
+}
+
+static void
+the_text_of_row_changes_is_delivered_and_its_absence_counted(void **state)
+{
+	struct fixture *f = *state;
+
+	gtid(f, 5, BINLOG_GTID_TRANSACTIONAL);
+	annotate(f, "update a");
+	rows(f, false);
+	rows(f, true);
+	rows(f, false);
+	rows(f, true);
+	xid(f);
+	assert_out(f, "begin [update a] commit ");
+	assert_int_equal(metric_get(&f->stream.metrics.binlog_rows_no_text), 1);
+	assert_int_equal(metric_get(&f->stream.metrics.binlog_txn_no_text), 0);
+	gtid(f, 6, BINLOG_GTID_TRANSACTIONAL);
+	rows(f, true);
+	xid(f);
+	assert_int_equal(metric_get(&f->stream.metrics.binlog_rows_no_text), 2);
+	assert_int_equal(metric_get(&f->stream.metrics.binlog_txn_no_text), 1);
+}
+
+static void
+rows_outside_of_any_group_end_with_their_statement(void **state)
+{
+	struct fixture *f = *state;
+
+	annotate(f, "insert into myisam");
+	rows(f, false);
+	assert_true(txn_is_open(f->txn));
+	rows(f, true);
+	assert_out(f, "begin [insert into myisam] commit ");
+}
+
+static void
+a_prepared_xa_transaction_is_delivered_at_prepare_and_counted(void **state)
+{
+	struct fixture *f = *state;
+	char body[16] = {0};
+
+	body[5] = 2;
+	gtid(f, 5, BINLOG_GTID_PREPARED_XA | BINLOG_GTID_TRANSACTIONAL);
+	query(f, "update a");
+	query(f, "XA END X'7831',X'',1");
+	feed(f, make_event(&f->stream, BINLOG_TYPE_XA_PREPARE, body, sizeof(body)));
+	assert_out(f, "begin [update a] commit ");
+	assert_int_equal(metric_get(&f->stream.metrics.binlog_xa_prepared), 1);
+	gtid(f, 6, BINLOG_GTID_COMPLETED_XA | BINLOG_GTID_STANDALONE);
+	query(f, "XA COMMIT X'7831',X'',1");
+	assert_out(f, "begin [XA COMMIT X'7831',X'',1] commit ");
+	/* MySQL */
+	query(f, "XA START X'7831',X'',1");
+	query(f, "update a");
+	query(f, "XA END X'7831',X'',1");
+	body[0] = 1;
+	feed(f, make_event(&f->stream, BINLOG_TYPE_XA_PREPARE, body, sizeof(body)));
+	assert_out(f, "begin [update a] commit ");
+	assert_int_equal(metric_get(&f->stream.metrics.binlog_xa_prepared), 1);
+}
+
+static void
+tickets_count_what_goes_through_the_servers_group_commit(void **state)
+{
+	struct fixture *f = *state;
+
+	gtid(f, 5, BINLOG_GTID_TRANSACTIONAL);
+	xid(f);
+	assert_int_equal(f->end.ticket, 1);
+	gtid(f, 6, BINLOG_GTID_STANDALONE | BINLOG_GTID_DDL);
+	query(f, "alter table a");
+	assert_int_equal(f->end.ticket, 1);
+	gtid(f, 7, BINLOG_GTID_STANDALONE | BINLOG_GTID_COMPLETED_XA);
+	query(f, "XA COMMIT X'7831',X'',1");
+	assert_int_equal(f->end.ticket, 2);
+	gtid(f, 8, 0);
+	query(f, "COMMIT");
+	assert_int_equal(f->end.ticket, 3);
+}
+
+static void
+an_incident_is_a_gap(void **state)
+{
+	struct fixture *f = *state;
+	struct err_detail why = {0};
+	struct binlog_event ev =
+	    decode(&f->stream, make_event(&f->stream, BINLOG_TYPE_INCIDENT, "\x01\x00\x04lost", 7));
+
+	assert_int_equal(txn_feed(f->txn, &ev, &why), ERR_GAP);
+	assert_non_null(strstr(why.text, "\"lost\""));
+	assert_int_equal(metric_get(&f->stream.metrics.binlog_incident), 1);
+}
+
+static void
+fillers_heartbeats_and_notes_say_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	query(f, "# Dummy event replacing event type 160 that slave cannot handle.");
+	feed(f, make_event(&f->stream, BINLOG_TYPE_HEARTBEAT, "bin.000001", 10));
+	feed(f, make_event(&f->stream, BINLOG_TYPE_BINLOG_CHECKPOINT, "abcd", 4));
+	assert_out(f, "");
+}
+
+static void
+the_commit_time_is_that_of_the_latest_statement(void **state)
+{
+	struct fixture *f = *state;
+
+	gtid(f, 5, 0);
+	feed(f, make_query_typed(&f->stream, BINLOG_TYPE_QUERY, span_make("\x80\x40\xe2\x01", 4), span_of("update a")));
+	xid(f);
+	assert_int_equal(f->end.commit_us, UINT64_C(1700000000123456));
+}
+
+static void
+an_error_of_the_receiver_is_returned(void **state)
+{
+	struct fixture *f = *state;
+	struct err_detail why = {0};
+	struct binlog_event ev;
+
+	f->refuse = ERR_FULL;
+	gtid(f, 5, 0);
+	ev = decode(&f->stream, make_query(&f->stream, "update a"));
+	assert_int_equal(txn_feed(f->txn, &ev, &why), ERR_FULL);
+	txn_reset(f->txn);
+	assert_false(txn_is_open(f->txn));
+}
+
+int
+main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+	    T(a_mariadb_transaction_ends_with_its_xid),
+	    T(a_standalone_statement_is_a_transaction_of_its_own),
+	    T(a_rollback_drops_only_what_the_source_vouches_for),
+	    T(savepoints_are_recognised_however_they_are_written),
+	    T(a_savepoint_of_a_group_that_cannot_be_undone_keeps_its_statements),
+	    T(words_that_only_look_like_control_are_statements),
+	    T(control_is_recognised_behind_comments_and_in_any_case),
+	    T(a_file_without_gtids_has_transactions_too),
+	    T(a_mysql_group_may_have_a_begin_or_not),
+	    T(a_group_that_the_next_one_interrupts_is_dropped),
+	    T(a_rotation_between_transactions_is_a_place_to_resume_from),
+	    T(the_text_of_row_changes_is_delivered_and_its_absence_counted),
+	    T(rows_outside_of_any_group_end_with_their_statement),
+	    T(a_prepared_xa_transaction_is_delivered_at_prepare_and_counted),
+	    T(tickets_count_what_goes_through_the_servers_group_commit),
+	    T(an_incident_is_a_gap),
+	    T(fillers_heartbeats_and_notes_say_nothing),
+	    T(the_commit_time_is_that_of_the_latest_statement),
+	    T(an_error_of_the_receiver_is_returned),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
