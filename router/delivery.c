@@ -10,10 +10,6 @@
 typedef struct delivery_metrics metric_owner;
 const struct metric_row delivery_metric_rows[] = {METRIC_ROWS(DELIVERY_METRICS)};
 const size_t delivery_metric_nrows = sizeof(delivery_metric_rows) / sizeof(delivery_metric_rows[0]);
-#define metric_owner struct lane_metrics
-const struct metric_row lane_metric_rows[] = {METRIC_ROWS(LANE_METRICS)};
-const size_t lane_metric_nrows = sizeof(lane_metric_rows) / sizeof(lane_metric_rows[0]);
-#undef metric_owner
 
 enum {
 	SLICE_RECORDS = 64,
@@ -24,30 +20,16 @@ enum {
 	SAY_AGAIN_MS = 30000, /* a log that stays unreadable is mentioned this often */
 };
 
-struct gap {
-	uint64_t from, to; /* records from .. to-1 */
-	char reason[200];
-};
-
-/* One server's way through the log. */
-struct lane {
+/* The argument of a server's callbacks. */
+struct link {
 	struct delivery *d;
-	struct server *server;
-	struct outbox *outbox;
-	uint64_t next_read; /* first record that is not in the outbox */
-	bool full;	    /* the outbox takes nothing more until it is half empty */
-	bool heavy;	    /* the outbox is at least half full */
-	bool placed;	    /* next_read means something in the log that is open */
-	bool unproven; /* acked offsets mean nothing yet: the log is another, and the flush is not done */
-	bool had_cursor;
-	struct cursor cursor; /* as loaded or saved last */
-	struct gap gap;	      /* the last one */
-	struct lane_metrics metrics;
+	struct lane *lane;
 };
 
 struct delivery {
 	struct delivery_context ctx;
 	struct lane *lanes;
+	struct link *links;
 	size_t nlanes;
 	struct outbox **outboxes;
 	bool *takes_part;
@@ -58,7 +40,6 @@ struct delivery {
 	struct broker_reader *reader; /* NULL: not open */
 	struct loop_fd woken;
 	struct loop_timer turn, tick, reopen, save;
-	char log_id[CURSOR_LOG_ID_MAX + 1]; /* of the log that the lanes are placed in */
 	uint64_t log_first, log_end;
 	unsigned open_failures;
 	char log_error[600]; /* "" while the log can be read */
@@ -84,17 +65,19 @@ static void on_progress(void *arg, struct server *s);
 static void
 on_lane_acked(void *arg, uint64_t offset, struct span key)
 {
-	struct lane *lane = arg;
+	const struct link *link = arg;
 
-	if (lane->d->ctx.on_acked != NULL)
-		lane->d->ctx.on_acked(lane->d->ctx.arg, lane->server, offset, key);
+	if (link->d->ctx.on_acked != NULL)
+		link->d->ctx.on_acked(link->d->ctx.arg, link->lane->server, offset, key);
 }
 
 static err_t
-lane_init(struct lane *lane, struct delivery *d, size_t i, struct err_detail *why)
+make_lane(struct delivery *d, size_t i, struct err_detail *why)
 {
+	struct lane *lane = &d->lanes[i];
 	struct server_context ctx = {0};
 
+	d->links[i] = (struct link){d, lane};
 	ctx.loop = d->ctx.loop;
 	ctx.opt = d->ctx.opt;
 	ctx.log = d->ctx.log;
@@ -102,11 +85,9 @@ lane_init(struct lane *lane, struct delivery *d, size_t i, struct err_detail *wh
 	ctx.namespace = d->ctx.cluster->opt.namespace;
 	ctx.on_progress = on_progress;
 	ctx.on_acked = on_lane_acked;
-	ctx.arg = lane;
-	lane->d = d;
-	lane->server = server_create(&d->ctx.cluster->servers[i], &ctx);
-	lane->outbox = server_outbox(lane->server);
-	lane->cursor.server = server_name(lane->server);
+	ctx.arg = &d->links[i];
+	lane_init(lane, server_create(&d->ctx.cluster->servers[i], &ctx), d->ctx.opt, d->ctx.log);
+	d->outboxes[i] = lane->outbox;
 	return cursor_load(d->ctx.cursors, &lane->cursor, &lane->had_cursor, why);
 }
 
@@ -141,6 +122,7 @@ delivery_create(struct delivery **out, const struct delivery_context *ctx, struc
 	d->ctx = *ctx;
 	d->nlanes = ctx->cluster->nservers;
 	d->lanes = mem_zalloc(d->nlanes, sizeof(d->lanes[0]));
+	d->links = mem_zalloc(d->nlanes, sizeof(d->links[0]));
 	d->outboxes = mem_zalloc(d->nlanes, sizeof(d->outboxes[0]));
 	d->takes_part = mem_zalloc(d->nlanes, sizeof(d->takes_part[0]));
 	snprintf(d->log_error, sizeof(d->log_error), "not opened yet");
@@ -148,10 +130,8 @@ delivery_create(struct delivery **out, const struct delivery_context *ctx, struc
 	loop_timer_init(&d->tick, ctx->loop, on_tick, d);
 	loop_timer_init(&d->reopen, ctx->loop, on_reopen, d);
 	loop_timer_init(&d->save, ctx->loop, on_save, d);
-	for (size_t i = 0; i < d->nlanes && err == ERR_OK; i++) {
-		err = lane_init(&d->lanes[i], d, i, why);
-		d->outboxes[i] = d->lanes[i].outbox;
-	}
+	for (size_t i = 0; i < d->nlanes && err == ERR_OK; i++)
+		err = make_lane(d, i, why);
 	if (err != ERR_OK)
 		goto done;
 	d->feed = feed_create(ctx->ring, d->outboxes, d->nlanes, &d->feed_metrics, ctx->log);
@@ -190,7 +170,7 @@ delivery_destroy(struct delivery **dp)
 			server_metrics_remove(d->lanes[i].server, d->ctx.registry);
 			metric_registry_remove(d->ctx.registry, &d->lanes[i].metrics);
 		}
-		server_destroy(&d->lanes[i].server);
+		lane_fini(&d->lanes[i]);
 	}
 	if (d->ctx.registry != NULL) {
 		metric_registry_remove(d->ctx.registry, &d->metrics);
@@ -199,6 +179,7 @@ delivery_destroy(struct delivery **dp)
 	}
 	feed_destroy(&d->feed);
 	free(d->lanes);
+	free(d->links);
 	free(d->outboxes);
 	free(d->takes_part);
 	free(d);
@@ -218,91 +199,11 @@ take_turn(struct delivery *d)
 		loop_timer_once(&d->turn, 0);
 }
 
-/* --- lanes ------------------------------------------------------------------------------------------------
- */
-
 static void
-lane_gauges(struct lane *lane)
+look_at_lanes(struct delivery *d)
 {
-	uint64_t acked = outbox_acked(lane->outbox);
-
-	if (outbox_flushes_pending(lane->outbox) == 0)
-		lane->unproven = false;
-	metric_set(&lane->metrics.router_in_gap, outbox_flushes_pending(lane->outbox) > 0);
-	if (lane->unproven || !lane->placed)
-		return;
-	metric_set(&lane->metrics.router_acked_offset, acked);
-	metric_set(&lane->metrics.router_behind, lane->d->log_end > acked ? lane->d->log_end - acked : 0);
-}
-
-static void
-lane_fullness(struct lane *lane)
-{
-	size_t bytes = outbox_bytes(lane->outbox);
-
-	lane->heavy = bytes > lane->d->ctx.opt->queue_bytes / 2;
-	if (bytes >= lane->d->ctx.opt->queue_bytes)
-		lane->full = true;
-	else if (!lane->heavy)
-		lane->full = false;
-}
-
-/* Everything before `next` is in the outbox. */
-static void
-lane_advance(struct lane *lane, uint64_t next)
-{
-	lane->next_read = next;
-	outbox_record_end(lane->outbox, next);
-	lane_fullness(lane);
-	lane_gauges(lane);
-}
-
-/* The server may have missed deletes of the records from .. to-1. */
-static void
-lane_gap(struct lane *lane, uint64_t from, uint64_t to, const char *reason)
-{
-	if (outbox_flushes_pending(lane->outbox) == 0 || lane->gap.to != from)
-		lane->gap.from = from;
-	lane->gap.to = to;
-	snprintf(lane->gap.reason, sizeof(lane->gap.reason), "%s", reason);
-	metric_inc(&lane->metrics.router_gaps);
-	log_error(lane->d->ctx.log,
-		  "GAP: the server may have missed deletes; it is flushed before anything else counts",
-		  F_STR("server", server_name(lane->server)), F_UINT("from", from), F_UINT("to", to),
-		  F_STR("reason", reason));
-	outbox_flush_all(lane->outbox);
-	lane_advance(lane, to);
-	server_pump(lane->server);
-}
-
-/* Finds the lane's place in a log that was just opened. */
-static void
-lane_place(struct lane *lane, const char *log_id, uint64_t first)
-{
-	struct delivery *d = lane->d;
-	bool other;
-
-	if (lane->placed && strcmp(d->log_id, log_id) == 0)
-		return;
-	other = lane->placed || (lane->had_cursor && strcmp(lane->cursor.log_id, log_id) != 0);
-	if (!outbox_is_empty(lane->outbox))
-		server_reconnect(lane->server, "the log is another one");
-	lane->placed = true;
-	lane->full = false;
-	if (!lane->had_cursor && !other) {
-		log_notice(d->ctx.log, "server without a cursor starts at the log's first record",
-			   F_STR("server", server_name(lane->server)), F_UINT("offset", first));
-		outbox_restart(lane->outbox, first);
-		lane->next_read = first;
-	} else if (!other) {
-		outbox_restart(lane->outbox, lane->cursor.offset);
-		lane->next_read = lane->cursor.offset;
-	} else {
-		outbox_restart(lane->outbox, 0);
-		lane->unproven = true;
-		lane_gap(lane, 0, first, "the log is not the one that the server's cursor was made in");
-	}
-	lane_gauges(lane);
+	for (size_t i = 0; i < d->nlanes; i++)
+		lane_look(&d->lanes[i], d->log_end);
 }
 
 /* --- reading ----------------------------------------------------------------------------------------------
@@ -413,6 +314,7 @@ read_slice(struct delivery *d, uint64_t from)
 		d->log_end = next;
 	for (size_t i = 0; i < d->nlanes; i++)
 		server_pump(d->lanes[i].server);
+	look_at_lanes(d);
 	if (err != ERR_OK)
 		log_failed(d, err, &why);
 	return next > from;
@@ -531,7 +433,6 @@ on_reopen(void *arg)
 	d->log_error[0] = '\0';
 	for (size_t i = 0; i < d->nlanes; i++)
 		lane_place(&d->lanes[i], broker_reader_log_id(d->reader), d->log_first);
-	snprintf(d->log_id, sizeof(d->log_id), "%s", broker_reader_log_id(d->reader));
 	loop_fd_init(&d->woken, d->ctx.loop, broker_reader_fd(d->reader), on_woken, d);
 	loop_fd_want(&d->woken, LOOP_READ);
 	d->more = true;
@@ -561,8 +462,8 @@ on_tick(void *arg)
 		if (lane->next_read < d->log_first)
 			lane_gap(lane, lane->next_read, d->log_first,
 				 "the log was trimmed before the server could take these records");
-		lane_gauges(lane);
 	}
+	look_at_lanes(d);
 	d->more = true;
 	take_turn(d);
 }
@@ -588,16 +489,15 @@ drain_check(struct delivery *d)
 static void
 on_progress(void *arg, struct server *s)
 {
-	struct lane *lane = arg;
-	struct delivery *d = lane->d;
-	bool was_heavy = lane->heavy;
+	const struct link *link = arg;
+	struct delivery *d = link->d;
+	bool was_heavy = link->lane->heavy;
 
 	(void)s;
-	lane_fullness(lane);
-	lane_gauges(lane);
+	lane_look(link->lane, d->log_end);
 	if (d->ctx.on_settled != NULL)
 		d->ctx.on_settled(d->ctx.arg);
-	if (was_heavy && !lane->heavy)
+	if (was_heavy && !link->lane->heavy)
 		take_turn(d);
 	drain_check(d);
 }
@@ -610,18 +510,9 @@ delivery_save(struct delivery *d)
 	size_t n = 0;
 	err_t err = ERR_OK;
 
-	for (size_t i = 0; i < d->nlanes; i++) {
-		struct lane *lane = &d->lanes[i];
-		uint64_t acked = outbox_acked(lane->outbox);
-
-		lane_gauges(lane);
-		if (!lane->placed || lane->unproven ||
-		    (acked == lane->cursor.offset && strcmp(d->log_id, lane->cursor.log_id) == 0))
-			continue;
-		cursors[n].server = lane->cursor.server;
-		memcpy(cursors[n].log_id, d->log_id, sizeof(d->log_id));
-		cursors[n++].offset = acked;
-	}
+	look_at_lanes(d);
+	for (size_t i = 0; i < d->nlanes; i++)
+		n += lane_cursor(&d->lanes[i], &cursors[n]);
 	if (n == 0)
 		goto done;
 	CRASH_POINT("router.cursor.before");
@@ -666,7 +557,7 @@ delivery_reloaded(struct delivery *d)
 {
 	loop_timer_every(&d->save, d->ctx.opt->cursor_interval);
 	for (size_t i = 0; i < d->nlanes; i++) {
-		lane_fullness(&d->lanes[i]);
+		lane_look(&d->lanes[i], d->log_end);
 		server_pump(d->lanes[i].server);
 	}
 	take_turn(d);
@@ -734,47 +625,13 @@ delivery_ready(void *delivery, struct admin_reasons *reasons)
 	for (size_t i = 0; i < d->nlanes; i++) {
 		const struct lane *lane = &d->lanes[i];
 
-		if (outbox_flushes_pending(lane->outbox) > 0)
+		if (lane_in_gap(lane))
 			admin_not_ready(reasons,
 					"server %s is in GAP: records %llu up to %llu are missing (%s); it "
 					"is being flushed",
 					server_name(lane->server), (unsigned long long)lane->gap.from,
 					(unsigned long long)lane->gap.to, lane->gap.reason);
 	}
-}
-
-static void
-lane_status(const struct lane *lane, struct json *j)
-{
-	const struct outbox_metrics *m = server_outbox_metrics(lane->server);
-
-	json_object(j);
-	json_kv_str(j, "server", server_name(lane->server));
-	json_kv_str(j, "state", server_state(lane->server));
-	json_kv_str(j, "address", server_address(lane->server));
-	json_kv_str(j, "version", server_version(lane->server));
-	json_kv_str(j, "deletes", server_has_meta(lane->server) ? "meta" : "classic");
-	json_kv_u64(j, "acked_offset", metric_get(&lane->metrics.router_acked_offset));
-	json_kv_u64(j, "next_offset", lane->next_read);
-	json_kv_u64(j, "behind_records", metric_get(&lane->metrics.router_behind));
-	json_kv_u64(j, "queue_bytes", outbox_bytes(lane->outbox));
-	json_kv_bool(j, "queue_full", lane->full);
-	json_kv_u64(j, "deletes_acked", metric_get(&m->router_deletes_acked));
-	json_kv_u64(j, "retries", metric_get(&m->router_retries));
-	json_kv_u64(j, "given_up", metric_get(&m->router_deletes_given_up));
-	json_kv_str(j, "last_error", server_last_error(lane->server));
-	json_kv_bool(j, "in_gap", outbox_flushes_pending(lane->outbox) > 0);
-	json_name(j, "last_gap");
-	if (lane->gap.reason[0] == '\0') {
-		json_null(j);
-	} else {
-		json_object(j);
-		json_kv_u64(j, "from", lane->gap.from);
-		json_kv_u64(j, "to", lane->gap.to);
-		json_kv_str(j, "reason", lane->gap.reason);
-		json_object_end(j);
-	}
-	json_object_end(j);
 }
 
 void
@@ -788,7 +645,7 @@ delivery_status(void *delivery, struct json *j)
 	json_name(j, "log");
 	json_object(j);
 	json_kv_str(j, "path", d->ctx.log_opt->path);
-	json_kv_str(j, "id", d->log_id);
+	json_kv_str(j, "id", d->reader != NULL ? broker_reader_log_id(d->reader) : NULL);
 	json_kv_str(j, "error", d->log_error);
 	json_kv_u64(j, "first_offset", d->log_first);
 	json_kv_u64(j, "live_offset", live_place(d));

@@ -33,6 +33,7 @@
 #include "lib/net/admin.h"
 #include "lib/net/loop.h"
 #include "router/feed.h"
+#include "router/lane.h"
 #include "router/ring.h"
 #include "router/server.h"
 
@@ -47,25 +48,13 @@
 	M(router_cursor_errors,       COUNTER, "calls",   "times that the cursors could not be saved")         \
 	M(router_log_end,             GAUGE,   "offset",  "offset of the log's next record")                   \
 	M(router_live_offset,         GAUGE,   "offset",  "next record of the live feed")
-
-/*	  per server */
-#define LANE_METRICS(M)                                                                                         \
-	M(router_gaps,                COUNTER, "gaps",    "times that the log could not prove that the server has seen every delete") \
-	M(router_in_gap,              GAUGE,   "",        "1 until the server is flushed after a gap")         \
-	M(router_acked_offset,        GAUGE,   "offset",  "first record that the server has not acknowledged whole") \
-	M(router_behind,              GAUGE,   "records", "records between that and the log's end")
 /* clang-format on */
 
 struct delivery_metrics {
 	METRIC_FIELDS(DELIVERY_METRICS)
 };
-struct lane_metrics {
-	METRIC_FIELDS(LANE_METRICS)
-};
 extern const struct metric_row delivery_metric_rows[];
 extern const size_t delivery_metric_nrows;
-extern const struct metric_row lane_metric_rows[];
-extern const size_t lane_metric_nrows;
 
 struct delivery; /* opaque */
 

@@ -15,6 +15,7 @@
 #include "lib/wire/mc_request.h"
 #include "router/delivery.h"
 #include "router/feed.h"
+#include "router/lane.h"
 #include "router/ring.h"
 #include "router/router.h"
 #include "router/trace.h"

@@ -1,4 +1,4 @@
-ROUTER_SRC := router/delivery.c router/feed.c router/ketama.c router/keyhash.c router/outbox.c router/ring.c router/router.c \
+ROUTER_SRC := router/delivery.c router/feed.c router/ketama.c router/keyhash.c router/lane.c router/outbox.c router/ring.c router/router.c \
 	      router/server.c router/trace.c
 ROUTER_A   := $(BUILD)/lib/router.a
 LIBS       += $(ROUTER_A)

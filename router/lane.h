@@ -1,0 +1,82 @@
+/*
+ * lane - one server's way through the log: its place, its cursor, its gaps.
+ *
+ * The place is the next record to put into the server's outbox; the cursor is the first record that the
+ * server has not acknowledged whole.  A lane is full when its outbox holds queue_bytes, and stays so until
+ * half of it is gone. In a gap the server is flushed, and the cursor does not pass before the flush is
+ * acknowledged; across a change of logs it means nothing until then.
+ *
+ * Threads: the loop's.   Blocks: never.
+ */
+#ifndef SQUEAL_ROUTER_LANE_H
+#define SQUEAL_ROUTER_LANE_H
+
+#include "lib/broker/cursor.h"
+#include "lib/conf/topology.h"
+#include "lib/core/json.h"
+#include "lib/core/log.h"
+#include "lib/core/metric.h"
+#include "router/server.h"
+
+/* clang-format off */
+/*	  name                        kind     unit       help */
+#define LANE_METRICS(M)                                                                                         \
+	M(router_gaps,                COUNTER, "gaps",    "times that the log could not prove that the server has seen every delete") \
+	M(router_in_gap,              GAUGE,   "",        "1 until the server is flushed after a gap")         \
+	M(router_acked_offset,        GAUGE,   "offset",  "first record that the server has not acknowledged whole") \
+	M(router_behind,              GAUGE,   "records", "records between that and the log's end")
+/* clang-format on */
+
+struct lane_metrics {
+	METRIC_FIELDS(LANE_METRICS)
+};
+extern const struct metric_row lane_metric_rows[];
+extern const size_t lane_metric_nrows;
+
+struct lane {
+	const struct router_options *opt;
+	struct log *log; /* may be NULL */
+	struct server *server;
+	struct outbox *outbox; /* the server's */
+	uint64_t next_read;    /* the place */
+	bool full;
+	bool heavy;    /* the outbox is more than half full */
+	bool placed;   /* in the log log_id */
+	bool unproven; /* the log is another one than before, and the flush is not done */
+	char log_id[CURSOR_LOG_ID_MAX + 1];
+	bool had_cursor;      /* when the program started */
+	struct cursor cursor; /* as loaded or saved last */
+	struct {
+		uint64_t from, to; /* records from .. to-1 */
+		char reason[200];  /* "" when there was none */
+	} gap;			   /* the last one */
+	struct lane_metrics metrics;
+};
+
+/* `server` becomes the lane's.  The cursor is loaded by the caller. */
+void lane_init(struct lane *lane, struct server *server, const struct router_options *opt, struct log *log);
+void lane_fini(struct lane *lane);
+
+/* Finds the place in a log that was just opened: at the cursor, or where another log begins, with a gap
+ * before it. */
+void lane_place(struct lane *lane, const char *log_id, uint64_t first);
+
+/* Everything before `next` is in the outbox. */
+void lane_advance(struct lane *lane, uint64_t next);
+
+/* The server may have missed deletes of the records from .. to-1; the place becomes `to`. */
+void lane_gap(struct lane *lane, uint64_t from, uint64_t to, const char *reason);
+
+/* Is the flush of a gap still to be acknowledged? */
+bool lane_in_gap(const struct lane *lane);
+
+/* Takes notice of what was acknowledged meanwhile. */
+void lane_look(struct lane *lane, uint64_t log_end);
+
+/* Fills *out when the cursor has moved since it was saved; false otherwise. */
+bool lane_cursor(const struct lane *lane, struct cursor *out);
+
+/* An object for /status. */
+void lane_status(const struct lane *lane, struct json *j);
+
+#endif
