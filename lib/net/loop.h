@@ -33,7 +33,8 @@ void loop_destroy(struct loop **l);
 /* Runs callbacks until loop_stop().  May be called again afterwards. */
 void loop_run(struct loop *l);
 
-/* Runs what is ready now, timers that are due included, and returns without waiting. */
+/* Runs what is ready now, timers that are due included, and returns without waiting.  Nothing while a stop is
+ * pending. */
 void loop_step(struct loop *l);
 
 /* Makes loop_run() return after the callback that runs now; before a loop_run() it makes that one return at

@@ -112,7 +112,8 @@ other_mistakes_say_what_to_change(void **state)
 	    {"nonsense", "port is missing", ERR_CONFIG},
 	    {"/run/x.sock", "must be host:port", ERR_CONFIG},
 	    {"192.0.2.1:0", "not an address of this machine", ERR_SYS},
-	    {"does-not-exist.invalid:0", "cannot be resolved", ERR_CONFIG},
+	    {"a-label-of-more-than-63-bytes-which-no-name-server-needs-to-be-asked-about:0",
+	     "cannot be resolved", ERR_CONFIG},
 	};
 	struct fixture *f = *state;
 
