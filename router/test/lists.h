@@ -35,6 +35,12 @@ static const struct test_list test_lists[] = {
       TEST_SERVER("10.0.1.5", 11211, 1000), TEST_SERVER("10.0.1.6", 11211, 800),
       TEST_SERVER("10.0.1.7", 11211, 950), TEST_SERVER("10.0.1.8", 11211, 100)}},
     {"tiny", 3, {TEST_SERVER("a", 11211, 10000), TEST_SERVER("b", 11211, 1), TEST_SERVER("c", 11211, 9999)}},
+    /* Shares that come out one digest apart in float and in double. */
+    {"float1", 3, {TEST_SERVER("f1", 11211, 1), TEST_SERVER("f2", 11211, 1), TEST_SERVER("f3", 11211, 58)}},
+    {"float2",
+     5,
+     {TEST_SERVER("g1", 11211, 2), TEST_SERVER("g2", 11211, 5), TEST_SERVER("g3", 11211, 6),
+      TEST_SERVER("g4", 11211, 6), TEST_SERVER("g5", 11211, 6)}},
     {"thirds", 3, {TEST_SERVER("x", 1, 3333), TEST_SERVER("y", 2, 3333), TEST_SERVER("z", 3, 3334)}},
     {"same", 3, {TEST_SERVER("dup", 11211, 1), TEST_SERVER("dup", 11211, 1), TEST_SERVER("other", 11211, 1)}},
     {"twenty", 20, {TEST_SERVER("c01", 11211, 1), TEST_SERVER("c02", 11211, 1), TEST_SERVER("c03", 11211, 1),

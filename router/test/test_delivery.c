@@ -520,6 +520,34 @@ another_log_in_the_same_place_flushes_and_is_read_from_its_start(void **state)
 }
 
 static void
+a_cursor_stays_in_the_old_log_until_the_flush_is_acknowledged(void **state)
+{
+	struct fixture *f = *state;
+	char command[400];
+
+	append_numbered(f, 0, 10);
+	start(f);
+	WAIT_FOR(f->loop, saved_cursor(f, 0) == 11 && saved_cursor(f, 1) == 11);
+	stop(f);
+	peer_stop(&f->peers[0]);
+	broker_writer_close(&f->writer);
+	snprintf(command, sizeof(command), "rm -f %s %s-wal %s-shm", f->log_path, f->log_path, f->log_path);
+	assert_int_equal(system(command), 0);
+	open_writer(f);
+	append_numbered(f, 10, 15);
+	start(f);
+	WAIT_FOR(f->loop, saved_cursor(f, 1) == 6);
+	assert_int_equal(saved_cursor(f, 0), 11);
+	stop(f);
+	peer_start(&f->peers[0], f->loop);
+	start(f);
+	WAIT_FOR(f->loop, all_acked(f, 6));
+	assert_int_equal(f->peers[0].nflushes, 1);
+	assert_int_equal(f->peers[1].nflushes, 1);
+	assert_all_deleted(f, 0, 15);
+}
+
+static void
 a_log_that_is_not_there_yet_is_waited_for(void **state)
 {
 	struct fixture *f = *state;
@@ -577,6 +605,7 @@ main(void)
 	    TEST(a_record_that_cannot_be_decoded_flushes_everybody_and_the_rest_goes_on),
 	    TEST(a_damaged_record_flushes_everybody_and_the_rest_goes_on),
 	    TEST(another_log_in_the_same_place_flushes_and_is_read_from_its_start),
+	    TEST(a_cursor_stays_in_the_old_log_until_the_flush_is_acknowledged),
 	    TEST(a_log_that_is_not_there_yet_is_waited_for),
 	    TEST(draining_ends_when_everything_is_acknowledged),
 	};

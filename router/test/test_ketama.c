@@ -38,6 +38,26 @@ weights_share_the_points_with_the_originals_rounding(void **state)
 	ketama_fini(&k);
 }
 
+/* 2 of 25 parts among five servers are 16 digests on paper and 15 in libmemcached. */
+static void
+shares_are_computed_in_single_precision(void **state)
+{
+	static const struct test_list list = {"float",
+					      5,
+					      {TEST_SERVER("g1", 11211, 2), TEST_SERVER("g2", 11211, 5),
+					       TEST_SERVER("g3", 11211, 6), TEST_SERVER("g4", 11211, 6),
+					       TEST_SERVER("g5", 11211, 6)}};
+	struct ketama k;
+	size_t first = 0;
+
+	(void)state;
+	circle_of(&k, &list, true);
+	for (size_t i = 0; i < k.n; i++)
+		first += k.points[i].server == 0;
+	assert_int_equal(first, 15 * 4);
+	ketama_fini(&k);
+}
+
 static void
 an_unweighted_server_has_a_hundred_points(void **state)
 {
@@ -73,6 +93,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(weights_share_the_points_with_the_originals_rounding),
+	    cmocka_unit_test(shares_are_computed_in_single_precision),
 	    cmocka_unit_test(an_unweighted_server_has_a_hundred_points),
 	    cmocka_unit_test(a_hash_belongs_to_the_point_at_or_after_it),
 	};
