@@ -12,7 +12,7 @@
  * a rotation and at a binlog checkpoint the server moves them ahead of commits that are still on their way.  README.md
  * has the proof and the measurements.
  *
- * Threads: gate_wait() one at a time; gate_note() and gate_interrupt() from any.   Blocks: gate_open() for
+ * Threads: gate_wait() one at a time; gate_note(), gate_reset() and gate_interrupt() from any.   Blocks: gate_open() for
  * connect_timeout; gate_wait() until the transaction is visible, the time is up or it is interrupted; the others
  * never.   Clock: injected.
  */

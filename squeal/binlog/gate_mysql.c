@@ -46,8 +46,9 @@ struct gate {
 	const struct clock *clock;
 	struct gate_metrics *metrics;
 	_Atomic bool interrupted;
+	_Atomic bool stale; /* gate_reset(): whoever waits next, or now, closes the connection and asks anew */
 
-	pthread_mutex_t lock; /* for what gate_note() touches */
+	pthread_mutex_t lock; /* for all that follows */
 	struct marked ring[RING];
 	size_t nring;	/* marks ever put into the ring, in the stream's order */
 	struct answer answer;
@@ -132,11 +133,12 @@ forget(struct gate *g)
 	pthread_mutex_unlock(&g->lock);
 }
 
+/* The connection is left to the thread that waits: it may be in the middle of a question. */
 void
 gate_reset(struct gate *g)
 {
 	forget(g);
-	conn_close(g->conn);
+	atomic_store(&g->stale, true);
 }
 
 /* --- asking ----------------------------------------------------------------------------------------------- */
@@ -192,6 +194,8 @@ gate_open(struct gate *g, struct err_detail *why)
 	struct spot end = {0};
 	err_t err;
 
+	if (atomic_exchange(&g->stale, false))
+		conn_close(g->conn);
 	if (conn_is_open(g->conn))
 		return ERR_OK;
 	forget(g);
@@ -287,6 +291,17 @@ is_visible(struct gate *g, const struct marked *m)
 	return yes;
 }
 
+static bool
+is_matched(struct gate *g)
+{
+	bool yes;
+
+	pthread_mutex_lock(&g->lock);
+	yes = g->matched;
+	pthread_mutex_unlock(&g->lock);
+	return yes;
+}
+
 static void
 unmatch(struct gate *g)
 {
@@ -304,29 +319,35 @@ unmatch(struct gate *g)
 static err_t
 hold(struct gate *g, const struct marked *m, uint64_t now_ms, struct err_detail *why)
 {
+	struct spot end = {0};
+	struct answer a;
+	bool has_end;
 	err_t err;
 
-	if (!g->has_end || !spot_reaches(g->end, m->at)) {
-		struct answer a;
-
-		err = conn_ask(g->conn, "SHOW MASTER STATUS", take_end, &g->end, why);
-		if (err == ERR_OK)
-			err = ask_status(g, &a, why);
-		if (err != ERR_OK)
-			return err;
-		take_answer(g, &a);
-		g->has_end = true;
-		g->end_groups = a.groups;
-		g->end_ms = now_ms;
-		return ERR_OK;
+	pthread_mutex_lock(&g->lock);
+	has_end = g->has_end && spot_reaches(g->end, m->at);
+	if (has_end && (g->answer.groups - g->end_groups >= HOLD_GROUPS || now_ms - g->end_ms >= HOLD_MS)) {
+		if (g->answer.groups - g->end_groups < HOLD_GROUPS)
+			metric_inc(&g->metrics->gate_held);
+		g->has_sure = true;
+		g->sure = g->end;
+		g->has_end = false;
 	}
-	if (g->answer.groups - g->end_groups < HOLD_GROUPS && now_ms - g->end_ms < HOLD_MS)
+	pthread_mutex_unlock(&g->lock);
+	if (has_end)
 		return ERR_OK;
-	if (g->answer.groups - g->end_groups < HOLD_GROUPS)
-		metric_inc(&g->metrics->gate_held);
-	g->has_sure = true;
-	g->sure = g->end;
-	g->has_end = false;
+	err = conn_ask(g->conn, "SHOW MASTER STATUS", take_end, &end, why);
+	if (err == ERR_OK)
+		err = ask_status(g, &a, why);
+	if (err != ERR_OK)
+		return err;
+	take_answer(g, &a);
+	pthread_mutex_lock(&g->lock);
+	g->has_end = true;
+	g->end = end;
+	g->end_groups = a.groups;
+	g->end_ms = now_ms;
+	pthread_mutex_unlock(&g->lock);
 	return ERR_OK;
 }
 
@@ -355,7 +376,10 @@ gate_wait(struct gate *g, const struct gate_mark *mark, uint64_t timeout_ms, str
 	}
 	err = gate_open(g, why);
 	for (bool first = true; err == ERR_OK; first = false) {
-		err = ask_status(g, &a, why);
+		if (atomic_load(&g->stale))
+			err = gate_open(g, why);
+		if (err == ERR_OK)
+			err = ask_status(g, &a, why);
 		if (err != ERR_OK)
 			break;
 		take_answer(g, &a);
@@ -373,11 +397,11 @@ gate_wait(struct gate *g, const struct gate_mark *mark, uint64_t timeout_ms, str
 		if (atomic_load(&g->interrupted))
 			return err_set(why, ERR_CLOSED, "waiting for commits to become visible was interrupted");
 		/* The server counted something that we did not, or the other way round: match anew. */
-		if (g->matched && clock_mono_ms(g->clock) >= misfit_ms && spot_reaches(a.at, m.at)) {
+		if (is_matched(g) && clock_mono_ms(g->clock) >= misfit_ms && spot_reaches(a.at, m.at)) {
 			unmatch(g);
 			misfit_ms += MISFIT_MS;
 		}
-		if (!g->matched)
+		if (!is_matched(g))
 			err = hold(g, &m, clock_mono_ms(g->clock), why);
 		if (err == ERR_OK && is_visible(g, &m)) {
 			histogram_record(&g->metrics->gate_time, (clock_mono_ns(g->clock) - began) / 1000);
