@@ -283,15 +283,22 @@ class Pipeline:
     def stop(self):
         if self.keep:
             return
+        broken = []
         for daemon in self.daemons():
             daemon.process.signal(signal.SIGTERM)
         for daemon in self.daemons():
             daemon.stop()
+            status = daemon.process.popen.returncode if daemon.process.popen else 0
+            if status in (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGFPE, -signal.SIGILL):
+                broken.append("%s ended by signal %d (%s); its log is %s" % (
+                    daemon.name, -status, signal.Signals(-status).name, daemon.process.log))
         for cache in self.all_caches():
             cache.process.kill()
         self.db.process.kill()
         if self.db.socket.startswith("/tmp/") and os.path.exists(self.db.socket):
             os.unlink(self.db.socket)
+        if broken:
+            raise Failure("; ".join(broken))
 
     # --- what happened ------------------------------------------------------------------------------------
 
