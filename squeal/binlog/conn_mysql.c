@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include <mysql.h>
 
@@ -19,12 +20,17 @@
 #include <errmsg.h>
 #include <ma_pvio.h>
 
-/* The option takes whole seconds and only before connecting. */
+/* The option takes whole seconds and only before connecting.  Plain connections wait in poll() with the library's
+ * timeout, TLS ones in a blocking read with the socket's. */
 static void
 library_set_read_timeout(MYSQL *m, uint64_t ms)
 {
-	if (m->net.pvio != NULL)
-		m->net.pvio->timeout[PVIO_READ_TIMEOUT] = ms < INT32_MAX ? (int)ms : INT32_MAX;
+	struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+
+	if (m->net.pvio == NULL)
+		return;
+	m->net.pvio->timeout[PVIO_READ_TIMEOUT] = ms < INT32_MAX ? (int)ms : INT32_MAX;
+	setsockopt((int)mysql_get_socket(m), SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof(tv));
 }
 
 /* Nonzero: mysql_errno() tells.  `answer`: wait for the server's OK. */
@@ -102,8 +108,9 @@ classify(unsigned code, const char *text, bool connecting)
 	case 4151: /* account locked */
 	case 1251: /* client too old for its authentication */
 	case CR_AUTH_PLUGIN_CANNOT_LOAD:
-	case CR_SSL_CONNECTION_ERROR:
 		return ERR_AUTH;
+	case CR_SSL_CONNECTION_ERROR: /* with TLS a lost link looks like this too */
+		return connecting ? ERR_AUTH : ERR_CONN;
 	case 1044:
 	case 1142:
 	case 1227:
@@ -224,7 +231,8 @@ fail(struct conn *c, int os_error, struct err_detail *why)
 
 	if (conn_is_interrupted(c))
 		return err_set(why, ERR_CLOSED, "the connection to %s was interrupted", address(c).text);
-	if (code == CR_SERVER_LOST && os_error == ETIMEDOUT)
+	if ((code == CR_SERVER_LOST && (os_error == ETIMEDOUT || os_error == EAGAIN)) ||
+	    (code == CR_SSL_CONNECTION_ERROR && strstr(text, strerror(ETIMEDOUT)) != NULL))
 		return explain(c, ERR_TIMEOUT, code, "the link is taken for dead", why);
 	return explain(c, err, code, text, why);
 }
@@ -320,8 +328,11 @@ set_options(struct conn *c)
 	unsigned seconds = (unsigned)((opt->connect_timeout + 999) / 1000);
 	/* The protocol's own limit.  A smaller one would look like a lost connection when it is passed. */
 	unsigned long packet = 1ul << 30;
+	/* Otherwise the host name "localhost" would mean a socket of the library's choice. */
+	unsigned protocol = opt->socket[0] != '\0' ? MYSQL_PROTOCOL_SOCKET : MYSQL_PROTOCOL_TCP;
 	my_bool no = 0;
 
+	mysql_options(c->m, MYSQL_OPT_PROTOCOL, &protocol);
 	mysql_options(c->m, MYSQL_OPT_CONNECT_TIMEOUT, &seconds);
 	mysql_options(c->m, MYSQL_OPT_READ_TIMEOUT, &seconds);
 	mysql_options(c->m, MYSQL_OPT_WRITE_TIMEOUT, &seconds);
