@@ -1,5 +1,9 @@
 #include "markers/anchor.h"
 
+/* Bytes looked at in one go: checked builds look at all of a range that is searched, not just up to the hit.
+ */
+enum { WINDOW = 256 };
+
 static inline bool
 is_filler(char c)
 {
@@ -83,10 +87,15 @@ comment_before(struct span sql, size_t from, size_t end)
 
 	/* The opener's star may not be the terminator's. */
 	for (size_t limit = close; limit > from;) {
-		const char *star = memrchr(sql.p + from, '*', limit - from);
+		size_t low = limit - from > WINDOW ? limit - WINDOW : from;
+		const char *star = memrchr(sql.p + low, '*', limit - low);
 		size_t at;
 
-		if (star == NULL || star == sql.p + from)
+		if (star == NULL) {
+			limit = low;
+			continue;
+		}
+		if (star == sql.p + from)
 			return end;
 		at = (size_t)(star - sql.p) - 1;
 		if (sql.p[at] == '/') {

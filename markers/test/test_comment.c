@@ -205,7 +205,7 @@ hostile_comments_take_linear_time(void **state)
 	    "'", "''",	"',",	      "inv='",	     "inv='a',",       "x=' ",	   ",",
 	    "%", "%%2", "inv_p='a',", "\\'",	     "inv:",	       "inv=",	   "*",
 	    "/", "*/",	"/*",	      "/*inv='a'*/", "/*inv='a' b*/;", "/*!inv*/", "x='inv='"};
-	size_t size = 4 << 20;
+	size_t size = 1 << 20;
 	char *sql = malloc(size);
 
 	assert_non_null(sql);
