@@ -125,6 +125,7 @@ check-integration: programs crash-programs
 	$(Q)BUILD=$(BUILD) $(PYTHON) -m pytest -q integration $(PYTEST_ARGS)
 
 HDRS := $(shell git ls-files '*.h' 2>/dev/null || find . -name '*.h' -not -path './build/*')
+$(BUILD)/hdr/integration/%: CPPFLAGS += $(MARIADB_CFLAGS)
 check-hdr: $(HDRS:%=$(BUILD)/hdr/%.ok)
 $(BUILD)/hdr/%.h.ok: %.h | $(GENERATED)
 	@mkdir -p $(@D)

@@ -2,7 +2,7 @@ SQUEAL_SRC := squeal/batch.c squeal/gather.c squeal/keyset.c squeal/pipeline.c s
 	      squeal/tail.c squeal/writer.c squeal/cmd_check_config.c squeal/cmd_keys.c squeal/cmd_run.c
 SQUEAL_MAIN := squeal/main.c
 SQUEAL_A   := $(BUILD)/lib/squeal-daemon.a
-SQUEAL_LIBS := -lmariadb -lsqlite3 -lprotobuf-c -lyaml -levent -levent_pthreads -ldeflate -lxxhash -lz
+SQUEALD_LIBS := $(BINLOG_LIBS) -lsqlite3 -lprotobuf-c $(CONF_LIBS) $(NET_LIBS) -lxxhash
 
 $(SQUEAL_A): $(call objs,$(SQUEAL_SRC))
 $(BUILD)/crash/squeal-daemon.a: $(call tobjs,$(SQUEAL_SRC))
@@ -12,16 +12,16 @@ SQUEAL_DEPS := binlog markers broker wire conf net core
 
 PROGRAMS += $(BUILD)/bin/squeal
 $(BUILD)/bin/squeal: $(call objs,$(SQUEAL_MAIN)) $(SQUEAL_A) $(patsubst %,$(BUILD)/lib/%.a,$(SQUEAL_DEPS))
-$(BUILD)/bin/squeal: PROGRAM_LIBS = $(SQUEAL_LIBS)
+$(BUILD)/bin/squeal: PROGRAM_LIBS = $(SQUEALD_LIBS)
 
 CRASH_PROGRAMS += $(BUILD)/crash-bin/squeal
 $(BUILD)/crash-bin/squeal: $(call tobjs,$(SQUEAL_MAIN)) $(BUILD)/crash/squeal-daemon.a \
 			   $(patsubst %,$(BUILD)/crash/%.a,$(SQUEAL_DEPS))
-$(BUILD)/crash-bin/squeal: PROGRAM_LIBS = $(SQUEAL_LIBS)
+$(BUILD)/crash-bin/squeal: PROGRAM_LIBS = $(SQUEALD_LIBS)
 
 INSTALL_BIN += $(BUILD)/bin/squeal
 
 SQUEAL_TESTS := $(patsubst squeal/test/%.c,$(BUILD)/test/squeal/test/%,$(wildcard squeal/test/test_*.c))
 TESTS        += $(SQUEAL_TESTS)
 $(SQUEAL_TESTS): $(SQUEAL_A) $(patsubst %,$(BUILD)/lib/%.a,$(SQUEAL_DEPS))
-$(SQUEAL_TESTS): TEST_LIBS := $(SQUEAL_LIBS)
+$(SQUEAL_TESTS): TEST_LIBS := $(SQUEALD_LIBS)
