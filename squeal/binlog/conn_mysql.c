@@ -14,14 +14,15 @@
 #include "lib/core/file.h"
 #include "lib/core/mem.h"
 
-/* --- what differs between client libraries ---------------------------------------------------------------- */
+/* --- what differs between client libraries ----------------------------------------------------------------
+ */
 
 #ifdef MARIADB_PACKAGE_VERSION
 #include <errmsg.h>
 #include <ma_pvio.h>
 
-/* The option takes whole seconds and only before connecting.  Plain connections wait in poll() with the library's
- * timeout, TLS ones in a blocking read with the socket's. */
+/* The option takes whole seconds and only before connecting.  Plain connections wait in poll() with the
+ * library's timeout, TLS ones in a blocking read with the socket's. */
 static void
 library_set_read_timeout(MYSQL *m, uint64_t ms)
 {
@@ -66,7 +67,8 @@ library_set_tls(MYSQL *m, const char *mode)
 #error "this version is built with MariaDB Connector/C (libmariadb-dev)"
 #endif
 
-/* --- errors ----------------------------------------------------------------------------------------------- */
+/* --- errors -----------------------------------------------------------------------------------------------
+ */
 
 struct conn {
 	const struct source_options *opt;
@@ -172,7 +174,8 @@ address(const struct conn *c)
 	if (c->opt->socket[0] != '\0')
 		snprintf(t.text, sizeof(t.text), "%.250s", c->opt->socket);
 	else
-		snprintf(t.text, sizeof(t.text), "%.250s:%llu", c->opt->host, (unsigned long long)c->opt->port);
+		snprintf(t.text, sizeof(t.text), "%.250s:%llu", c->opt->host,
+			 (unsigned long long)c->opt->port);
 	return t;
 }
 
@@ -184,36 +187,43 @@ explain(struct conn *c, err_t err, unsigned code, const char *text, struct err_d
 	switch (err) {
 	case ERR_AUTH:
 		if (code == CR_SSL_CONNECTION_ERROR)
-			return err_set(why, err,
-				       "TLS with %s failed: %s (check source.tls_ca, tls_cert and tls_key, or set "
-				       "source.tls)",
-				       at.text, text);
-		return err_set(why, err,
-			       "%s does not let us in: %s (check source.user and the password in source.password_file)",
-			       at.text, text);
+			return err_set(
+			    why, err,
+			    "TLS with %s failed: %s (check source.tls_ca, tls_cert and tls_key, or set "
+			    "source.tls)",
+			    at.text, text);
+		return err_set(
+		    why, err,
+		    "%s does not let us in: %s (check source.user and the password in source.password_file)",
+		    at.text, text);
 	case ERR_PRIVILEGE:
-		return err_set(why, err,
-			       "%s: %s; run on it: GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO %s (before "
-			       "MariaDB 10.5: REPLICATION CLIENT instead of BINLOG MONITOR)",
-			       at.text, text, c->account[0] != '\0' ? c->account : c->opt->user);
+		return err_set(
+		    why, err,
+		    "%s: %s; run on it: GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO %s (before "
+		    "MariaDB 10.5: REPLICATION CLIENT instead of BINLOG MONITOR)",
+		    at.text, text, c->account[0] != '\0' ? c->account : c->opt->user);
 	case ERR_IN_USE:
-		return err_set(why, err,
-			       "another replica of %s connected with our server_id or uuid: %s (two squeal of the "
-			       "same region and source name? otherwise set source.server_id to a number of its own)",
-			       at.text, text);
+		return err_set(
+		    why, err,
+		    "another replica of %s connected with our server_id or uuid: %s (two squeal of the "
+		    "same region and source name? otherwise set source.server_id to a number of its own)",
+		    at.text, text);
 	case ERR_GAP:
-		return err_set(why, err,
-			       "%s cannot continue from our position: %s; what was committed in between is not known: "
-			       "flush the caches, then start with source.start: now or earliest",
-			       at.text, text);
+		return err_set(
+		    why, err,
+		    "%s cannot continue from our position: %s; what was committed in between is not known: "
+		    "flush the caches, then start with source.start: now or earliest",
+		    at.text, text);
 	case ERR_SOURCE_SETUP:
-		return err_set(why, err, "%s writes no binlog: %s; set log_bin in its configuration and restart it",
+		return err_set(why, err,
+			       "%s writes no binlog: %s; set log_bin in its configuration and restart it",
 			       at.text, text);
 	case ERR_TOO_LONG:
-		return err_set(why, err,
-			       "%s sent an event longer than source.max_event, or has one longer than its own "
-			       "max_allowed_packet: %s; raise the one that is too small",
-			       at.text, text);
+		return err_set(
+		    why, err,
+		    "%s sent an event longer than source.max_event, or has one longer than its own "
+		    "max_allowed_packet: %s; raise the one that is too small",
+		    at.text, text);
 	case ERR_TIMEOUT:
 		return err_set(why, err, "nothing heard from %s in time: %s", at.text, text);
 	default:
@@ -237,7 +247,8 @@ fail(struct conn *c, int os_error, struct err_detail *why)
 	return explain(c, err, code, text, why);
 }
 
-/* --- life ------------------------------------------------------------------------------------------------- */
+/* --- life -------------------------------------------------------------------------------------------------
+ */
 
 static void
 init_library(void)
@@ -364,16 +375,18 @@ connect_to(struct conn *c, struct err_detail *why)
 		goto done;
 	set_options(c);
 	if (mysql_real_connect(c->m, by_socket ? NULL : opt->host, opt->user, buf_str(&password), NULL,
-			       by_socket ? 0 : (unsigned)opt->port, by_socket ? opt->socket : NULL, 0) == NULL) {
+			       by_socket ? 0 : (unsigned)opt->port, by_socket ? opt->socket : NULL,
+			       0) == NULL) {
 		code = mysql_errno(c->m);
 		err = explain(c, classify(code, mysql_error(c->m), true), code, mysql_error(c->m), why);
 		goto done;
 	}
 	if (must_tls && mysql_get_ssl_cipher(c->m) == NULL)
-		err = err_set(why, ERR_AUTH,
-			      "%s offers no TLS, and source.tls is %s: set up ssl_cert and ssl_key on the server, or "
-			      "set source.tls: preferred",
-			      address(c).text, opt->tls);
+		err = err_set(
+		    why, ERR_AUTH,
+		    "%s offers no TLS, and source.tls is %s: set up ssl_cert and ssl_key on the server, or "
+		    "set source.tls: preferred",
+		    address(c).text, opt->tls);
 done:
 	if (password.base != NULL)
 		explicit_bzero(password.base, password.cap);
@@ -414,17 +427,19 @@ conn_open(struct conn *c, struct err_detail *why)
 	pthread_mutex_unlock(&c->lock);
 	err = conn_ask(c, "SELECT VERSION(), CURRENT_USER(), CONNECTION_ID()", take_identity, c, why);
 	if (err == ERR_OK && strstr(c->version, "MariaDB") == NULL)
-		err = err_set(why, ERR_SOURCE_SETUP,
-			      "%s is a server of version %s: this version of squeal streams from MariaDB only; squeal "
-			      "keys reads MySQL's binlog files",
-			      address(c).text, c->version);
+		err = err_set(
+		    why, ERR_SOURCE_SETUP,
+		    "%s is a server of version %s: this version of squeal streams from MariaDB only; squeal "
+		    "keys reads MySQL's binlog files",
+		    address(c).text, c->version);
 done:
 	if (err != ERR_OK)
 		conn_close(c);
 	return err;
 }
 
-/* --- questions -------------------------------------------------------------------------------------------- */
+/* --- questions --------------------------------------------------------------------------------------------
+ */
 
 err_t
 conn_do(struct conn *c, const char *sql, struct err_detail *why)
@@ -489,7 +504,8 @@ conn_value(struct conn *c, const char *sql, struct buf *out, struct err_detail *
 	return conn_ask(c, sql, take_first, &f, why);
 }
 
-/* --- the stream ------------------------------------------------------------------------------------------- */
+/* --- the stream -------------------------------------------------------------------------------------------
+ */
 
 static void
 put_le(struct buf *b, uint64_t v, size_t bytes)

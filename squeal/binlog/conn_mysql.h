@@ -1,9 +1,9 @@
 /*
  * conn - one connection to a database server, and the only file that includes mysql.h.
  *
- * Connects with the options' TLS and password, asks questions, sends replication commands and reads raw packets, and
- * turns the server's and the client library's errors into ours, with a sentence that says what to do.  What differs
- * between client libraries is in the first section of conn_mysql.c.
+ * Connects with the options' TLS and password, asks questions, sends replication commands and reads raw
+ * packets, and turns the server's and the client library's errors into ours, with a sentence that says what
+ * to do.  What differs between client libraries is in the first section of conn_mysql.c.
  *
  * Threads: one at a time, except conn_interrupt(), which any thread may call between create and destroy.
  * Blocks: every call, up to the timeout that was set.
@@ -44,7 +44,8 @@ err_t conn_do(struct conn *c, const char *sql, struct err_detail *why) MUST_CHEC
 
 /* A question; `row` gets each row, NULLs as empty spans, valid during the call. */
 typedef void conn_row_fn(void *arg, const struct span *values, unsigned n);
-err_t conn_ask(struct conn *c, const char *sql, conn_row_fn *row, void *arg, struct err_detail *why) MUST_CHECK;
+err_t conn_ask(struct conn *c, const char *sql, conn_row_fn *row, void *arg,
+	       struct err_detail *why) MUST_CHECK;
 
 /* The first value of the first row, appended to `out`; nothing when there is no row. */
 err_t conn_value(struct conn *c, const char *sql, struct buf *out, struct err_detail *why) MUST_CHECK;

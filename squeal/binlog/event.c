@@ -98,7 +98,8 @@ binlog_decoder_start(struct binlog_decoder *d, struct span file, uint64_t pos, e
 	d->is_file = file.len > 0;
 }
 
-/* --- the frame -------------------------------------------------------------------------------------------- */
+/* --- the frame --------------------------------------------------------------------------------------------
+ */
 
 /* "at mariadb-bin.000007:4711" */
 struct place_text {
@@ -113,8 +114,8 @@ place(const struct binlog_decoder *d)
 	if (d->file_len == 0)
 		snprintf(t.text, sizeof(t.text), "at the start of the stream");
 	else
-		snprintf(t.text, sizeof(t.text), "at %.*s:%llu", (int)(d->file_len < 255 ? d->file_len : 255), d->file,
-			 (unsigned long long)d->pos);
+		snprintf(t.text, sizeof(t.text), "at %.*s:%llu", (int)(d->file_len < 255 ? d->file_len : 255),
+			 d->file, (unsigned long long)d->pos);
 	return t;
 }
 
@@ -129,11 +130,12 @@ bad_event(struct binlog_decoder *d, const struct binlog_event *ev, const char *w
 }
 
 static err_t
-unknown_event(struct binlog_decoder *d, const struct binlog_event *ev, const char *help, struct err_detail *why)
+unknown_event(struct binlog_decoder *d, const struct binlog_event *ev, const char *help,
+	      struct err_detail *why)
 {
 	bump(&d->metrics->binlog_unknown, 1);
-	return err_set(why, ERR_UNKNOWN_EVENT, "%s event (type %u) %s cannot be read: %s", binlog_type_name(ev->type),
-		       ev->type, place(d).text, help);
+	return err_set(why, ERR_UNKNOWN_EVENT, "%s event (type %u) %s cannot be read: %s",
+		       binlog_type_name(ev->type), ev->type, place(d).text, help);
 }
 
 static uint32_t
@@ -167,20 +169,22 @@ checksum_matches(const struct binlog_event *ev)
 
 /* Takes the checksum off the body. */
 static err_t
-strip_checksum(struct binlog_decoder *d, struct binlog_event *ev, enum binlog_checksum alg, struct err_detail *why)
+strip_checksum(struct binlog_decoder *d, struct binlog_event *ev, enum binlog_checksum alg,
+	       struct err_detail *why)
 {
 	/* Before anything told whether there are checksums, only a ROTATE may come, and only in a stream. */
 	if (alg == BINLOG_CHECKSUM_UNDEFINED)
 		alg = ev->type == BINLOG_TYPE_ROTATE && checksum_matches(ev) ? BINLOG_CHECKSUM_CRC32
-									      : BINLOG_CHECKSUM_NONE;
+									     : BINLOG_CHECKSUM_NONE;
 	if (alg == BINLOG_CHECKSUM_NONE)
 		return ERR_OK;
 	if (!checksum_matches(ev)) {
 		bump(&d->metrics->binlog_checksum_failure, 1);
-		return err_set(why, ERR_CHECKSUM,
-			       "%s event (type %u) %s does not match its checksum: damaged on its way, or on the "
-			       "server's disk if it happens again",
-			       binlog_type_name(ev->type), ev->type, place(d).text);
+		return err_set(
+		    why, ERR_CHECKSUM,
+		    "%s event (type %u) %s does not match its checksum: damaged on its way, or on the "
+		    "server's disk if it happens again",
+		    binlog_type_name(ev->type), ev->type, place(d).text);
 	}
 	ev->body = span_first(ev->body, ev->body.len < CHECKSUM_LEN ? 0 : ev->body.len - CHECKSUM_LEN);
 	return ERR_OK;
@@ -223,7 +227,8 @@ move(struct binlog_decoder *d, struct binlog_event *ev)
 	ev->end = d->file_len > 0 ? d->pos : 0;
 }
 
-/* --- bodies ----------------------------------------------------------------------------------------------- */
+/* --- bodies -----------------------------------------------------------------------------------------------
+ */
 
 /* Since when FORMAT_DESCRIPTION carries a checksum algorithm: MySQL 5.6.1, MariaDB 5.3. */
 static bool
@@ -261,9 +266,11 @@ decode_format(struct binlog_decoder *d, struct binlog_event *ev, struct err_deta
 	ev->u.format.server.len = strnlen(ev->u.format.server.p, ev->u.format.server.len);
 	ev->u.format.mariadb = span_find(ev->u.format.server, SPAN_LIT("MariaDB")) >= 0;
 	if (ev->u.format.version != 4)
-		return unknown_event(d, ev, "only binlog format 4 (MySQL 5.0 and later, MariaDB) is supported", why);
+		return unknown_event(d, ev,
+				     "only binlog format 4 (MySQL 5.0 and later, MariaDB) is supported", why);
 	if (span_find(ev->u.format.server, SPAN_LIT("-a_drop")) >= 0)
-		return unknown_event(d, ev, "a pre-release of MySQL 5.1 wrote it and numbered its events differently", why);
+		return unknown_event(
+		    d, ev, "a pre-release of MySQL 5.1 wrote it and numbered its events differently", why);
 
 	types = reader_rest(&r);
 	if (has_checksum_field(ev->u.format.server, ev->u.format.mariadb)) {
@@ -273,8 +280,9 @@ decode_format(struct binlog_decoder *d, struct binlog_event *ev, struct err_deta
 		types.len -= 1 + CHECKSUM_LEN;
 	}
 	if (alg > BINLOG_CHECKSUM_CRC32)
-		return unknown_event(d, ev, "SET GLOBAL binlog_checksum=CRC32 on the server is the one that is supported",
-				     why);
+		return unknown_event(
+		    d, ev, "SET GLOBAL binlog_checksum=CRC32 on the server is the one that is supported",
+		    why);
 	err = strip_checksum(d, ev, (enum binlog_checksum)alg, why);
 	if (err != ERR_OK)
 		return err;
@@ -387,7 +395,8 @@ decode_gtid(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail
 		id->kind = GTID_MYSQL;
 		memcpy(id->uuid, uuid, sizeof(id->uuid));
 	}
-	/* Since 5.7 logical time stamps follow, since 8.0.1 microseconds: 55 bits and "an original one follows". */
+	/* Since 5.7 logical time stamps follow, since 8.0.1 microseconds: 55 bits and "an original one
+	 * follows". */
 	if (reader_u8(&r) == 2) {
 		uint64_t us;
 
@@ -414,14 +423,14 @@ decode_gtid_list(struct binlog_decoder *d, struct binlog_event *ev, struct err_d
 	return r.short_read ? bad_event(d, ev, "it is cut short", why) : ERR_OK;
 }
 
-/* The microseconds among the status variables of a QUERY.  Variables that are not known end the search: nothing
- * else depends on them. */
+/* The microseconds among the status variables of a QUERY.  Variables that are not known end the search:
+ * nothing else depends on them. */
 static uint32_t
 find_micros(struct span vars)
 {
 	/* Bytes of each variable; 0: its own rule below, or not known. */
 	static const uint8_t fixed[132] = {
-	    [0] = 4, [1] = 8, [3] = 4,	[4] = 6,  [7] = 2,   [8] = 2,	[9] = 8,
+	    [0] = 4,  [1] = 8,	[3] = 4,  [4] = 6,  [7] = 2,  [8] = 2,	[9] = 8,
 	    [10] = 4, [16] = 1, [17] = 8, [18] = 2, [19] = 1, [20] = 1, [129] = 8,
 	};
 	struct reader r = reader_of(vars);
@@ -467,8 +476,9 @@ inflate_text(struct binlog_decoder *d, struct binlog_event *ev, struct err_detai
 	char *out;
 
 	if ((head & 0xf8) != 0x80 || n < 1 || n > 4)
-		return unknown_event(d, ev, "SET GLOBAL log_bin_compress=OFF on the server makes new statements readable",
-				     why);
+		return unknown_event(
+		    d, ev, "SET GLOBAL log_bin_compress=OFF on the server makes new statements readable",
+		    why);
 	for (size_t i = 0; i < n; i++)
 		len = len << 8 | reader_u8(&r);
 	packed = reader_rest(&r);
@@ -476,7 +486,8 @@ inflate_text(struct binlog_decoder *d, struct binlog_event *ev, struct err_detai
 		return bad_event(d, ev, "it is cut short", why);
 	if (len > d->max_event) {
 		bump(&d->metrics->binlog_bad, 1);
-		return err_set(why, ERR_TOO_LONG, "statement %s has %zu bytes uncompressed; raise max_event above that",
+		return err_set(why, ERR_TOO_LONG,
+			       "statement %s has %zu bytes uncompressed; raise max_event above that",
 			       place(d).text, len);
 	}
 	if (d->inflate == NULL)
@@ -486,7 +497,8 @@ inflate_text(struct binlog_decoder *d, struct binlog_event *ev, struct err_detai
 	buf_clear(&d->text);
 	out = buf_room(&d->text, len > 0 ? len : 1);
 	/* No actual size is asked for, so anything but exactly `len` bytes is an error. */
-	if (libdeflate_zlib_decompress(d->inflate, packed.p, packed.len, out, len, NULL) != LIBDEFLATE_SUCCESS)
+	if (libdeflate_zlib_decompress(d->inflate, packed.p, packed.len, out, len, NULL) !=
+	    LIBDEFLATE_SUCCESS)
 		return bad_event(d, ev, "its statement cannot be decompressed", why);
 	buf_added(&d->text, len);
 	bump(&d->metrics->binlog_uncompressed, len);
@@ -504,7 +516,8 @@ decode_query(struct binlog_decoder *d, struct binlog_event *ev, struct err_detai
 	size_t least = ev->type == BINLOG_TYPE_EXECUTE_LOAD_QUERY ? 26 : 13;
 
 	if (post_len < least)
-		return bad_event(d, ev, "FORMAT_DESCRIPTION before it gives its type an impossible length", why);
+		return bad_event(d, ev, "FORMAT_DESCRIPTION before it gives its type an impossible length",
+				 why);
 	post = reader_span(&r, post_len);
 	{
 		struct reader p = reader_of(post);
@@ -620,8 +633,8 @@ binlog_decode(struct binlog_decoder *d, struct span bytes, struct binlog_event *
 		return bad_event(d, ev, "its length is not what its header says", why);
 	if (bytes.len > d->max_event) {
 		bump(&d->metrics->binlog_bad, 1);
-		return err_set(why, ERR_TOO_LONG, "event %s has %zu bytes; raise max_event above that", place(d).text,
-			       bytes.len);
+		return err_set(why, ERR_TOO_LONG, "event %s has %zu bytes; raise max_event above that",
+			       place(d).text, bytes.len);
 	}
 	header_len = ev->type == BINLOG_TYPE_FORMAT_DESCRIPTION ? BINLOG_HEADER : d->header_len;
 	if (bytes.len < header_len)
@@ -643,10 +656,11 @@ binlog_decode(struct binlog_decoder *d, struct span bytes, struct binlog_event *
 			return err;
 		if (row->name == NULL) {
 			if (!(ev->flags & BINLOG_FLAG_IGNORABLE))
-				return unknown_event(d, ev,
-						     "this version does not know its type, and its writer did not mark "
-						     "it as one to be ignored; look for a newer version of squeal",
-						     why);
+				return unknown_event(
+				    d, ev,
+				    "this version does not know its type, and its writer did not mark "
+				    "it as one to be ignored; look for a newer version of squeal",
+				    why);
 			bump(&d->metrics->binlog_ignorable, 1);
 		}
 		err = decode_body(d, ev, why);
@@ -657,7 +671,8 @@ binlog_decode(struct binlog_decoder *d, struct span bytes, struct binlog_event *
 	bump(&d->metrics->binlog_event, 1);
 	bump(&d->metrics->binlog_bytes, bytes.len);
 	move(d, ev);
-	/* In a stream what follows stands in the next file; a file's own last ROTATE is followed by nothing. */
+	/* In a stream what follows stands in the next file; a file's own last ROTATE is followed by nothing.
+	 */
 	if (ev->kind == BINLOG_ROTATE && !d->is_file) {
 		set_file(d, ev->u.rotate.file);
 		d->pos = ev->u.rotate.pos;

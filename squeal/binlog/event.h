@@ -1,14 +1,14 @@
 /*
  * event - one binlog event from its bytes.
  *
- * The decoder checks the frame and the checksum of each event and reads out the fields that somebody uses; spans
- * in a struct binlog_event point into the bytes that were decoded (a decompressed statement: into the decoder) and
- * live as long as those, or until the next call.  Events of a stream or file go through one decoder in their order,
- * because FORMAT_DESCRIPTION says how to read what follows it, and because positions are 64 bits wide here while
- * events carry the low 32, or zero.
+ * The decoder checks the frame and the checksum of each event and reads out the fields that somebody uses;
+ * spans in a struct binlog_event point into the bytes that were decoded (a decompressed statement: into the
+ * decoder) and live as long as those, or until the next call.  Events of a stream or file go through one
+ * decoder in their order, because FORMAT_DESCRIPTION says how to read what follows it, and because positions
+ * are 64 bits wide here while events carry the low 32, or zero.
  *
- * Nothing is skipped for being unknown: an event of a type that is not in the table, and that its writer did not mark
- * as ignorable, is ERR_UNKNOWN_EVENT.
+ * Nothing is skipped for being unknown: an event of a type that is not in the table, and that its writer did
+ * not mark as ignorable, is ERR_UNKNOWN_EVENT.
  *
  * Threads: one at a time per decoder.   Blocks: never.   Time: none but what the events carry.
  */
@@ -25,23 +25,23 @@
 
 /* What an event is to us. */
 enum binlog_kind {
-	BINLOG_UNKNOWN,	  /* unknown, but its writer says that it may be ignored */
-	BINLOG_FORMAT,	  /* u.format */
-	BINLOG_ROTATE,	  /* u.rotate */
-	BINLOG_STOP,	  /* the server was shut down in order */
-	BINLOG_HEARTBEAT, /* u.heartbeat; never in a file */
-	BINLOG_GTID,	  /* u.gtid: begins an event group */
-	BINLOG_GTID_LIST, /* u.gtid_list: MariaDB, start of each file */
-	BINLOG_GTID_SET,  /* PREVIOUS_GTIDS: MySQL, start of each file; content not read */
-	BINLOG_QUERY,	  /* u.query: a statement, or BEGIN, COMMIT, ROLLBACK, SAVEPOINT */
-	BINLOG_ROWS_TEXT, /* u.text: the statement whose rows follow */
-	BINLOG_ROWS,	  /* row changes and their table maps; content not read */
-	BINLOG_XID,	  /* commit */
+	BINLOG_UNKNOWN,	   /* unknown, but its writer says that it may be ignored */
+	BINLOG_FORMAT,	   /* u.format */
+	BINLOG_ROTATE,	   /* u.rotate */
+	BINLOG_STOP,	   /* the server was shut down in order */
+	BINLOG_HEARTBEAT,  /* u.heartbeat; never in a file */
+	BINLOG_GTID,	   /* u.gtid: begins an event group */
+	BINLOG_GTID_LIST,  /* u.gtid_list: MariaDB, start of each file */
+	BINLOG_GTID_SET,   /* PREVIOUS_GTIDS: MySQL, start of each file; content not read */
+	BINLOG_QUERY,	   /* u.query: a statement, or BEGIN, COMMIT, ROLLBACK, SAVEPOINT */
+	BINLOG_ROWS_TEXT,  /* u.text: the statement whose rows follow */
+	BINLOG_ROWS,	   /* row changes and their table maps; content not read */
+	BINLOG_XID,	   /* commit */
 	BINLOG_XA_PREPARE, /* u.xa */
-	BINLOG_INCIDENT,  /* u.text: the server lost events */
-	BINLOG_PART,	  /* a part of a statement without text: INTVAR, RAND, USER_VAR, blocks of LOAD DATA */
-	BINLOG_NOTE,	  /* says nothing about data: BINLOG_CHECKPOINT, group replication views, padding */
-	BINLOG_REFUSED,	  /* known, cannot be read yet; never comes out of binlog_decode() */
+	BINLOG_INCIDENT,   /* u.text: the server lost events */
+	BINLOG_PART,	/* a part of a statement without text: INTVAR, RAND, USER_VAR, blocks of LOAD DATA */
+	BINLOG_NOTE,	/* says nothing about data: BINLOG_CHECKPOINT, group replication views, padding */
+	BINLOG_REFUSED, /* known, cannot be read yet; never comes out of binlog_decode() */
 };
 
 /* clang-format off */
@@ -139,9 +139,9 @@ enum binlog_type {
 };
 
 enum {
-	BINLOG_HEADER = 19,	     /* bytes before the body */
-	BINLOG_FLAG_IN_USE = 0x1,    /* FORMAT_DESCRIPTION of a file that was not closed */
-	BINLOG_FLAG_THREAD = 0x4,    /* QUERY that uses temporary tables of its thread */
+	BINLOG_HEADER = 19,	       /* bytes before the body */
+	BINLOG_FLAG_IN_USE = 0x1,      /* FORMAT_DESCRIPTION of a file that was not closed */
+	BINLOG_FLAG_THREAD = 0x4,      /* QUERY that uses temporary tables of its thread */
 	BINLOG_FLAG_ARTIFICIAL = 0x20, /* made up by the server for this stream; not in any file */
 	BINLOG_FLAG_IGNORABLE = 0x80,
 };
@@ -170,8 +170,8 @@ struct binlog_event {
 	struct span body; /* behind the header, without checksum */
 	uint8_t post_len; /* how many bytes of the body are fixed fields, as FORMAT_DESCRIPTION says */
 
-	/* Where it stands; of a ROTATE in a stream: where it leads.  `file` is empty and `end` is 0 where that is not
-	 * known. */
+	/* Where it stands; of a ROTATE in a stream: where it leads.  `file` is empty and `end` is 0 where
+	 * that is not known. */
 	struct span file;
 	uint64_t end; /* offset behind the event */
 
@@ -192,12 +192,13 @@ struct binlog_event {
 			uint64_t pos;
 		} heartbeat;
 		struct {
-			struct gtid id;	   /* kind GTID_NONE for ANONYMOUS_GTID */
-			uint8_t flags;	   /* MariaDB: BINLOG_GTID_*; MySQL: bit 0 = may have statements */
+			struct gtid id;	    /* kind GTID_NONE for ANONYMOUS_GTID */
+			uint8_t flags;	    /* MariaDB: BINLOG_GTID_*; MySQL: bit 0 = may have statements */
 			uint64_t commit_id; /* MariaDB, 0 when there is none */
 			uint64_t commit_us; /* MySQL 8.0.1 and later: immediate commit; otherwise 0 */
-			uint64_t original_us; /* MySQL: commit on the server that wrote it first; otherwise 0 */
-			struct span xid;      /* MariaDB, XA: gtrid and bqual, raw */
+			uint64_t
+			    original_us; /* MySQL: commit on the server that wrote it first; otherwise 0 */
+			struct span xid; /* MariaDB, XA: gtrid and bqual, raw */
 		} gtid;
 		struct {
 			uint32_t n;
@@ -215,7 +216,7 @@ struct binlog_event {
 		struct span text; /* BINLOG_ROWS_TEXT: the statement; BINLOG_INCIDENT: the server's message */
 		uint64_t xid;
 		struct {
-			bool one_phase; /* XA COMMIT ... ONE PHASE: it is committed, not just prepared */
+			bool one_phase;	 /* XA COMMIT ... ONE PHASE: it is committed, not just prepared */
 			struct span xid; /* gtrid and bqual, raw */
 		} xa;
 	} u;
@@ -227,12 +228,14 @@ struct binlog_decoder {
 	/* from FORMAT_DESCRIPTION */
 	bool have_format;
 	bool mariadb;
-	enum binlog_checksum checksum; /* UNDEFINED before the first FORMAT_DESCRIPTION, unless the stream said it */
+	enum binlog_checksum
+	    checksum; /* UNDEFINED before the first FORMAT_DESCRIPTION, unless the stream said it */
 	uint8_t header_len;
 	uint8_t post_len[256]; /* 0 for types that the writer did not know */
 
 	/* the place behind the last event */
-	bool is_file; /* positions are counted; otherwise they come from the events, and the name from ROTATE */
+	bool is_file; /* positions are counted; otherwise they come from the events, and the name from ROTATE
+		       */
 	char file[512];
 	size_t file_len;
 	uint64_t pos;
@@ -240,7 +243,7 @@ struct binlog_decoder {
 	size_t max_event;
 	struct binlog_metrics *metrics;
 	struct libdeflate_decompressor *inflate; /* made at the first compressed statement */
-	struct buf text;			  /* the decompressed statement */
+	struct buf text;			 /* the decompressed statement */
 };
 
 /* `max_event` bounds an event and a decompressed statement.  `metrics` is borrowed. */
@@ -248,11 +251,13 @@ void binlog_decoder_init(struct binlog_decoder *d, size_t max_event, struct binl
 void binlog_decoder_fini(struct binlog_decoder *d);
 
 /*
- * Another file or stream begins: forgets what the last FORMAT_DESCRIPTION said.  `file` (empty: not known, as at
- * the start of a stream, where a ROTATE event tells) is copied; `pos` is where the first event begins, 4 in a file.
- * `checksum` is what a stream agreed on for events before the first FORMAT_DESCRIPTION; UNDEFINED for files.
+ * Another file or stream begins: forgets what the last FORMAT_DESCRIPTION said.  `file` (empty: not known, as
+ * at the start of a stream, where a ROTATE event tells) is copied; `pos` is where the first event begins, 4
+ * in a file. `checksum` is what a stream agreed on for events before the first FORMAT_DESCRIPTION; UNDEFINED
+ * for files.
  */
-void binlog_decoder_start(struct binlog_decoder *d, struct span file, uint64_t pos, enum binlog_checksum checksum);
+void binlog_decoder_start(struct binlog_decoder *d, struct span file, uint64_t pos,
+			  enum binlog_checksum checksum);
 
 /*
  * Decodes the one event that `bytes` hold, all of it.
@@ -260,8 +265,8 @@ void binlog_decoder_start(struct binlog_decoder *d, struct span file, uint64_t p
  * ERR_UNKNOWN_EVENT: nobody may skip it; *why says what setting of the server makes it readable.
  * ERR_TOO_LONG: beyond max_event.
  */
-err_t binlog_decode(struct binlog_decoder *d, struct span bytes, struct binlog_event *out, struct err_detail *why)
-    MUST_CHECK;
+err_t binlog_decode(struct binlog_decoder *d, struct span bytes, struct binlog_event *out,
+		    struct err_detail *why) MUST_CHECK;
 
 /* The length that an event's header says, or 0 when `bytes` are too few to tell. */
 size_t binlog_event_length(struct span bytes);

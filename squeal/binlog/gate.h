@@ -1,20 +1,21 @@
 /*
  * gate - waits until a transaction that was read from the binlog can be seen by readers of the database.
  *
- * A server hands a transaction to replicas once it is in the binlog, which is before its engines have committed it.
- * A delete that is sent in between can be followed by a reader that fetches the old row and fills the cache with it for
- * good.  The gate asks the server, on a connection of its own, how many transactions its engines have committed in
- * binlog order (status Binlog_commits, counted under the lock that commits hold), and knows from the stream which
- * number a transaction has: its ticket.  It asks only when the last answer does not reach far enough.
+ * A server hands a transaction to replicas once it is in the binlog, which is before its engines have
+ * committed it. A delete that is sent in between can be followed by a reader that fetches the old row and
+ * fills the cache with it for good.  The gate asks the server, on a connection of its own, how many
+ * transactions its engines have committed in binlog order (status Binlog_commits, counted under the lock that
+ * commits hold), and knows from the stream which number a transaction has: its ticket.  It asks only when the
+ * last answer does not reach far enough.
  *
- * Where tickets and the server's count meet is learnt from status Binlog_snapshot_file and Binlog_snapshot_position
- * whenever these name the end of a transaction that the gate was told of.  They cannot be used as the answer itself: at
- * a rotation and at a binlog checkpoint the server moves them ahead of commits that are still on their way.  README.md
- * has the proof and the measurements.
+ * Where tickets and the server's count meet is learnt from status Binlog_snapshot_file and
+ * Binlog_snapshot_position whenever these name the end of a transaction that the gate was told of.  They
+ * cannot be used as the answer itself: at a rotation and at a binlog checkpoint the server moves them ahead
+ * of commits that are still on their way.  README.md has the proof and the measurements.
  *
- * Threads: gate_wait() one at a time; gate_note(), gate_reset() and gate_interrupt() from any.   Blocks: gate_open() for
- * connect_timeout; gate_wait() until the transaction is visible, the time is up or it is interrupted; the others
- * never.   Clock: injected.
+ * Threads: gate_wait() one at a time; gate_note(), gate_reset() and gate_interrupt() from any.   Blocks:
+ * gate_open() for connect_timeout; gate_wait() until the transaction is visible, the time is up or it is
+ * interrupted; the others never.   Clock: injected.
  */
 #ifndef SQUEAL_BINLOG_GATE_H
 #define SQUEAL_BINLOG_GATE_H
@@ -48,7 +49,8 @@ extern const size_t gate_metric_nrows;
 struct gate;
 
 /* Connects at the first wait.  `opt`, `clock` and `metrics` are borrowed and must outlive the gate. */
-struct gate *gate_create(const struct source_options *opt, const struct clock *clock, struct gate_metrics *metrics);
+struct gate *gate_create(const struct source_options *opt, const struct clock *clock,
+			 struct gate_metrics *metrics);
 void gate_destroy(struct gate **g);
 
 /* Connects now, so that mistakes show early.  Errors as in source_mysql.h.  Connected already is fine. */
@@ -61,19 +63,21 @@ struct gate_mark {
 	uint64_t ticket;
 };
 
-/* Tells the gate of a transaction that was read, in the stream's order.  Every one; this is what tickets are matched
- * by.  Cheap. */
+/* Tells the gate of a transaction that was read, in the stream's order.  Every one; this is what tickets are
+ * matched by.  Cheap. */
 void gate_note(struct gate *g, const struct gate_mark *m);
 
 /*
- * Returns ERR_OK when the transaction `m`, and with it every one before it, is visible.  ERR_TIMEOUT: not within
- * `timeout_ms`: call again; when it stays so, `m` is not of this server.  ERR_CONN and others of source_mysql.h: the
- * gate connects again at the next call; the caller backs off.  ERR_CLOSED: gate_interrupt().
+ * Returns ERR_OK when the transaction `m`, and with it every one before it, is visible.  ERR_TIMEOUT: not
+ * within `timeout_ms`: call again; when it stays so, `m` is not of this server.  ERR_CONN and others of
+ * source_mysql.h: the gate connects again at the next call; the caller backs off.  ERR_CLOSED:
+ * gate_interrupt().
  */
-err_t gate_wait(struct gate *g, const struct gate_mark *m, uint64_t timeout_ms, struct err_detail *why) MUST_CHECK;
+err_t gate_wait(struct gate *g, const struct gate_mark *m, uint64_t timeout_ms,
+		struct err_detail *why) MUST_CHECK;
 
-/* Forgets all answers and tickets, and closes the connection: call it whenever the stream is opened again, since the
- * server may have been restarted or be another one. */
+/* Forgets all answers and tickets, and closes the connection: call it whenever the stream is opened again,
+ * since the server may have been restarted or be another one. */
 void gate_reset(struct gate *g);
 
 /* Makes a blocked wait, and every later one, return ERR_CLOSED soon.  For good. */

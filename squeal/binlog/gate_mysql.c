@@ -16,7 +16,8 @@ enum {
 	RING = 1024,	     /* transactions that an answer can be matched with */
 	FIRST_PAUSE_US = 50, /* between two questions; doubles */
 	LAST_PAUSE_US = 2000,
-	HOLD_MS = 100,	  /* while tickets are not matched: a commit takes less than this from binlog to engines */
+	HOLD_MS =
+	    100, /* while tickets are not matched: a commit takes less than this from binlog to engines */
 	HOLD_GROUPS = 3,  /* the same, in group commits: one may run, one may wait behind it, and our own */
 	MISFIT_MS = 1000, /* matched, but not visible for so long: is the match still right? */
 };
@@ -46,15 +47,16 @@ struct gate {
 	const struct clock *clock;
 	struct gate_metrics *metrics;
 	_Atomic bool interrupted;
-	_Atomic bool stale; /* gate_reset(): whoever waits next, or now, closes the connection and asks anew */
+	_Atomic bool
+	    stale; /* gate_reset(): whoever waits next, or now, closes the connection and asks anew */
 
 	pthread_mutex_t lock; /* for all that follows */
 	struct marked ring[RING];
-	size_t nring;	/* marks ever put into the ring, in the stream's order */
+	size_t nring; /* marks ever put into the ring, in the stream's order */
 	struct answer answer;
 	struct answer ahead; /* one that the stream has not reached yet */
-	bool matched;	  /* a transaction with ticket t is visible once commits >= t + offset */
-	uint64_t offset;  /* modulo 2^64: tickets start anywhere */
+	bool matched;	     /* a transaction with ticket t is visible once commits >= t + offset */
+	uint64_t offset;     /* modulo 2^64: tickets start anywhere */
 
 	/* Until they match: everything before `end` was in the binlog when groups was `end_groups`. */
 	bool has_end;
@@ -141,7 +143,8 @@ gate_reset(struct gate *g)
 	atomic_store(&g->stale, true);
 }
 
-/* --- asking ----------------------------------------------------------------------------------------------- */
+/* --- asking -----------------------------------------------------------------------------------------------
+ */
 
 static void
 take_status(void *arg, const struct span *v, unsigned n)
@@ -187,6 +190,25 @@ ask_status(struct gate *g, struct answer *a, struct err_detail *why)
 	return err;
 }
 
+/* Without it each commit of a group runs in its own thread, and the place runs ahead of the count at every
+ * group. */
+static err_t
+check_scheduling(struct gate *g, struct err_detail *why)
+{
+	struct buf on = BUF_INIT;
+	err_t err;
+
+	err = conn_value(g->conn, "SELECT @@global.binlog_optimize_thread_scheduling", &on, why);
+	if (err == ERR_OK && !span_is(buf_span(&on), "1"))
+		err = err_set(
+		    why, ERR_SOURCE_SETUP,
+		    "the database runs with binlog_optimize_thread_scheduling=OFF, and then does not say "
+		    "exactly "
+		    "which commits are visible: remove the setting from its configuration and restart it");
+	buf_fini(&on);
+	return err;
+}
+
 err_t
 gate_open(struct gate *g, struct err_detail *why)
 {
@@ -201,6 +223,8 @@ gate_open(struct gate *g, struct err_detail *why)
 	forget(g);
 	metric_inc(&g->metrics->gate_connect);
 	err = conn_open(g->conn, why);
+	if (err == ERR_OK)
+		err = check_scheduling(g, why);
 	/* Both questions once, so that a missing privilege shows now. */
 	if (err == ERR_OK)
 		err = conn_ask(g->conn, "SHOW MASTER STATUS", take_end, &end, why);
@@ -213,16 +237,21 @@ gate_open(struct gate *g, struct err_detail *why)
 	return err;
 }
 
-/* --- matching --------------------------------------------------------------------------------------------- */
+/* --- matching ---------------------------------------------------------------------------------------------
+ */
 
-/* The server's last commit was this transaction, so its count and the ticket belong together.  Under the lock. */
+/*
+ * The server's last commit was this transaction, so its count and the ticket belong together.  The place may
+ * run ahead of the count but never behind it: of two that differ the higher one is right.  Under the lock.
+ */
 static void
 match(struct gate *g, const struct answer *a, const struct marked *m)
 {
 	uint64_t offset = a->commits - m->ticket;
 
-	if (!g->matched || g->offset != offset)
-		metric_inc(&g->metrics->gate_calibrated);
+	if (g->matched && (int64_t)(offset - g->offset) <= 0)
+		return;
+	metric_inc(&g->metrics->gate_calibrated);
 	g->matched = true;
 	g->offset = offset;
 }
@@ -267,8 +296,8 @@ take_answer(struct gate *g, const struct answer *a)
 			break;
 		}
 		if (spot_reaches(a->at, m->at)) {
-			/* The newest mark is behind it: the stream has yet to come there.  Kept until it does, since
-			 * under load each answer is ahead. */
+			/* The newest mark is behind it: the stream has yet to come there.  Kept until it
+			 * does, since under load each answer is ahead. */
 			if (i == g->nring && !g->ahead.valid)
 				g->ahead = *a;
 			break;
@@ -313,8 +342,9 @@ unmatch(struct gate *g)
 }
 
 /*
- * Without a match the count tells nothing yet.  Then the end of the binlog is remembered, and what is before it counts
- * as visible when as many groups as can be on their way were committed since, or after a fixed time.
+ * Without a match the count tells nothing yet.  Then the end of the binlog is remembered, and what is before
+ * it counts as visible when as many groups as can be on their way were committed since, or after a fixed
+ * time.
  */
 static err_t
 hold(struct gate *g, const struct marked *m, uint64_t now_ms, struct err_detail *why)
@@ -395,7 +425,8 @@ gate_wait(struct gate *g, const struct gate_mark *mark, uint64_t timeout_ms, str
 				       SPAN_FMT(span_first(mark->file, 255)), (unsigned long long)mark->pos,
 				       (unsigned long long)timeout_ms);
 		if (atomic_load(&g->interrupted))
-			return err_set(why, ERR_CLOSED, "waiting for commits to become visible was interrupted");
+			return err_set(why, ERR_CLOSED,
+				       "waiting for commits to become visible was interrupted");
 		/* The server counted something that we did not, or the other way round: match anew. */
 		if (is_matched(g) && clock_mono_ms(g->clock) >= misfit_ms && spot_reaches(a.at, m.at)) {
 			unmatch(g);

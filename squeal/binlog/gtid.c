@@ -230,11 +230,13 @@ gtid_pos_parse(struct span text, struct gtid_pos *out, struct err_detail *why)
 		err = gtid_parse(span_trim(cut(&rest, ',')), &g, why);
 		if (err != ERR_OK)
 			goto done;
-		if (g.kind != GTID_MARIADB || gtid_pos_find(&p, g.domain) != NULL || (more && rest.len == 0)) {
-			err = err_set(why, ERR_USAGE,
-				      "\"%.*s\" is not a MariaDB position: write one id per domain, separated by "
-				      "commas, as in 0-1-100,1-2-7",
-				      SPAN_FMT(span_first(text, 200)));
+		if (g.kind != GTID_MARIADB || gtid_pos_find(&p, g.domain) != NULL ||
+		    (more && rest.len == 0)) {
+			err = err_set(
+			    why, ERR_USAGE,
+			    "\"%.*s\" is not a MariaDB position: write one id per domain, separated by "
+			    "commas, as in 0-1-100,1-2-7",
+			    SPAN_FMT(span_first(text, 200)));
 			goto done;
 		}
 		gtid_pos_advance(&p, &g);

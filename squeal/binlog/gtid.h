@@ -2,9 +2,9 @@
  * gtid - global transaction ids, and the position in a stream that they make.
  *
  * A MariaDB id is domain-server-seq; the position in a MariaDB stream is the last id of each domain, written
- * "0-1-100,1-2-7".  There is one id per domain, whatever server wrote it: after a failover the new primary's ids
- * replace the old one's.  A MySQL id is uuid:gno; transactions carry it, positions of MySQL streams do not exist
- * here yet.
+ * "0-1-100,1-2-7".  There is one id per domain, whatever server wrote it: after a failover the new primary's
+ * ids replace the old one's.  A MySQL id is uuid:gno; transactions carry it, positions of MySQL streams do
+ * not exist here yet.
  *
  * Threads: one at a time per object.   Blocks: never.
  */
@@ -21,9 +21,9 @@ enum gtid_kind { GTID_NONE, GTID_MARIADB, GTID_MYSQL };
 
 struct gtid {
 	enum gtid_kind kind;
-	uint32_t domain; /* MariaDB */
-	uint32_t server; /* MariaDB: the server that committed it first */
-	uint64_t seq;	 /* MySQL calls it gno */
+	uint32_t domain;  /* MariaDB */
+	uint32_t server;  /* MariaDB: the server that committed it first */
+	uint64_t seq;	  /* MySQL calls it gno */
 	uint8_t uuid[16]; /* MySQL */
 };
 

@@ -1,7 +1,8 @@
 /*
  * source - where raw binlog events come from: a server (source_mysql.h) or a file (source_file.h).
  *
- *     source_open(s, from)  source_next(s) ... source_next(s)  source_close(s)   and again, as after a lost link
+ *     source_open(s, from)  source_next(s) ... source_next(s)  source_close(s)   and again, as after a lost
+ * link
  *
  * Threads: one at a time, except source_interrupt(), which any thread may call at any time between create and
  * destroy.   Blocks: open and next block on the network or the disk, bounded by the timeouts of the options.
@@ -17,14 +18,14 @@
 
 /* What open() found out.  Spans live until the next open or destroy. */
 struct source_info {
-	struct span server;  /* "10.11.6-MariaDB-log"; empty for a file */
-	struct span start;   /* where the stream starts, as a checkpoint: "0-1-100"; empty: before everything */
-	struct span file;    /* for binlog_decoder_start(); empty when a ROTATE event will tell */
-	uint64_t pos;	     /* the same */
+	struct span server; /* "10.11.6-MariaDB-log"; empty for a file */
+	struct span start; /* where the stream starts, as a checkpoint: "0-1-100"; empty: before everything */
+	struct span file;  /* for binlog_decoder_start(); empty when a ROTATE event will tell */
+	uint64_t pos;	   /* the same */
 	enum binlog_checksum checksum; /* the same */
-	uint32_t server_id;  /* ours, as a replica; 0 for a file */
-	uint32_t source_id;  /* the server's; 0 for a file */
-	uint64_t connection; /* the server's number of our connection; 0 for a file */
+	uint32_t server_id;	       /* ours, as a replica; 0 for a file */
+	uint32_t source_id;	       /* the server's; 0 for a file */
+	uint64_t connection;	       /* the server's number of our connection; 0 for a file */
 };
 
 struct source;
@@ -59,8 +60,8 @@ source_open(struct source *s, struct span from, struct err_detail *why)
 }
 
 /*
- * The next event's bytes, valid until the next call on this source other than interrupt.  ERR_OK with an empty
- * span: the end of a file (a stream has none).  After an error only close is useful.
+ * The next event's bytes, valid until the next call on this source other than interrupt.  ERR_OK with an
+ * empty span: the end of a file (a stream has none).  After an error only close is useful.
  */
 static inline err_t MUST_CHECK
 source_next(struct source *s, struct span *event, struct err_detail *why)

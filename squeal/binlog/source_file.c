@@ -73,14 +73,16 @@ check_magic(struct source_file *f, struct err_detail *why)
 		return err;
 	if (span_starts(buf_span(&f->buf), SPAN_LIT("\xfd"
 						    "bin")))
-		return err_set(why, ERR_UNKNOWN_EVENT,
-			       "%s is encrypted (MySQL's binlog_encryption=ON): read it through the server, which sends "
-			       "it in clear",
-			       f->path);
+		return err_set(
+		    why, ERR_UNKNOWN_EVENT,
+		    "%s is encrypted (MySQL's binlog_encryption=ON): read it through the server, which sends "
+		    "it in clear",
+		    f->path);
 	if (!span_starts(buf_span(&f->buf), SPAN_LIT("\xfe"
 						     "bin")))
 		return err_set(why, ERR_BAD_EVENT,
-			       "%s is not a binlog file: it does not begin with the four bytes fe 62 69 6e", f->path);
+			       "%s is not a binlog file: it does not begin with the four bytes fe 62 69 6e",
+			       f->path);
 	buf_take(&f->buf, MAGIC_LEN);
 	f->pos = MAGIC_LEN;
 	return ERR_OK;
@@ -97,7 +99,8 @@ file_open(struct source *s, struct span from, struct err_detail *why)
 	f->tail = 0;
 	f->in_use = false;
 	if (from.len > 0 && !span_is(from, "earliest"))
-		return err_set(why, ERR_USAGE, "a binlog file is read from its start; %s cannot be opened at \"%.*s\"",
+		return err_set(why, ERR_USAGE,
+			       "a binlog file is read from its start; %s cannot be opened at \"%.*s\"",
 			       f->path, SPAN_FMT(span_first(from, 100)));
 	f->fd = strcmp(f->path, "-") == 0 ? STDIN_FILENO : open(f->path, O_RDONLY | O_CLOEXEC);
 	if (f->fd < 0)
@@ -140,10 +143,11 @@ file_next(struct source *s, struct span *event, struct err_detail *why)
 	}
 	length = binlog_event_length(buf_span(&f->buf));
 	if (length < BINLOG_HEADER || length > f->max_event)
-		return err_set(why, ERR_BAD_EVENT,
-			       "event at %s:%llu says that it has %zu bytes: the file is damaged there, or max_event "
-			       "(%zu) is too small",
-			       f->path, (unsigned long long)f->pos, length, f->max_event);
+		return err_set(
+		    why, ERR_BAD_EVENT,
+		    "event at %s:%llu says that it has %zu bytes: the file is damaged there, or max_event "
+		    "(%zu) is too small",
+		    f->path, (unsigned long long)f->pos, length, f->max_event);
 	if (f->buf.len < length)
 		err = fill(f, length, why);
 	if (err != ERR_OK)

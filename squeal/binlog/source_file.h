@@ -1,10 +1,10 @@
 /*
  * source_file - events from a binlog file on disk.
  *
- * ERR_NOT_FOUND: no such file.   ERR_BAD_EVENT: not a binlog file, or an event in it is longer than max_event or
- * shorter than its header.   A file may end in the middle of an event: while the server still writes it, and after a
- * crash of the server.  Then the events before that come out as usual, next() says end of file, and
- * source_file_tail() tells how many bytes were left.
+ * ERR_NOT_FOUND: no such file.   ERR_BAD_EVENT: not a binlog file, or an event in it is longer than max_event
+ * or shorter than its header.   A file may end in the middle of an event: while the server still writes it,
+ * and after a crash of the server.  Then the events before that come out as usual, next() says end of file,
+ * and source_file_tail() tells how many bytes were left.
  *
  * Threads, blocking: see source.h.  Reads are sequential, in blocks of a MiB.
  */
@@ -16,7 +16,8 @@
 /* `path` is copied; "-" is standard input.  The file is opened by source_open(). */
 struct source *source_file_create(const char *path, size_t max_event);
 
-/* Bytes behind the last whole event, known once next() has said end of file; 0 when the file ends with an event. */
+/* Bytes behind the last whole event, known once next() has said end of file; 0 when the file ends with an
+ * event. */
 uint64_t source_file_tail(const struct source *s);
 
 /* FORMAT_DESCRIPTION says that the file was not closed: the server writes it now, or crashed. */

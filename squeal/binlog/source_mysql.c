@@ -59,7 +59,8 @@ source_mysql_server_id(const struct source_options *opt, const char *region)
 	return (uint32_t)(LEAST + name_hash(opt, region) % (UINT32_MAX - LEAST));
 }
 
-/* --- what the server must be set to ----------------------------------------------------------------------- */
+/* --- what the server must be set to -----------------------------------------------------------------------
+ */
 
 static void
 take_setup(void *arg, const struct span *v, unsigned n)
@@ -79,30 +80,35 @@ check_setup(struct source_mysql *s, struct setup *setup, struct err_detail *why)
 {
 	err_t err;
 
-	err = conn_ask(s->conn,
-		       "SELECT @@global.log_bin, @@global.binlog_format, @@global.binlog_annotate_row_events, "
-		       "@@global.server_id, @@global.binlog_checksum",
-		       take_setup, setup, why);
+	err =
+	    conn_ask(s->conn,
+		     "SELECT @@global.log_bin, @@global.binlog_format, @@global.binlog_annotate_row_events, "
+		     "@@global.server_id, @@global.binlog_checksum",
+		     take_setup, setup, why);
 	if (err != ERR_OK)
 		return err;
 	if (!setup->log_bin)
-		return err_set(why, ERR_SOURCE_SETUP,
-			       "the database writes no binlog (log_bin=OFF): put log_bin and server_id=1 into the "
-			       "[mariadb] section of its configuration and restart it");
+		return err_set(
+		    why, ERR_SOURCE_SETUP,
+		    "the database writes no binlog (log_bin=OFF): put log_bin and server_id=1 into the "
+		    "[mariadb] section of its configuration and restart it");
 	if (!setup->annotates && !setup->statement_only)
-		return err_set(why, ERR_SOURCE_SETUP,
-			       "the database writes rows without the text of their statements (binlog_format=%s, "
-			       "binlog_annotate_row_events=OFF), so keys in comments are lost: run SET GLOBAL "
-			       "binlog_annotate_row_events=ON, set it in its configuration too, and let applications "
-			       "connect again",
-			       setup->format);
+		return err_set(
+		    why, ERR_SOURCE_SETUP,
+		    "the database writes rows without the text of their statements (binlog_format=%s, "
+		    "binlog_annotate_row_events=OFF), so keys in comments are lost: run SET GLOBAL "
+		    "binlog_annotate_row_events=ON, set it in its configuration too, and let applications "
+		    "connect again",
+		    setup->format);
 	if (setup->server_id == s->server_id)
 		return err_set(why, ERR_SOURCE_SETUP,
-			       "source.server_id %u is the database's own server_id: choose another one", s->server_id);
+			       "source.server_id %u is the database's own server_id: choose another one",
+			       s->server_id);
 	return ERR_OK;
 }
 
-/* --- where to start --------------------------------------------------------------------------------------- */
+/* --- where to start ---------------------------------------------------------------------------------------
+ */
 
 static err_t
 find_earliest(struct source_mysql *s, struct err_detail *why)
@@ -126,7 +132,8 @@ done:
 	return err;
 }
 
-/* Leaves the position in s->start.  It goes into SQL, so wherever it came from it is read and written anew. */
+/* Leaves the position in s->start.  It goes into SQL, so wherever it came from it is read and written anew.
+ */
 static err_t
 find_start(struct source_mysql *s, struct span from, struct err_detail *why)
 {
@@ -156,7 +163,8 @@ done:
 	return err;
 }
 
-/* --- the stream ------------------------------------------------------------------------------------------- */
+/* --- the stream -------------------------------------------------------------------------------------------
+ */
 
 static err_t
 set_session(struct source_mysql *s, struct err_detail *why)
@@ -172,9 +180,9 @@ set_session(struct source_mysql *s, struct err_detail *why)
 		   "@slave_uuid='%08x-%04x-%04x-%04x-%04x%08x', @mariadb_slave_capability=4, "
 		   "@slave_connect_state='%.*s', @slave_gtid_strict_mode=1, @slave_gtid_ignore_duplicates=0, "
 		   "net_write_timeout=%u",
-		   (unsigned long long)opt->heartbeat * 1000000, (unsigned)(a >> 32), (unsigned)(a >> 16 & 0xffff),
-		   (unsigned)(a & 0xffff), s->server_id >> 16, s->server_id & 0xffff, (unsigned)(a >> 20),
-		   SPAN_FMT(buf_span(&s->start)), write_timeout);
+		   (unsigned long long)opt->heartbeat * 1000000, (unsigned)(a >> 32),
+		   (unsigned)(a >> 16 & 0xffff), (unsigned)(a & 0xffff), s->server_id >> 16,
+		   s->server_id & 0xffff, (unsigned)(a >> 20), SPAN_FMT(buf_span(&s->start)), write_timeout);
 	return conn_do(s->conn, buf_str(&s->sql), why);
 }
 

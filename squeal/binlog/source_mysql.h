@@ -1,9 +1,9 @@
 /*
  * source_mysql - events from a MariaDB server, as a replica gets them.
  *
- * open() connects, checks that the server is set up so that no statement text is missing, finds the start, registers
- * as a replica and asks for the stream.  next() gives one event after the other; when the server has nothing to say it
- * sends a heartbeat event.  Reads only: nothing on the server is changed.
+ * open() connects, checks that the server is set up so that no statement text is missing, finds the start,
+ * registers as a replica and asks for the stream.  next() gives one event after the other; when the server
+ * has nothing to say it sends a heartbeat event.  Reads only: nothing on the server is changed.
  *
  *     ERR_CONN          not reachable, or the link was lost            back off, open again
  *     ERR_TIMEOUT       nothing heard for dead_after (first_event before the first event)    the same
@@ -25,7 +25,8 @@
 #include "lib/conf/topology.h"
 #include "squeal/binlog/source.h"
 
-/* `opt` is borrowed and must outlive the source.  `region` and the source's name make the server_id where that is 0. */
+/* `opt` is borrowed and must outlive the source.  `region` and the source's name make the server_id where
+ * that is 0. */
 struct source *source_mysql_create(const struct source_options *opt, const char *region);
 
 /* The stream ends (next() gives an empty span) where the binlog ends now, instead of waiting for more. */

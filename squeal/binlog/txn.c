@@ -24,13 +24,13 @@ struct txn {
 	uint64_t ticket;
 
 	bool open;
-	bool has_begin;	     /* ends with COMMIT, ROLLBACK, XID or XA_PREPARE; otherwise with its only statement */
-	bool is_loose;	     /* row changes outside of any group: ends with the statement's last event */
-	bool can_be_undone;  /* the source vouches for it */
+	bool has_begin; /* ends with COMMIT, ROLLBACK, XID or XA_PREPARE; otherwise with its only statement */
+	bool is_loose;	/* row changes outside of any group: ends with the statement's last event */
+	bool can_be_undone; /* the source vouches for it */
 	bool has_statement;
 	bool has_rows;
 	bool has_text;
-	bool rows_have_text;  /* of the statement whose rows come now */
+	bool rows_have_text; /* of the statement whose rows come now */
 	bool rows_are_counted;
 	struct gtid gtid;
 	uint64_t commit_us;
@@ -73,14 +73,16 @@ txn_is_open(const struct txn *t)
 	return t->open;
 }
 
-/* --- the little SQL that matters -------------------------------------------------------------------------- */
+/* --- the little SQL that matters --------------------------------------------------------------------------
+ */
 
 static bool
 is_word_byte(char c)
 {
 	unsigned char u = (unsigned char)c;
 
-	return (u >= '0' && u <= '9') || ((u | 0x20) >= 'a' && (u | 0x20) <= 'z') || u == '_' || u == '$' || u >= 0x80;
+	return (u >= '0' && u <= '9') || ((u | 0x20) >= 'a' && (u | 0x20) <= 'z') || u == '_' || u == '$' ||
+	       u >= 0x80;
 }
 
 /* Behind white space and comments; what is inside of an executable comment counts as text. */
@@ -221,7 +223,8 @@ verb_of(struct span sql, struct span *name)
 	return VERB_STATEMENT;
 }
 
-/* --- groups ----------------------------------------------------------------------------------------------- */
+/* --- groups -----------------------------------------------------------------------------------------------
+ */
 
 static struct txn_place
 place_of(const struct binlog_event *ev)
@@ -453,11 +456,12 @@ static err_t
 on_incident(struct txn *t, const struct binlog_event *ev, struct err_detail *why)
 {
 	bump(&t->metrics->binlog_incident);
-	return err_set(why, ERR_GAP,
-		       "the server lost events before %.*s:%llu and says \"%.*s\": what they changed is not known; "
-		       "flush the caches, then start behind it",
-		       SPAN_FMT(span_first(ev->file, 255)), (unsigned long long)ev->end,
-		       SPAN_FMT(span_first(ev->u.text, 200)));
+	return err_set(
+	    why, ERR_GAP,
+	    "the server lost events before %.*s:%llu and says \"%.*s\": what they changed is not known; "
+	    "flush the caches, then start behind it",
+	    SPAN_FMT(span_first(ev->file, 255)), (unsigned long long)ev->end,
+	    SPAN_FMT(span_first(ev->u.text, 200)));
 }
 
 err_t
@@ -503,5 +507,6 @@ txn_feed(struct txn *t, const struct binlog_event *ev, struct err_detail *why)
 	case BINLOG_REFUSED:
 		break;
 	}
-	return err_set(why, ERR_UNKNOWN_EVENT, "%s event (type %u) cannot be read", binlog_type_name(ev->type), ev->type);
+	return err_set(why, ERR_UNKNOWN_EVENT, "%s event (type %u) cannot be read",
+		       binlog_type_name(ev->type), ev->type);
 }

@@ -2,22 +2,23 @@
  * txn - assembles binlog events to transactions.
  *
  * Events go in one after the other; begin, statement, savepoint, commit and rollback come out.  Nothing of a
- * transaction is kept here, so its size does not matter.  Statements are handed out as they arrive, before it is
- * known whether the transaction commits: the receiver keeps what it takes from them until commit and drops it at
- * rollback.
+ * transaction is kept here, so its size does not matter.  Statements are handed out as they arrive, before it
+ * is known whether the transaction commits: the receiver keeps what it takes from them until commit and drops
+ * it at rollback.
  *
- * A rollback in the binlog undoes transactional tables only.  When the source does not vouch that everything in the
- * group could be undone (MariaDB: FL_TRANSACTIONAL in the GTID event; MySQL writes such a group only when something
- * could not be), the group ends in commit() with `rolled_back` set: its keys are kept, because what a
- * non-transactional engine wrote is still there.  For the same reason rollback_to() is called only in groups that the
- * source vouches for.  (A server that could undo everything cuts the statements out of its binlog instead, so most
- * rollbacks never get here.)  Over-invalidation is allowed, under-invalidation is not.
+ * A rollback in the binlog undoes transactional tables only.  When the source does not vouch that everything
+ * in the group could be undone (MariaDB: FL_TRANSACTIONAL in the GTID event; MySQL writes such a group only
+ * when something could not be), the group ends in commit() with `rolled_back` set: its keys are kept, because
+ * what a non-transactional engine wrote is still there.  For the same reason rollback_to() is called only in
+ * groups that the source vouches for.  (A server that could undo everything cuts the statements out of its
+ * binlog instead, so most rollbacks never get here.)  Over-invalidation is allowed, under-invalidation is
+ * not.
  *
- * An XA transaction is delivered at XA PREPARE, since the text of its statements is there and not at XA COMMIT.  XA
- * COMMIT delivers nothing: readers who filled a cache in between keep the old value.
+ * An XA transaction is delivered at XA PREPARE, since the text of its statements is there and not at XA
+ * COMMIT.  XA COMMIT delivers nothing: readers who filled a cache in between keep the old value.
  *
- * A transaction that another one begins in the middle of was torn by a crash of the server, which gave it up: it ends
- * in rollback().
+ * A transaction that another one begins in the middle of was torn by a crash of the server, which gave it up:
+ * it ends in rollback().
  *
  * Threads: one at a time.   Blocks: never.   Time: none but what the events carry.
  */
@@ -47,11 +48,11 @@ struct txn_end {
 	struct txn_place place; /* behind the last event of the transaction: safe to resume from */
 	uint64_t commit_us;	/* as exact as the source knows; whole seconds for MariaDB */
 	bool rolled_back;	/* see above */
-	/* rollback() only: the server crashed while it wrote the group.  `gtid` may come again with other content, so it is
-	 * not a place to resume behind; `place` is empty. */
+	/* rollback() only: the server crashed while it wrote the group.  `gtid` may come again with other
+	 * content, so it is not a place to resume behind; `place` is empty. */
 	bool torn;
-	/* MariaDB: how many transactions that its group commit counts came by since txn_create() or txn_reset(), this
-	 * one included; gate.h compares it with the server's count. */
+	/* MariaDB: how many transactions that its group commit counts came by since txn_create() or
+	 * txn_reset(), this one included; gate.h compares it with the server's count. */
 	uint64_t ticket;
 };
 
@@ -81,8 +82,8 @@ void txn_reset(struct txn *t);
 bool txn_is_open(const struct txn *t);
 
 /*
- * Takes one decoded event.  ERR_UNKNOWN_EVENT, ERR_GAP (INCIDENT), ERR_BAD_EVENT: the stream cannot be trusted from
- * here on; *why says which event at which place and what the operator can do.
+ * Takes one decoded event.  ERR_UNKNOWN_EVENT, ERR_GAP (INCIDENT), ERR_BAD_EVENT: the stream cannot be
+ * trusted from here on; *why says which event at which place and what the operator can do.
  */
 err_t txn_feed(struct txn *t, const struct binlog_event *ev, struct err_detail *why) MUST_CHECK;
 

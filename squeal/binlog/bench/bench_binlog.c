@@ -3,8 +3,8 @@
  *
  *     build/bin/bench_binlog FILE...
  *
- * Prints one line per stage for all files: reading alone, with decoding (the checksum included), with assembling.  Each
- * stage runs ROUNDS times and the fastest counts.
+ * Prints one line per stage for all files: reading alone, with decoding (the checksum included), with
+ * assembling.  Each stage runs ROUNDS times and the fastest counts.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,7 +55,8 @@ on_moved(void *arg, const struct txn_place *place)
 static err_t
 run_file(const char *path, enum stage stage, struct totals *n, struct err_detail *why)
 {
-	static const struct txn_ops ops = {on_begin, on_statement, on_savepoint, on_savepoint, on_end, on_end, on_moved};
+	static const struct txn_ops ops = {on_begin, on_statement, on_savepoint, on_savepoint,
+					   on_end,   on_end,	   on_moved};
 	struct source *s = source_file_create(path, MAX_EVENT);
 	struct binlog_metrics metrics = {0};
 	struct binlog_decoder d;
@@ -114,10 +115,12 @@ main(int argc, char **argv)
 			if (took < best)
 				best = took;
 		}
-		printf("%-22s events=%llu bytes=%llu txns=%llu statements=%llu ms=%.1f ns_per_event=%.1f MB_per_s=%.0f\n",
+		printf("%-22s events=%llu bytes=%llu txns=%llu statements=%llu ms=%.1f ns_per_event=%.1f "
+		       "MB_per_s=%.0f\n",
 		       names[stage], (unsigned long long)n.events, (unsigned long long)n.bytes,
 		       (unsigned long long)n.txns, (unsigned long long)n.statements, (double)best / 1e6,
-		       n.events > 0 ? (double)best / (double)n.events : 0, (double)n.bytes * 1e3 / (double)best);
+		       n.events > 0 ? (double)best / (double)n.events : 0,
+		       (double)n.bytes * 1e3 / (double)best);
 	}
 	return 0;
 }

@@ -3,13 +3,12 @@
  *
  *     build/bin/bench_gate SOCKET MODE SECONDS CLIENTS FLUSHES_PER_SECOND
  *
- * CLIENTS connections write `update squeal_gate.g set v=N where id=C`, each in a transaction of its own, N counting up.
- * The stream is read; after each commit, and after what MODE does, another connection reads the row.  A value below N is
- * a read too early: a cache filled then would be stale for good.  MODE is
- *     none       nothing: how wide the window is
- *     position   waits until Binlog_snapshot_file and _position have reached the commit
- *     gate       gate_wait()
- * The server loses the database squeal_gate.  FLUSHES_PER_SECOND rotates the binlog that often.
+ * CLIENTS connections write `update squeal_gate.g set v=N where id=C`, each in a transaction of its own, N
+ * counting up. The stream is read; after each commit, and after what MODE does, another connection reads the
+ * row.  A value below N is a read too early: a cache filled then would be stale for good.  MODE is none
+ * nothing: how wide the window is position   waits until Binlog_snapshot_file and _position have reached the
+ * commit gate       gate_wait() The server loses the database squeal_gate.  FLUSHES_PER_SECOND rotates the
+ * binlog that often.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -217,8 +216,10 @@ setup(struct bench *b, unsigned clients)
 	struct err_detail why = {0};
 	char sql[100];
 
-	if (conn_open(c, &why) != ERR_OK || conn_do(c, "create or replace database squeal_gate", &why) != ERR_OK ||
-	    conn_do(c, "create table squeal_gate.g (id int primary key, v int) engine=innodb", &why) != ERR_OK)
+	if (conn_open(c, &why) != ERR_OK ||
+	    conn_do(c, "create or replace database squeal_gate", &why) != ERR_OK ||
+	    conn_do(c, "create table squeal_gate.g (id int primary key, v int) engine=innodb", &why) !=
+		ERR_OK)
 		die(&why);
 	for (unsigned i = 0; i < clients; i++) {
 		snprintf(sql, sizeof(sql), "insert into squeal_gate.g values (%u, 0)", i);
@@ -248,14 +249,25 @@ main(int argc, char **argv)
 	err_t err;
 
 	if (argc != 6) {
-		fprintf(stderr, "usage: bench_gate SOCKET none|position|gate SECONDS CLIENTS FLUSHES_PER_SECOND\n");
+		fprintf(stderr,
+			"usage: bench_gate SOCKET none|position|gate SECONDS CLIENTS FLUSHES_PER_SECOND\n");
 		return 2;
 	}
 	b.opt = (struct source_options){
-	    .name = "bench_gate",     .host = "",	   .socket = argv[1],  .user = "root",
-	    .password_file = "",      .tls = "off",	   .tls_ca = "",       .tls_cert = "",
-	    .tls_key = "",	      .connect_timeout = 5000, .heartbeat = 200,   .dead_after = 5000,
-	    .first_event = 5000,      .max_event = MAX_EVENT,
+	    .name = "bench_gate",
+	    .host = "",
+	    .socket = argv[1],
+	    .user = "root",
+	    .password_file = "",
+	    .tls = "off",
+	    .tls_ca = "",
+	    .tls_cert = "",
+	    .tls_key = "",
+	    .connect_timeout = 5000,
+	    .heartbeat = 200,
+	    .dead_after = 5000,
+	    .first_event = 5000,
+	    .max_event = MAX_EVENT,
 	};
 	n = (unsigned)atoi(argv[4]) < MAX_CLIENTS ? (unsigned)atoi(argv[4]) : MAX_CLIENTS;
 	b.flushes = (unsigned)atoi(argv[5]);
@@ -296,7 +308,8 @@ main(int argc, char **argv)
 	if (strcmp(b.mode, "gate") == 0)
 		printf("gate: pass=%llu wait=%llu query=%llu calibrated=%llu held=%llu query_p50_us=%llu "
 		       "query_p99_us=%llu wait_p50_us=%llu wait_p99_us=%llu wait_max_us=%llu\n",
-		       (unsigned long long)metric_get(&gm.gate_pass), (unsigned long long)metric_get(&gm.gate_wait),
+		       (unsigned long long)metric_get(&gm.gate_pass),
+		       (unsigned long long)metric_get(&gm.gate_wait),
 		       (unsigned long long)metric_get(&gm.gate_query),
 		       (unsigned long long)metric_get(&gm.gate_calibrated),
 		       (unsigned long long)metric_get(&gm.gate_held),

@@ -1,8 +1,9 @@
 /*
  * fuzz_event - a binlog file's bytes through the decoder and the assembler.
  *
- * The input is a file, magic included.  Events are cut as source_file.c cuts them.  Checksums that do not match would
- * stop nearly every mutation at once, so a mismatch is mended in a copy and the event decoded again.
+ * The input is a file, magic included.  Events are cut as source_file.c cuts them.  Checksums that do not
+ * match would stop nearly every mutation at once, so a mismatch is mended in a copy and the event decoded
+ * again.
  */
 #include <stdint.h>
 #include <stdlib.h>

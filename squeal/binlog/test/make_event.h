@@ -1,8 +1,9 @@
 /*
  * make_event - binlog events made by hand, for tests.
  *
- * A struct stream is a decoder with a FORMAT_DESCRIPTION of MariaDB 10.11 behind it; make_*() write events into its
- * buffer, with or without checksum as that says, and give their bytes, valid until the next one is made.
+ * A struct stream is a decoder with a FORMAT_DESCRIPTION of MariaDB 10.11 behind it; make_*() write events
+ * into its buffer, with or without checksum as that says, and give their bytes, valid until the next one is
+ * made.
  */
 #ifndef SQUEAL_BINLOG_TEST_MAKE_EVENT_H
 #define SQUEAL_BINLOG_TEST_MAKE_EVENT_H

@@ -52,11 +52,12 @@ microseconds_are_found_behind_other_status_variables(void **state)
 				   "\x05\x03UTC"
 				   "\x80"
 				   "\x40\xe2\x01";
-	struct binlog_event ev =
-	    decode(s, make_query_typed(s, BINLOG_TYPE_QUERY, span_make(vars, sizeof(vars) - 1), span_of("x")));
+	struct binlog_event ev = decode(
+	    s, make_query_typed(s, BINLOG_TYPE_QUERY, span_make(vars, sizeof(vars) - 1), span_of("x")));
 
 	assert_int_equal(ev.u.query.micros, 123456);
-	ev = decode(s, make_query_typed(s, BINLOG_TYPE_QUERY, span_make("\xfe\x01\x02\x03", 4), span_of("x")));
+	ev =
+	    decode(s, make_query_typed(s, BINLOG_TYPE_QUERY, span_make("\xfe\x01\x02\x03", 4), span_of("x")));
 	assert_int_equal(ev.u.query.micros, 0);
 	assert_true(span_is(ev.u.query.sql, "x"));
 }
@@ -159,7 +160,8 @@ what_cannot_be_read_yet_says_which_setting_helps(void **state)
 	for (int flags = 0; flags <= BINLOG_FLAG_IGNORABLE; flags += BINLOG_FLAG_IGNORABLE) {
 		s->flags = (uint16_t)flags;
 		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-			assert_int_equal(decode_error(s, make_event(s, rows[i].type, "abc", 3), &why), ERR_UNKNOWN_EVENT);
+			assert_int_equal(decode_error(s, make_event(s, rows[i].type, "abc", 3), &why),
+					 ERR_UNKNOWN_EVENT);
 			assert_non_null(strstr(why.text, rows[i].help));
 		}
 	}
@@ -325,7 +327,8 @@ a_compressed_statement_is_decompressed(void **state)
 	ev = make_query_typed(s, BINLOG_TYPE_QUERY_COMPRESSED, (struct span){"", 0}, span_make(packed, n));
 	assert_int_equal(decode_error(s, ev, &why), ERR_BAD_EVENT);
 	packed[2]--;
-	ev = make_query_typed(s, BINLOG_TYPE_QUERY_COMPRESSED, (struct span){"", 0}, span_make(packed, n - 1));
+	ev =
+	    make_query_typed(s, BINLOG_TYPE_QUERY_COMPRESSED, (struct span){"", 0}, span_make(packed, n - 1));
 	assert_int_equal(decode_error(s, ev, &why), ERR_BAD_EVENT);
 	s->decoder.max_event = 2999;
 	ev = make_query_typed(s, BINLOG_TYPE_QUERY_COMPRESSED, (struct span){"", 0}, span_make(packed, n));
@@ -396,7 +399,8 @@ a_gtid_list_gives_its_ids(void **state)
 	assert_int_equal(g.server, 9);
 	assert_int_equal(g.seq, 2);
 	b.p[0] = 3;
-	assert_int_equal(decode_error(s, make_event(s, BINLOG_TYPE_GTID_LIST, b.p, b.len), &why), ERR_BAD_EVENT);
+	assert_int_equal(decode_error(s, make_event(s, BINLOG_TYPE_GTID_LIST, b.p, b.len), &why),
+			 ERR_BAD_EVENT);
 	buf_fini(&b);
 }
 
@@ -405,8 +409,10 @@ rows_query_hides_a_length_byte_that_may_be_wrong(void **state)
 {
 	struct stream *s = *state;
 
-	assert_true(span_is(decode(s, make_event(s, BINLOG_TYPE_ROWS_QUERY, "\x01insert 1", 9)).u.text, "insert 1"));
-	assert_true(span_is(decode(s, make_event(s, BINLOG_TYPE_ANNOTATE_ROWS, "insert 1", 8)).u.text, "insert 1"));
+	assert_true(
+	    span_is(decode(s, make_event(s, BINLOG_TYPE_ROWS_QUERY, "\x01insert 1", 9)).u.text, "insert 1"));
+	assert_true(
+	    span_is(decode(s, make_event(s, BINLOG_TYPE_ANNOTATE_ROWS, "insert 1", 8)).u.text, "insert 1"));
 }
 
 static void

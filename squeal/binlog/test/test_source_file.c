@@ -63,7 +63,8 @@ on_moved(void *arg, const struct txn_place *place)
 static err_t
 read_all(const char *path, size_t max_event, struct outcome *o)
 {
-	static const struct txn_ops ops = {on_begin, on_statement, on_savepoint, on_savepoint, on_end, on_end, on_moved};
+	static const struct txn_ops ops = {on_begin, on_statement, on_savepoint, on_savepoint,
+					   on_end,   on_end,	   on_moved};
 	struct source *s = source_file_create(path, max_event);
 	struct txn *t = txn_create(&ops, o, &o->metrics);
 	struct binlog_decoder d;
@@ -323,7 +324,8 @@ files_of_other_servers_are_read_or_refused_for_a_reason(void **state)
 				continue;
 			if (outside[i].err != err || outside[i].txns != metric_get(&o.metrics.binlog_txn))
 				fail_msg("%s: %s, %llu transactions: %s", path, err_name(err),
-					 (unsigned long long)metric_get(&o.metrics.binlog_txn), err_why(&o.why));
+					 (unsigned long long)metric_get(&o.metrics.binlog_txn),
+					 err_why(&o.why));
 		}
 		outcome_fini(&o);
 	}

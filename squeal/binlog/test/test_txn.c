@@ -148,10 +148,10 @@ rows(struct fixture *f, bool last)
 }
 
 /* What came out since the last call. */
-#define assert_out(f, text)                                                                                            \
-	do {                                                                                                           \
-		assert_string_equal(buf_str(&(f)->out), text);                                                         \
-		buf_clear(&(f)->out);                                                                                  \
+#define assert_out(f, text)                                                                                  \
+	do {                                                                                                 \
+		assert_string_equal(buf_str(&(f)->out), text);                                               \
+		buf_clear(&(f)->out);                                                                        \
 	} while (0)
 
 static void
@@ -267,8 +267,13 @@ words_that_only_look_like_control_are_statements(void **state)
 static void
 control_is_recognised_behind_comments_and_in_any_case(void **state)
 {
-	static const char *const begins[] = {"BEGIN", "/*x*/ BEGIN", "begin work", "/*!50000 Begin */", " \n# x\nBEGIN ;",
-					     "START TRANSACTION", "start /*y*/ transaction with consistent snapshot"};
+	static const char *const begins[] = {"BEGIN",
+					     "/*x*/ BEGIN",
+					     "begin work",
+					     "/*!50000 Begin */",
+					     " \n# x\nBEGIN ;",
+					     "START TRANSACTION",
+					     "start /*y*/ transaction with consistent snapshot"};
 	static const char *const commits[] = {"COMMIT", "/*x*/commit;", "-- x\ncommit work"};
 	struct fixture *f = *state;
 
@@ -463,7 +468,8 @@ the_commit_time_is_that_of_the_latest_statement(void **state)
 	struct fixture *f = *state;
 
 	gtid(f, 5, 0);
-	feed(f, make_query_typed(&f->stream, BINLOG_TYPE_QUERY, span_make("\x80\x40\xe2\x01", 4), span_of("update a")));
+	feed(f, make_query_typed(&f->stream, BINLOG_TYPE_QUERY, span_make("\x80\x40\xe2\x01", 4),
+				 span_of("update a")));
 	xid(f);
 	assert_int_equal(f->end.commit_us, UINT64_C(1700000000123456));
 }
