@@ -728,6 +728,12 @@ outbox_flushes_pending(const struct outbox *o)
 	return o->flushes;
 }
 
+size_t
+outbox_in_flight(const struct outbox *o)
+{
+	return o->nflights;
+}
+
 uint64_t
 outbox_waiting_since_ms(const struct outbox *o)
 {

@@ -130,6 +130,9 @@ bool outbox_is_empty(const struct outbox *o);
 /* flush_all that are not acknowledged yet. */
 size_t outbox_flushes_pending(const struct outbox *o);
 
+/* End marks that are not answered yet. */
+size_t outbox_in_flight(const struct outbox *o);
+
 /* Since when (monotonic) the oldest end mark in flight has been the next to be answered; 0 when none is. */
 uint64_t outbox_waiting_since_ms(const struct outbox *o);
 

@@ -308,6 +308,38 @@ greeting_reply(struct server *s, const struct mc_reply *reply, struct err_detail
 	return ERR_OK;
 }
 
+/*
+ * Looks through everything that has arrived before any of it is believed: where one line is no reply, or
+ * there are more answers to end marks than end marks, those before it may have been out of step as well.
+ */
+static err_t
+look_ahead(const struct server *s, struct span in, struct err_detail *why)
+{
+	enum mc_reply_kind mark = s->meta ? MC_REPLY_MN : MC_REPLY_VERSION;
+	size_t marks = 0;
+
+	for (;;) {
+		struct mc_reply reply;
+		err_t err = mc_reply_parse(in, &reply, why);
+
+		if (err != ERR_OK || reply.kind == MC_REPLY_MORE)
+			return err;
+		marks += reply.kind == mark;
+		if (marks > outbox_in_flight(s->outbox))
+			return err_set(why, ERR_PROTOCOL, "%s although nothing was asked",
+				       mc_reply_name(mark));
+		in = span_from(in, reply.used);
+	}
+}
+
+static void
+server_garbage(struct server *s, const struct err_detail *why)
+{
+	metric_inc(&s->metrics.router_garbage);
+	server_leave(s, err_why(why));
+	s->ctx.on_progress(s->ctx.arg, s);
+}
+
 static size_t
 on_bytes(void *arg, struct span bytes)
 {
@@ -317,6 +349,10 @@ on_bytes(void *arg, struct span bytes)
 	struct err_detail why = {0};
 	struct span in = bytes;
 
+	if (s->state == SERVER_UP && look_ahead(s, in, &why) != ERR_OK) {
+		server_garbage(s, &why);
+		return bytes.len;
+	}
 	for (;;) {
 		struct mc_reply reply;
 		err_t err = mc_reply_parse(in, &reply, &why);
@@ -327,9 +363,7 @@ on_bytes(void *arg, struct span bytes)
 			err = s->state == SERVER_GREETING ? greeting_reply(s, &reply, &why)
 							  : outbox_reply(s->outbox, &reply, &why);
 		if (err != ERR_OK) {
-			metric_inc(&s->metrics.router_garbage);
-			server_leave(s, err_why(&why));
-			s->ctx.on_progress(s->ctx.arg, s);
+			server_garbage(s, &why);
 			return bytes.len;
 		}
 		in = span_from(in, reply.used);
