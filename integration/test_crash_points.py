@@ -20,7 +20,9 @@ def points(program):
 
 
 # Each is visited the first time that the program comes by, right after its start, and in the middle of the load.
-CASES = [(which, point, visit) for which, program in PROGRAMS.items() for point in points(program) for visit in (1, 15)]
+# The log is trimmed about once a second at most: its points are visited once.
+CASES = [(which, point, visit) for which, program in PROGRAMS.items() for point in points(program) for visit in (1, 15)
+         if visit == 1 or ".trim." not in point]
 
 
 class Bench:
@@ -86,6 +88,6 @@ def test_dies_and_comes_back(bench, which, point, visit):
         victim.wait_ready()
     finally:
         load.finish()
-    bench.first = int(load.progress()["next"]) + 1000
+        bench.first = int(load.progress()["next"]) + 1000
     verdict = load.check()
     assert verdict.clean, str(verdict) + "\n" + verdict.log
