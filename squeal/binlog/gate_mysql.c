@@ -7,6 +7,7 @@
 
 #include "lib/core/mem.h"
 #include "squeal/binlog/conn_mysql.h"
+#include "squeal/binlog/txn.h"
 
 typedef struct gate_metrics metric_owner;
 const struct metric_row gate_metric_rows[] = {METRIC_ROWS(GATE_METRICS)};
@@ -36,6 +37,7 @@ struct marked {
 /* What the server said last. */
 struct answer {
 	bool valid;
+	uint64_t epoch;	  /* of the gate when it was asked */
 	struct spot at;	  /* where the last commit ended; may be ahead of the truth */
 	uint64_t commits; /* Binlog_commits: exact */
 	uint64_t groups;  /* Binlog_group_commits */
@@ -47,10 +49,10 @@ struct gate {
 	const struct clock *clock;
 	struct gate_metrics *metrics;
 	_Atomic bool interrupted;
-	_Atomic bool
-	    stale; /* gate_reset(): whoever waits next, or now, closes the connection and asks anew */
+	_Atomic bool stale; /* reset: whoever waits closes the connection and asks anew */
 
 	pthread_mutex_t lock; /* for all that follows */
+	uint64_t epoch;	      /* counts up when everything is forgotten */
 	struct marked ring[RING];
 	size_t nring; /* marks ever put into the ring, in the stream's order */
 	struct answer answer;
@@ -58,14 +60,26 @@ struct gate {
 	bool matched;	     /* a transaction with ticket t is visible once commits >= t + offset */
 	uint64_t offset;     /* modulo 2^64: tickets start anywhere */
 
-	/* Until they match: everything before `end` was in the binlog when groups was `end_groups`. */
+	uint64_t stream; /* of the newest mark; what was learnt about tickets is about this stream */
+
+	/* Until they match: everything before `end`, and every stream before `end_stream`, was in the binlog
+	 * when `end_groups` groups had been committed. */
 	bool has_end;
 	struct spot end;
+	uint64_t end_stream;
 	uint64_t end_groups;
 	uint64_t end_ms;
-	bool has_sure; /* everything before `sure` is visible */
+	bool has_sure; /* the same is visible */
 	struct spot sure;
+	uint64_t sure_stream;
 };
+
+/* Tickets of different streams cannot be compared; txn_reset() begins another one. */
+static uint64_t
+stream_of(uint64_t ticket)
+{
+	return ticket >> TXN_TICKET_BITS;
+}
 
 static bool
 spot_same(struct spot a, struct spot b)
@@ -126,6 +140,7 @@ static void
 forget(struct gate *g)
 {
 	pthread_mutex_lock(&g->lock);
+	g->epoch++;
 	g->nring = 0;
 	g->answer.valid = false;
 	g->ahead.valid = false;
@@ -180,6 +195,9 @@ ask_status(struct gate *g, struct answer *a, struct err_detail *why)
 	err_t err;
 
 	*a = (struct answer){0};
+	pthread_mutex_lock(&g->lock);
+	a->epoch = g->epoch;
+	pthread_mutex_unlock(&g->lock);
 	metric_inc(&g->metrics->gate_query);
 	err = conn_ask(g->conn, "SHOW STATUS LIKE 'binlog\\_%'", take_status, a, why);
 	if (err == ERR_OK && !a->valid)
@@ -260,6 +278,12 @@ static void
 note(struct gate *g, const struct marked *m)
 {
 	pthread_mutex_lock(&g->lock);
+	if (stream_of(m->ticket) != g->stream) {
+		g->stream = stream_of(m->ticket);
+		g->matched = false;
+		g->ahead.valid = false;
+		g->nring = 0;
+	}
 	g->ring[g->nring++ % RING] = *m;
 	if (g->ahead.valid && spot_reaches(m->at, g->ahead.at)) {
 		if (spot_same(m->at, g->ahead.at))
@@ -287,6 +311,11 @@ static void
 take_answer(struct gate *g, const struct answer *a)
 {
 	pthread_mutex_lock(&g->lock);
+	/* Asked before a reset, of a server that may be gone. */
+	if (a->epoch != g->epoch) {
+		pthread_mutex_unlock(&g->lock);
+		return;
+	}
 	g->answer = *a;
 	for (size_t i = g->nring; i > 0 && i + RING > g->nring; i--) {
 		const struct marked *m = &g->ring[(i - 1) % RING];
@@ -313,20 +342,22 @@ is_visible(struct gate *g, const struct marked *m)
 	bool yes;
 
 	pthread_mutex_lock(&g->lock);
-	yes = g->matched && g->answer.valid && (int64_t)(g->answer.commits - m->ticket - g->offset) >= 0;
-	if (!yes && g->has_sure && spot_reaches(g->sure, m->at))
-		yes = true;
+	yes = g->matched && g->answer.valid && stream_of(m->ticket) == g->stream &&
+	      (int64_t)(g->answer.commits - m->ticket - g->offset) >= 0;
+	if (!yes && g->has_sure)
+		yes = spot_reaches(g->sure, m->at) || stream_of(m->ticket) < g->sure_stream;
 	pthread_mutex_unlock(&g->lock);
 	return yes;
 }
 
+/* Whether the count will tell when the transaction is visible. */
 static bool
-is_matched(struct gate *g)
+is_matched(struct gate *g, const struct marked *m)
 {
 	bool yes;
 
 	pthread_mutex_lock(&g->lock);
-	yes = g->matched;
+	yes = g->matched && stream_of(m->ticket) == g->stream;
 	pthread_mutex_unlock(&g->lock);
 	return yes;
 }
@@ -351,18 +382,21 @@ hold(struct gate *g, const struct marked *m, uint64_t now_ms, struct err_detail 
 {
 	struct spot end = {0};
 	struct answer a;
+	uint64_t stream;
 	bool has_end;
 	err_t err;
 
 	pthread_mutex_lock(&g->lock);
-	has_end = g->has_end && spot_reaches(g->end, m->at);
+	has_end = g->has_end && (spot_reaches(g->end, m->at) || stream_of(m->ticket) < g->end_stream);
 	if (has_end && (g->answer.groups - g->end_groups >= HOLD_GROUPS || now_ms - g->end_ms >= HOLD_MS)) {
 		if (g->answer.groups - g->end_groups < HOLD_GROUPS)
 			metric_inc(&g->metrics->gate_held);
 		g->has_sure = true;
 		g->sure = g->end;
+		g->sure_stream = g->end_stream;
 		g->has_end = false;
 	}
+	stream = g->stream;
 	pthread_mutex_unlock(&g->lock);
 	if (has_end)
 		return ERR_OK;
@@ -373,8 +407,9 @@ hold(struct gate *g, const struct marked *m, uint64_t now_ms, struct err_detail 
 		return err;
 	take_answer(g, &a);
 	pthread_mutex_lock(&g->lock);
-	g->has_end = true;
+	g->has_end = a.epoch == g->epoch;
 	g->end = end;
+	g->end_stream = stream;
 	g->end_groups = a.groups;
 	g->end_ms = now_ms;
 	pthread_mutex_unlock(&g->lock);
@@ -428,11 +463,11 @@ gate_wait(struct gate *g, const struct gate_mark *mark, uint64_t timeout_ms, str
 			return err_set(why, ERR_CLOSED,
 				       "waiting for commits to become visible was interrupted");
 		/* The server counted something that we did not, or the other way round: match anew. */
-		if (is_matched(g) && clock_mono_ms(g->clock) >= misfit_ms && spot_reaches(a.at, m.at)) {
+		if (is_matched(g, &m) && clock_mono_ms(g->clock) >= misfit_ms && spot_reaches(a.at, m.at)) {
 			unmatch(g);
 			misfit_ms += MISFIT_MS;
 		}
-		if (!is_matched(g))
+		if (!is_matched(g, &m))
 			err = hold(g, &m, clock_mono_ms(g->clock), why);
 		if (err == ERR_OK && is_visible(g, &m)) {
 			histogram_record(&g->metrics->gate_time, (clock_mono_ns(g->clock) - began) / 1000);

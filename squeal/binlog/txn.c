@@ -64,7 +64,7 @@ void
 txn_reset(struct txn *t)
 {
 	t->open = false;
-	t->ticket = 0;
+	t->ticket = ((t->ticket >> TXN_TICKET_BITS) + 1) << TXN_TICKET_BITS;
 }
 
 bool

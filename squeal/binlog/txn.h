@@ -43,6 +43,8 @@ struct txn_begin {
 	uint64_t at_us;	  /* event time; whole seconds for MariaDB */
 };
 
+enum { TXN_TICKET_BITS = 40 };
+
 struct txn_end {
 	struct gtid gtid;
 	struct txn_place place; /* behind the last event of the transaction: safe to resume from */
@@ -51,8 +53,9 @@ struct txn_end {
 	/* rollback() only: the server crashed while it wrote the group.  `gtid` may come again with other
 	 * content, so it is not a place to resume behind; `place` is empty. */
 	bool torn;
-	/* MariaDB: how many transactions that its group commit counts came by since txn_create() or
-	 * txn_reset(), this one included; gate.h compares it with the server's count. */
+	/* MariaDB: how many transactions that its group commit counts came by since the stream began, this
+	 * one included; gate.h compares it with the server's count.  The bits from TXN_TICKET_BITS on say
+	 * which stream it is: txn_reset() begins the next one, whose tickets are all higher. */
 	uint64_t ticket;
 };
 

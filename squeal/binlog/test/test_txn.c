@@ -436,6 +436,11 @@ tickets_count_what_goes_through_the_servers_group_commit(void **state)
 	gtid(f, 8, 0);
 	query(f, "COMMIT");
 	assert_int_equal(f->end.ticket, 3);
+	/* Another stream: they count anew, and cannot be taken for those before. */
+	txn_reset(f->txn);
+	gtid(f, 8, 0);
+	query(f, "COMMIT");
+	assert_int_equal(f->end.ticket, (UINT64_C(1) << TXN_TICKET_BITS) + 1);
 }
 
 static void
