@@ -109,7 +109,7 @@ base_name(const char *path)
 }
 
 static err_t
-read_file(struct keys_run *run, const char *path, uint64_t number, struct err_detail *why)
+read_file(struct keys_run *run, const char *path, struct err_detail *why)
 {
 	struct source *src = source_file_create(path, KEYS_MAX_EVENT);
 	struct txn *txn = txn_create(&gather_ops, run->gather, &run->binlog);
@@ -122,7 +122,7 @@ read_file(struct keys_run *run, const char *path, uint64_t number, struct err_de
 		goto done;
 	binlog_decoder_start(&decoder, src->info.file.len > 0 ? src->info.file : span_of(base_name(path)),
 			     src->info.pos, src->info.checksum);
-	gather_start(run->gather, gather_position(run->gather), number);
+	gather_start(run->gather, gather_position(run->gather));
 	for (;;) {
 		struct binlog_event ev;
 		struct span bytes;
@@ -203,7 +203,7 @@ cmd_keys(int argc, char **argv)
 	    .txn_memory = KEYS_MEMORY,
 	});
 	for (int i = optind; i < argc && exit_code == CMD_OK; i++) {
-		if (read_file(run, argv[i], (uint64_t)i, &why) != ERR_OK) {
+		if (read_file(run, argv[i], &why) != ERR_OK) {
 			flush(run);
 			fprintf(stderr, "squeal keys: %s\n", err_why(&why));
 			exit_code = CMD_FAILED;

@@ -40,7 +40,6 @@ struct gather {
 	bool started;
 	uint64_t moves; /* transactions without keys since the position was last emitted */
 	struct place_name *file;
-	uint64_t stream;
 	_Atomic bool interrupted;
 };
 
@@ -112,7 +111,6 @@ emit_position(struct gather *g)
 
 	it->whole = MEM_NEW(struct gtid_pos);
 	gtid_pos_copy(it->whole, &g->pos);
-	it->stream = g->stream;
 	g->moves = 0;
 	return g->parts.emit(g->parts.arg, it);
 }
@@ -130,10 +128,9 @@ is_same_position(const struct gtid_pos *a, const struct gtid_pos *b)
 }
 
 bool
-gather_start(struct gather *g, const struct gtid_pos *start, uint64_t stream)
+gather_start(struct gather *g, const struct gtid_pos *start)
 {
 	forget_transaction(g);
-	g->stream = stream;
 	if (g->started && is_same_position(&g->pos, start))
 		return true;
 	g->started = true;
@@ -348,7 +345,6 @@ on_commit(void *arg, const struct txn_end *e)
 	it->file = place_name_acquire(g->file);
 	it->pos = e->place.pos;
 	it->ticket = e->ticket;
-	it->stream = g->stream;
 	it->commit_us = e->commit_us;
 	it->seen_us = clock_real_us(g->parts.clock);
 	it->holdoff_ms = g->holdoff_ms;

@@ -75,7 +75,7 @@ void gather_destroy(struct gather **g);
 
 /* A stream begins at `start`: forgets an unfinished transaction.  The first time, and whenever the position differs
  * from the one that was reached, the start itself is emitted.  False: nobody takes it. */
-bool gather_start(struct gather *g, const struct gtid_pos *start, uint64_t stream);
+bool gather_start(struct gather *g, const struct gtid_pos *start);
 
 /* The position behind the last whole transaction. */
 const struct gtid_pos *gather_position(const struct gather *g);

@@ -27,7 +27,6 @@ struct queue_item {
 	struct place_name *file; /* shared, counted; NULL when not known */
 	uint64_t pos;		 /* offset behind the transaction in `file`; 0 when not known */
 	uint64_t ticket;	 /* for the gate */
-	uint64_t stream;	 /* number of the connection that it was read from */
 	uint64_t commit_us;
 	uint64_t seen_us;
 	uint32_t holdoff_ms;

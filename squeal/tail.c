@@ -15,7 +15,6 @@ struct tail {
 	struct binlog_decoder decoder;
 	struct txn *txn;
 	struct buf from;     /* where to open next */
-	uint64_t stream;     /* number of streams opened */
 	struct buf bad_from; /* where a bad event came last time */
 	unsigned bad_times;
 	unsigned random; /* of the pauses */
@@ -101,8 +100,7 @@ open_stream(struct tail *t, struct err_detail *why)
 		gate_reset(t->parts.gate);
 	binlog_decoder_start(&t->decoder, src->info.file, src->info.pos, src->info.checksum);
 	txn_reset(t->txn);
-	t->stream++;
-	if (!gather_start(t->parts.gather, &start, t->stream)) {
+	if (!gather_start(t->parts.gather, &start)) {
 		err = ERR_CLOSED;
 		goto done;
 	}

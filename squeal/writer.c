@@ -19,7 +19,6 @@ enum {
 struct writer {
 	struct writer_parts parts;
 	struct batch *batch;
-	uint64_t stream;     /* the connection that the gate's last answer belongs to */
 	uint64_t trimmed_ms; /* when retention was looked after */
 
 	/* items that batch_add() has seen and the log has not acknowledged, oldest first */
@@ -127,10 +126,6 @@ wait_until_visible(struct writer *w)
 
 	if (it == NULL)
 		return;
-	if (it->stream != w->stream) {
-		gate_reset(w->parts.gate);
-		w->stream = it->stream;
-	}
 	while (!w->hurry) {
 		const struct gate_mark mark = {span_of(it->file->text), it->pos, it->ticket};
 		struct err_detail why = {0};

@@ -306,8 +306,8 @@ the_start_is_emitted_once_and_a_return_to_the_same_place_is_not(void **state)
 	struct err_detail why = {0};
 
 	assert_int_equal(gtid_pos_parse(SPAN_LIT("0-1-40"), &start, &why), ERR_OK);
-	assert_true(gather_start(f->gather, &start, 1));
-	assert_true(gather_start(f->gather, &start, 2));
+	assert_true(gather_start(f->gather, &start));
+	assert_true(gather_start(f->gather, &start));
 	assert_string_equal(buf_str(&f->emitted), "pos 0-1-40\n");
 	gtid_pos_fini(&start);
 }
@@ -318,11 +318,11 @@ a_new_stream_forgets_the_unfinished_transaction(void **state)
 	struct fixture *f = *state;
 	struct gtid_pos start = {0};
 
-	assert_true(gather_start(f->gather, &start, 1));
+	assert_true(gather_start(f->gather, &start));
 	begin(f);
 	say(f, "UPDATE t SET a=1 /*inv='lost link'*/");
 	say(f, "UPDATE t SET a=1 /*inv='torn'*/");
-	assert_true(gather_start(f->gather, &start, 2));
+	assert_true(gather_start(f->gather, &start));
 	begin(f);
 	say(f, "UPDATE t SET a=1 /*inv='whole'*/");
 	commit(f);
