@@ -331,6 +331,11 @@ on_commit(void *arg, const struct txn_end *e)
 	gtid_pos_advance(&g->pos, &e->gtid);
 	if (g->parts.gate != NULL)
 		gate_note(g->parts.gate, &(struct gate_mark){e->place.file, e->place.pos, e->ticket});
+	if (e->no_text)
+		log_warn(g->parts.log,
+			 "rows were changed without the statement's text, so its keys are not known; set "
+			 "binlog_annotate_row_events=ON (MySQL: binlog_rows_query_log_events=ON) in every session",
+			 F_SPAN("file", e->place.file), F_UINT("pos", e->place.pos));
 	if (keyset_count(g->keys) == 0 && !g->parts.each) {
 		metric_inc(&g->parts.metrics->txn_without_keys);
 		forget_transaction(g);

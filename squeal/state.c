@@ -219,6 +219,10 @@ state_reasons(struct state *s, uint64_t unready_after_ms, state_reason_fn *fn, v
 		snprintf(text, sizeof(text), "the log takes no records: %s", s->log_why);
 		fn(arg, text);
 	}
+	if (s->log_now == STATE_LOG_WAITING) {
+		snprintf(text, sizeof(text), "commits cannot be seen to be visible on the source: %s", s->log_why);
+		fn(arg, text);
+	}
 	if (!s->has_checkpoint)
 		fn(arg, "no checkpoint was stored yet");
 	pthread_mutex_unlock(&s->lock);
