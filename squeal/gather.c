@@ -2,12 +2,12 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "lib/core/crash.h"
 #include "lib/core/mem.h"
 #include "markers/comment.h"
 #include "squeal/keyset.h"
+#include "squeal/pause.h"
 
 enum {
 	MOVES = 1000,	       /* transactions without keys until a move of the position is emitted */
@@ -157,7 +157,6 @@ add_key(struct gather *g, enum key_kind kind, struct span key, const struct comm
 		uint64_t spilled = keyset_spilled(g->keys);
 		struct err_detail why = {0};
 		err_t err = keyset_add(g->keys, kind, key, &added, &why);
-		struct timespec pause = {0, SPILL_PAUSE_MS * 1000000L};
 
 		if (err == ERR_OK) {
 			if (keyset_spilled(g->keys) > spilled)
@@ -172,7 +171,7 @@ add_key(struct gather *g, enum key_kind kind, struct span key, const struct comm
 		said = true;
 		if (atomic_load(&g->interrupted))
 			return ERR_CLOSED;
-		nanosleep(&pause, NULL);
+		pause_ms(&g->interrupted, SPILL_PAUSE_MS);
 	}
 	if (!added)
 		metric_inc(&g->parts.metrics->key_repeated);
