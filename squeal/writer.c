@@ -45,12 +45,7 @@ writer_create(const struct writer_parts *parts, const struct squeal_options *opt
 static void
 give_back_pending(struct writer *w)
 {
-	while (w->pending != NULL) {
-		struct queue_item *it = w->pending;
-
-		w->pending = it->next;
-		queue_give_back(w->parts.queue, &it);
-	}
+	queue_give_back(w->parts.queue, &w->pending);
 	w->pending_end = &w->pending;
 }
 
@@ -210,8 +205,9 @@ add(struct writer *w, struct queue_item *it)
 	*w->pending_end = it;
 	w->pending_end = &it->next;
 	while (!done) {
-		struct err_detail why = {0};
+		struct err_detail why; /* not zeroed whole: this runs for every transaction */
 
+		err_clear(&why);
 		if (batch_add(w->batch, it, &done, &why) != ERR_OK) {
 			log_error(w->parts.log, "cannot read spilled keys back; trying again",
 				  F_STR("reason", err_why(&why)), F_UINT("pause_ms", backoff));
@@ -249,11 +245,12 @@ write_items(struct writer *w, struct queue_item *items)
 	while (items != NULL) {
 		struct queue_item *it = items;
 
+		if (!ok) {
+			queue_give_back(w->parts.queue, &items);
+			break;
+		}
 		items = it->next;
-		if (ok)
-			ok = add(w, it);
-		else
-			queue_give_back(w->parts.queue, &it);
+		ok = add(w, it);
 	}
 	CRASH_POINT("squeal.batched");
 	ok = ok && flush(w);
