@@ -121,8 +121,10 @@ def sent(p):
 
 def bench_latency(report):
     print("bench: commit to acknowledged delete", flush=True)
-    for name, rate, writers in (("idle (10/s)", 10, 1), ("2,000 txn/s", 2000, 8)):
-        with Pipeline(run_dir("bench"), trace_prefix="demo:") as p:
+    # With a linger the batches grow and the latency with them: the price of packing, shown beside it.
+    for name, rate, writers, linger in (("idle (10/s)", 10, 1, 0), ("2,000 txn/s", 2000, 8, 0),
+                                        ("2,000 txn/s, linger 10 ms", 2000, 8, 10)):
+        with Pipeline(run_dir("bench"), trace_prefix="demo:", config={"squeal": {"linger": "%dms" % linger}}) as p:
             p.start()
             # The very first commits wait until the gate knows the server's count; that is not the steady state.
             Load(p, rate=20, seconds=1, after=0, writers=1, readers=1, reads=10, first=1 << 40, name="warm-up").start().wait()
@@ -135,8 +137,8 @@ def bench_latency(report):
             if not v.clean:
                 raise Failure("the check failed: %s" % v)
             detail = {k: v[k] for k in ("commits", "keys", "pairs", "lost", "stale")}
-            report.add("commit to ack, %s, p50" % name, v["p50_ms"], "ms", 3, **detail)
-            report.add("commit to ack, %s, p99" % name, v["p99_ms"], "ms", 15, **detail)
+            report.add("commit to ack, %s, p50" % name, v["p50_ms"], "ms", None if linger else 3, **detail)
+            report.add("commit to ack, %s, p99" % name, v["p99_ms"], "ms", None if linger else 15, **detail)
             if rate > 100:
                 report.add("  transactions per second reached", v["commits"] / SECONDS, "1/s")
                 report.add("deletes per packet at that rate / one at a time",
