@@ -55,6 +55,11 @@ same_again(const struct template *t, struct arena *arena)
 
 	for (size_t i = 0; i < t->n; i++)
 		write_part(&text, &t->parts[i]);
+	/* Quotes may have made it longer than templates may be. */
+	if (text.len > TEMPLATE_MAX) {
+		buf_fini(&text);
+		return;
+	}
 	if (template_parse(&again, buf_span(&text), arena, &why) != ERR_OK || again.n != t->n)
 		abort();
 	for (size_t i = 0; i < t->n; i++) {
