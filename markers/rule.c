@@ -367,7 +367,11 @@ get_value(const struct apply *a, enum rule_image image, size_t column, struct sp
 	return v;
 }
 
-/* Whether the update may have changed the column. */
+/*
+ * Whether the update may have changed the column.  One that an image does not hold may have: a REPLACE is
+ * written as an update of the columns that it names, and sets all others back to their defaults; a virtual
+ * column changes unwritten.
+ */
 static bool
 has_changed(const struct apply *a, size_t column)
 {
@@ -375,13 +379,13 @@ has_changed(const struct apply *a, size_t column)
 	struct span text = {"", 0};
 	enum rule_value before, after = row->get(row->arg, RULE_AFTER, column, &text);
 
-	if (after == RULE_NOT_THERE)
-		return false;
+	if (after == RULE_NOT_THERE || after == RULE_NO_TEXT)
+		return true;
 	buf_clear(row->scratch);
 	if (after == RULE_TEXT)
 		buf_put_span(row->scratch, text);
 	before = row->get(row->arg, RULE_BEFORE, column, &text);
-	if (before != after || before == RULE_NO_TEXT)
+	if (before != after)
 		return true;
 	return before == RULE_TEXT && !span_eq(text, buf_span(row->scratch));
 }

@@ -13,9 +13,11 @@
  * one only, whatever `image` says.  Templates with {old.column} say nothing about inserts, those with
  * {new.column} nothing about deletes.
  *
- * Columns that are not in an image (binlog_row_image MINIMAL or NOBLOB): an update leaves a column out of the
- * new row only when it did not touch it, so the old row's value stands in.  Nothing stands in for the old
- * row's: its key cannot be known.
+ * Columns that are not in an image (binlog_row_image MINIMAL or NOBLOB): an update leaves a key column out of
+ * the new row only when it did not touch it, so the old row's value stands in.  Nothing stands in for the old
+ * row's: its key cannot be known.  For `when_changed` a column that either row does not hold may have
+ * changed. Not so where a REPLACE sets a key column back to a default other than AUTO_INCREMENT, and with
+ * virtual columns: a get() that knows of these answers RULE_NO_TEXT where the new row does not hold them.
  *
  * Promises: nothing is dropped without a count and an issue (NULL, which is meant, is only counted); what one
  * key cannot do costs no other key; every key that is handed out is valid by key.h.  rule_counts_lost() tells
