@@ -3,8 +3,11 @@ MARKERS_SRC := markers/anchor.c markers/comment.c markers/embed.c markers/key.c 
 MARKERS_A   := $(BUILD)/lib/markers.a
 LIBS        += $(MARKERS_A)
 
-$(MARKERS_A): $(call objs,$(MARKERS_SRC))
-$(BUILD)/crash/markers.a: $(call tobjs,$(MARKERS_SRC))
+# Rules are the daemon's; applications need comments only.
+RULE_SRC    := markers/rule.c markers/rule_pattern.c markers/rule_set.c markers/template.c
+
+$(MARKERS_A): $(call objs,$(MARKERS_SRC) $(RULE_SRC))
+$(BUILD)/crash/markers.a: $(call tobjs,$(MARKERS_SRC) $(RULE_SRC))
 
 # What applications link: squeal_* and not one symbol more, in the archive too.
 SQUEAL_SONAME   := libsqueal.so.0
@@ -33,7 +36,8 @@ $(BUILD)/lib/libsqueal.so: $(BUILD)/lib/$(SQUEAL_SONAME)
 
 MARKERS_TESTS := $(patsubst markers/test/%.c,$(BUILD)/test/markers/test/%,$(wildcard markers/test/test_*.c))
 TESTS         += $(MARKERS_TESTS)
-$(MARKERS_TESTS): $(MARKERS_A) $(CORE_A)
+$(MARKERS_TESTS): $(MARKERS_A) $(CONF_A) $(CORE_A)
+$(MARKERS_TESTS): TEST_LIBS := $(CONF_LIBS) -lxxhash
 
 # The public vectors as a table in C.
 MARKERS_VECTORS := $(BUILD)/gen/markers/vectors.h
@@ -45,4 +49,9 @@ $(BUILD)/obj/markers/test/test_vectors.o: $(MARKERS_VECTORS)
 
 MARKERS_FUZZERS := $(patsubst markers/fuzz/%.c,$(BUILD)/fuzz/markers/fuzz/%,$(wildcard markers/fuzz/fuzz_*.c))
 FUZZERS         += $(MARKERS_FUZZERS)
-$(MARKERS_FUZZERS): $(MARKERS_A) $(CORE_A)
+$(MARKERS_FUZZERS): $(MARKERS_A) $(CONF_A) $(CORE_A)
+$(MARKERS_FUZZERS): TEST_LIBS := $(CONF_LIBS) -lxxhash
+
+# Not part of any check: ns per row.
+$(BUILD)/bin/bench_rule: $(BUILD)/obj/markers/bench/bench_rule.o $(MARKERS_A) $(CONF_A) $(CORE_A)
+$(BUILD)/bin/bench_rule: PROGRAM_LIBS := $(CONF_LIBS) -lxxhash

@@ -2,9 +2,30 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/conf/rules.h"
 #include "lib/conf/topology.h"
 #include "lib/core/buf.h"
+#include "markers/rule_set.h"
 #include "squeal/cmd.h"
+
+static int
+check_rules(const char *path)
+{
+	struct err_detail why = {0};
+	struct rule_set *set = NULL;
+	size_t keys = 0;
+
+	if (rule_set_load(&set, path, &why) != ERR_OK) {
+		fprintf(stderr, "squeal: %s\n", err_why(&why));
+		return CMD_CONFIG;
+	}
+	for (size_t i = 0; i < set->n; i++)
+		keys += set->rules[i].nkeys;
+	printf("%s: ok: %zu rule%s with %zu key template%s\n", path, set->n, set->n == 1 ? "" : "s", keys,
+	       keys == 1 ? "" : "s");
+	rule_set_release(&set);
+	return CMD_OK;
+}
 
 static int
 print_effective(const struct topology *topo, const char *path)
@@ -14,23 +35,26 @@ print_effective(const struct topology *topo, const char *path)
 	for (size_t i = 0; i < topo->nclusters; i++)
 		servers += topo->clusters[i].nservers;
 	printf("%s: ok: source %s, log %s, %zu cluster%s with %zu server%s\n", path, topo->source.name,
-	       topo->log.path, topo->nclusters, topo->nclusters == 1 ? "" : "s", servers, servers == 1 ? "" : "s");
+	       topo->log.path, topo->nclusters, topo->nclusters == 1 ? "" : "s", servers,
+	       servers == 1 ? "" : "s");
 	return CMD_OK;
 }
 
 int
 cmd_check_config(int argc, char **argv)
 {
-	enum { OPT_SAMPLE = 256, OPT_SCHEMA };
+	enum { OPT_SAMPLE = 256, OPT_SCHEMA, OPT_RULES, OPT_RULES_SCHEMA };
 	static const struct option longs[] = {
 	    {"config", required_argument, NULL, 'c'},
 	    {"sample", no_argument, NULL, OPT_SAMPLE},
 	    {"schema", no_argument, NULL, OPT_SCHEMA},
+	    {"rules", required_argument, NULL, OPT_RULES},
+	    {"rules-schema", no_argument, NULL, OPT_RULES_SCHEMA},
 	    {NULL, 0, NULL, 0},
 	};
 	struct err_detail why = {0};
 	struct topology *topo = NULL;
-	const char *config = NULL;
+	const char *config = NULL, *rules = NULL;
 	struct buf out = BUF_INIT;
 	int exit_code;
 	int c;
@@ -46,6 +70,12 @@ cmd_check_config(int argc, char **argv)
 		case OPT_SCHEMA:
 			topology_json_schema(&out);
 			break;
+		case OPT_RULES:
+			rules = optarg;
+			break;
+		case OPT_RULES_SCHEMA:
+			rules_json_schema(&out);
+			break;
 		default:
 			return CMD_USAGE;
 		}
@@ -57,6 +87,8 @@ cmd_check_config(int argc, char **argv)
 	}
 	if (config == NULL && optind < argc)
 		config = argv[optind++];
+	if (config == NULL && rules != NULL)
+		return check_rules(rules);
 	if (config == NULL || optind < argc)
 		return cmd_usage("check-config needs one file: squeal check-config -c squeal.yaml");
 	if (topology_load(&topo, config, &why) != ERR_OK) {
@@ -64,6 +96,10 @@ cmd_check_config(int argc, char **argv)
 		return CMD_CONFIG;
 	}
 	exit_code = print_effective(topo, config);
+	if (exit_code == CMD_OK && rules == NULL && topo->markers.rules[0] != '\0')
+		rules = topo->markers.rules;
+	if (exit_code == CMD_OK && rules != NULL)
+		exit_code = check_rules(rules);
 	topology_destroy(&topo);
 	return exit_code;
 }

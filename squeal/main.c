@@ -30,6 +30,8 @@ static const char help[] =
     "  squeal check-config -c squeal.yaml          is the configuration right?\n"
     "      --sample    print a commented squeal.yaml\n"
     "      --schema    print its JSON Schema, for editors\n"
+    "  squeal check-config --rules rules.yaml      is the rule file right?\n"
+    "      --rules-schema   print its JSON Schema\n"
     "  squeal help SECTION                         settings of a section of squeal.yaml: ";
 
 static const char help_end[] =

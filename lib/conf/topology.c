@@ -391,6 +391,7 @@ topology_load(struct topology **out, const char *path, struct err_detail *why)
 	resolve(&t->source.tls_ca, folder);
 	resolve(&t->source.tls_cert, folder);
 	resolve(&t->source.tls_key, folder);
+	resolve(&t->markers.rules, folder);
 	resolve(&t->squeal.spill_dir, folder);
 	resolve(&t->router.trace_file, folder);
 	for (size_t i = 0; i < t->nclusters; i++)

@@ -198,6 +198,7 @@ relative_paths_begin_at_the_files_folder(void **state)
 	assert_string_equal(t->source.tls_cert, DATA "/cert.pem");
 	assert_string_equal(t->source.tls_key, DATA "/key.pem");
 	assert_string_equal(t->source.socket, "");
+	assert_string_equal(t->markers.rules, DATA "/rules.yaml");
 	assert_string_equal(t->squeal.spill_dir, DATA "/spill");
 	assert_string_equal(t->router.trace_file, DATA "/trace.log");
 	assert_string_equal(topology_cluster(t, "front1")->opt.cursors, DATA "/front1.db");
