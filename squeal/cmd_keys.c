@@ -130,10 +130,7 @@ read_file(struct keys_run *run, const char *path, struct err_detail *why)
 		err = source_next(src, &bytes, why);
 		if (err != ERR_OK || bytes.len == 0)
 			break;
-		err = binlog_decode(&decoder, bytes, &ev, why);
-		if (err != ERR_OK)
-			break;
-		err = txn_feed(txn, &ev, why);
+		err = txn_read(txn, &decoder, bytes, &ev, why);
 		if (err != ERR_OK)
 			break;
 	}

@@ -56,7 +56,8 @@ static err_t
 run_file(const char *path, enum stage stage, struct totals *n, struct err_detail *why)
 {
 	static const struct txn_ops ops = {on_begin, on_statement, on_savepoint, on_savepoint,
-					   on_end,   on_end,	   on_moved};
+					   on_end,   on_end,	   on_moved,	 NULL,
+					   NULL};
 	struct source *s = source_file_create(path, MAX_EVENT);
 	struct binlog_metrics metrics = {0};
 	struct binlog_decoder d;
