@@ -66,7 +66,8 @@ number_put_double(struct buf *out, double v)
 		buf_putc(out, '0');
 		return;
 	}
-	for (int digits = 14; digits <= 16; digits++) {
+	/* All of fifteen digits and fewer are exact, but for numbers so small that bits are missing. */
+	for (int digits = isnormal(v) ? 14 : 0; digits <= 16; digits++) {
 		snprintf(text, sizeof(text), "%.*e", digits, v);
 		if (strtod(text, NULL) == v)
 			break;

@@ -155,7 +155,7 @@ put_string(struct buf *out, const struct table_column *c, struct span s)
 }
 
 /* MariaDB's COMPRESSED columns: a byte 0 and the text; or method << 4 | no zlib header << 3 | bytes of length,
- * the length, and a deflate stream. */
+ * the length, big-endian, and a deflate stream. */
 static bool
 put_packed(struct buf *out, struct span s)
 {
@@ -171,7 +171,7 @@ put_packed(struct buf *out, struct span s)
 		buf_put_span(out, span_from(s, 1));
 		return true;
 	}
-	len = reader_le(&r, head & 7);
+	len = (size_t)big_endian(reader_span(&r, head & 7));
 	if (head >> 4 != 8 || (head & 7) == 0 || (head & 7) > 4 || r.short_read || len > UNPACKED_MAX ||
 	    len / 1032 > r.left)
 		return false;

@@ -65,6 +65,7 @@ is_numeric(const struct table_column *c)
 	case COLUMN_NEWDECIMAL:
 	case COLUMN_FLOAT:
 	case COLUMN_DOUBLE:
+	case COLUMN_YEAR:
 		return true;
 	default:
 		return false;
@@ -84,6 +85,8 @@ has_charset(const struct table_column *c, bool mariadb)
 	case COLUMN_LONG_BLOB:
 	case COLUMN_VARCHAR_COMPRESSED:
 	case COLUMN_BLOB_COMPRESSED:
+		return true;
+	case COLUMN_VECTOR:
 		return true;
 	case COLUMN_GEOMETRY:
 		return mariadb;
