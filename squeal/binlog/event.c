@@ -729,27 +729,13 @@ decode_rows(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail
 {
 	struct reader r = reader_of(ev->body);
 	uint8_t what = rows_types[ev->type];
-	struct span none = {"", 0};
-	uint64_t columns;
-	size_t bytes;
 
 	ev->u.rows.table_id = table_id(ev, &r);
 	ev->u.rows.flags = reader_u16(&r);
 	ev->u.rows.action = (enum binlog_action)(what & ROWS_ACTION);
+	ev->u.rows.has_extra = what & ROWS_HAS_EXTRA;
 	ev->u.rows.compressed = what & ROWS_COMPRESSED;
 	ev->u.rows.partial = what & ROWS_PARTIAL;
-	if (what & ROWS_HAS_EXTRA) {
-		size_t extra = reader_u16(&r); /* counts its own two bytes */
-
-		reader_take(&r, extra >= 2 ? extra - 2 : SIZE_MAX);
-	}
-	columns = lenenc_u64(&r);
-	if (columns > UINT16_MAX)
-		return bad_event(d, ev, "it has an impossible number of columns", why);
-	bytes = (size_t)(columns + 7) / 8;
-	ev->u.rows.columns = (uint32_t)columns;
-	ev->u.rows.before = ev->u.rows.action != BINLOG_INSERT ? reader_span(&r, bytes) : none;
-	ev->u.rows.after = ev->u.rows.action != BINLOG_DELETE ? reader_span(&r, bytes) : none;
 	ev->u.rows.body = reader_rest(&r);
 	return r.short_read ? bad_event(d, ev, "it is cut short", why) : ERR_OK;
 }

@@ -231,13 +231,10 @@ struct binlog_event {
 			uint64_t table_id;
 			uint16_t flags;
 			enum binlog_action action;
-			bool compressed; /* MariaDB: `body` is */
+			bool has_extra;	 /* `body` begins with other things */
+			bool compressed; /* MariaDB: the rows are */
 			bool partial;	 /* MySQL: JSON of after images may be differences */
-			uint32_t columns;
-			/* Which columns an image has, bit 0 of byte 0 first; empty for the image that the action
-			 * does not have. */
-			struct span before, after;
-			struct span body; /* the rows */
+			struct span body; /* behind id and flags; rows_open() reads it */
 		} rows;
 		struct span text; /* BINLOG_ROWS_TEXT: the statement; BINLOG_INCIDENT: the server's message */
 		uint64_t xid;

@@ -15,6 +15,8 @@ struct rows {
 
 	struct binlog_event ev;
 	const struct table *table;
+	/* Which columns an image has, bit 0 of byte 0 first. */
+	struct span in_before, in_after;
 	struct span body; /* all rows */
 	size_t pos;
 	bool any; /* a row came out */
@@ -58,6 +60,38 @@ bad_rows(const struct rows *r, err_t err, const char *what, struct err_detail *w
 		       (unsigned long long)r->ev.end, what);
 }
 
+/* There are no rows to be had. */
+static err_t
+fail(struct rows *r, err_t err)
+{
+	r->body = (struct span){"", 0};
+	r->pos = 0;
+	r->any = true;
+	return err;
+}
+
+/* What stands between the flags and the rows. */
+static err_t
+read_head(struct rows *r, struct err_detail *why)
+{
+	struct reader in = reader_of(r->ev.u.rows.body);
+	size_t bytes = (r->table->ncolumns + 7) / 8;
+
+	if (r->ev.u.rows.has_extra) {
+		size_t extra = reader_u16(&in); /* counts its own two bytes */
+
+		reader_take(&in, extra >= 2 ? extra - 2 : SIZE_MAX);
+	}
+	if (lenenc_u64(&in) != r->table->ncolumns && !in.short_read)
+		return bad_rows(r, ERR_BAD_EVENT, "it has another number of columns than its table", why);
+	if (r->ev.u.rows.action != BINLOG_INSERT)
+		r->in_before = reader_span(&in, bytes);
+	if (r->ev.u.rows.action != BINLOG_DELETE)
+		r->in_after = reader_span(&in, bytes);
+	r->body = reader_rest(&in);
+	return in.short_read ? bad_rows(r, ERR_BAD_EVENT, "it is cut short", why) : ERR_OK;
+}
+
 err_t
 rows_open(struct rows *r, const struct binlog_event *ev, const struct table *t, struct err_detail *why)
 {
@@ -66,22 +100,24 @@ rows_open(struct rows *r, const struct binlog_event *ev, const struct table *t, 
 
 	r->ev = *ev;
 	r->table = t;
-	r->body = ev->u.rows.body;
 	r->pos = 0;
 	r->any = false;
-	if (ev->u.rows.columns != t->ncolumns)
-		return bad_rows(r, ERR_BAD_EVENT, "it has another number of columns than its table", why);
+	err = read_head(r, why);
+	if (err != ERR_OK)
+		return fail(r, err);
+	if (!t->has_layout) {
+		err = bad_rows(r, ERR_UNKNOWN_EVENT,
+			       "a pre-release of MySQL 5.1 wrote it without saying how long columns are", why);
+		return fail(r, err);
+	}
 	if (ev->u.rows.compressed) {
-		err = inflate_unpack(&r->inflate, ev->u.rows.body, r->max_event, &r->unpacked, &inner);
-		if (err != ERR_OK) {
-			r->body = (struct span){"", 0};
-			r->any = true;
-			return bad_rows(r, err, inner.text, why);
-		}
+		err = inflate_unpack(&r->inflate, r->body, r->max_event, &r->unpacked, &inner);
+		if (err != ERR_OK)
+			return fail(r, bad_rows(r, err, inner.text, why));
 		r->body = buf_span(&r->unpacked);
 	}
 	if (r->body.len >= ROW_NULL)
-		return bad_rows(r, ERR_TOO_LONG, "it is longer than any event can be", why);
+		return fail(r, bad_rows(r, ERR_TOO_LONG, "it is longer than any event can be", why));
 	if (r->cap < 2 * (size_t)t->ncolumns) {
 		r->cap = 2 * (size_t)t->ncolumns;
 		r->at = mem_realloc(r->at, r->cap * sizeof(*r->at));
@@ -202,12 +238,12 @@ rows_next(struct rows *r, struct row *row, bool *more, struct err_detail *why)
 		return ERR_OK;
 	row->action = r->ev.u.rows.action;
 	row->before = row->after = (struct row_image){0};
-	if (row->action != BINLOG_INSERT && !read_image(r, r->ev.u.rows.before, r->at, &row->before))
+	if (row->action != BINLOG_INSERT && !read_image(r, r->in_before, r->at, &row->before))
 		return does_not_add_up(r, why);
 	if (r->ev.u.rows.partial && !read_partial(r, &row->after))
 		return does_not_add_up(r, why);
 	if (row->action != BINLOG_DELETE &&
-	    !read_image(r, r->ev.u.rows.after, r->at + r->table->ncolumns, &row->after))
+	    !read_image(r, r->in_after, r->at + r->table->ncolumns, &row->after))
 		return does_not_add_up(r, why);
 	/* Rows without columns take no room, so nobody can tell how many they are. */
 	if (r->pos == from && (r->any || r->body.len > 0))

@@ -5,7 +5,8 @@
 #include "lib/core/mem.h"
 #include "squeal/binlog/lenenc.h"
 
-enum { BUCKETS = 1024, PREFIX_MAX = 4 };
+/* OLD_POST_LEN: pre-releases of MySQL 5.1, whose TABLE_MAP ends with the types. */
+enum { BUCKETS = 1024, PREFIX_MAX = 4, OLD_POST_LEN = 6 };
 
 /* The fields behind the null bits: type, length, value. */
 enum optional {
@@ -396,8 +397,9 @@ name_with_nul(struct reader *r)
 
 /* NULL when `body` makes sense, otherwise what does not. */
 static const char *
-parse(struct table *t, struct span body, bool mariadb)
+parse(struct table *t, struct span body, const struct binlog_event *ev)
 {
+	bool mariadb = ev->u.table.mariadb;
 	struct reader r = reader_of(body), meta;
 	struct span types, null_bits;
 	uint64_t n;
@@ -409,6 +411,13 @@ parse(struct table *t, struct span body, bool mariadb)
 		return "it has an impossible number of columns";
 	t->ncolumns = (uint32_t)n;
 	types = reader_span(&r, t->ncolumns);
+	t->has_layout = r.left > 0 || ev->post_len != OLD_POST_LEN;
+	if (!t->has_layout && !r.short_read) {
+		t->columns = mem_zalloc(t->ncolumns, sizeof(*t->columns));
+		for (uint32_t i = 0; i < t->ncolumns; i++)
+			t->columns[i].type = (uint8_t)types.p[i];
+		return NULL;
+	}
 	meta = reader_of(lenenc_span(&r));
 	null_bits = reader_span(&r, (t->ncolumns + 7) / 8);
 	if (r.short_read)
@@ -565,7 +574,7 @@ tables_put(struct tables *ts, const struct binlog_event *ev, const struct table 
 		memcpy(e->body, body.p, body.len);
 	e->table.id = ev->u.table.id;
 	e->table.version = ++ts->versions;
-	wrong = parse(&e->table, span_make(e->body, e->body_len), ev->u.table.mariadb);
+	wrong = parse(&e->table, span_make(e->body, e->body_len), ev);
 	if (wrong != NULL) {
 		entry_destroy(e);
 		return err_set(why, ERR_BAD_EVENT,
