@@ -124,7 +124,7 @@ place(const struct binlog_decoder *d)
 	return t;
 }
 
-static err_t
+__attribute__((cold, noinline)) static err_t
 bad_event(struct binlog_decoder *d, const struct binlog_event *ev, const char *what, struct err_detail *why)
 {
 	bump(&d->metrics->binlog_bad, 1);
@@ -134,7 +134,7 @@ bad_event(struct binlog_decoder *d, const struct binlog_event *ev, const char *w
 		       binlog_type_name(ev->type), ev->type, place(d).text, what);
 }
 
-static err_t
+__attribute__((cold, noinline)) static err_t
 unknown_event(struct binlog_decoder *d, const struct binlog_event *ev, const char *help,
 	      struct err_detail *why)
 {
@@ -172,6 +172,15 @@ checksum_matches(const struct binlog_event *ev)
 	return reader_u32(&r) == checksum_of(ev);
 }
 
+__attribute__((cold, noinline)) static err_t
+checksum_failure(const struct binlog_decoder *d, const struct binlog_event *ev, struct err_detail *why)
+{
+	return err_set(why, ERR_CHECKSUM,
+		       "%s event (type %u) %s does not match its checksum: damaged on its way, or on the server's "
+		       "disk if it happens again",
+		       binlog_type_name(ev->type), ev->type, place(d).text);
+}
+
 /* Takes the checksum off the body. */
 static err_t
 strip_checksum(struct binlog_decoder *d, struct binlog_event *ev, enum binlog_checksum alg,
@@ -185,11 +194,7 @@ strip_checksum(struct binlog_decoder *d, struct binlog_event *ev, enum binlog_ch
 		return ERR_OK;
 	if (!checksum_matches(ev)) {
 		bump(&d->metrics->binlog_checksum_failure, 1);
-		return err_set(
-		    why, ERR_CHECKSUM,
-		    "%s event (type %u) %s does not match its checksum: damaged on its way, or on the "
-		    "server's disk if it happens again",
-		    binlog_type_name(ev->type), ev->type, place(d).text);
+		return checksum_failure(d, ev, why);
 	}
 	ev->body = span_first(ev->body, ev->body.len < CHECKSUM_LEN ? 0 : ev->body.len - CHECKSUM_LEN);
 	return ERR_OK;
@@ -803,8 +808,15 @@ decode_body(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail
 	}
 }
 
+__attribute__((cold, noinline)) static err_t
+too_long(struct binlog_decoder *d, size_t len, struct err_detail *why)
+{
+	bump(&d->metrics->binlog_bad, 1);
+	return err_set(why, ERR_TOO_LONG, "event %s has %zu bytes; raise max_event above that", place(d).text, len);
+}
+
 /* The fields of the header.  The length that it says must be that of `bytes`. */
-static err_t
+__attribute__((always_inline)) static inline err_t
 decode_header(struct binlog_decoder *d, struct span bytes, struct binlog_event *ev, struct err_detail *why)
 {
 	struct reader r = reader_of(bytes);
@@ -824,9 +836,7 @@ decode_header(struct binlog_decoder *d, struct span bytes, struct binlog_event *
 	if (r.short_read || length != bytes.len)
 		return bad_event(d, ev, "its length is not what its header says", why);
 	if (bytes.len > d->max_event) {
-		bump(&d->metrics->binlog_bad, 1);
-		return err_set(why, ERR_TOO_LONG, "event %s has %zu bytes; raise max_event above that",
-			       place(d).text, bytes.len);
+		return too_long(d, bytes.len, why);
 	}
 	header_len = ev->type == BINLOG_TYPE_FORMAT_DESCRIPTION ? BINLOG_HEADER : d->header_len;
 	if (bytes.len < header_len)
@@ -837,59 +847,15 @@ decode_header(struct binlog_decoder *d, struct span bytes, struct binlog_event *
 }
 
 /* A type that is not in the table. */
-static err_t
+__attribute__((cold, noinline)) static err_t
 check_known(struct binlog_decoder *d, const struct binlog_event *ev, struct err_detail *why)
 {
-	if (event_rows[ev->type].name != NULL)
-		return ERR_OK;
 	if (!(ev->flags & BINLOG_FLAG_IGNORABLE))
 		return unknown_event(d, ev,
 				     "this version does not know its type, and its writer did not mark it as one "
 				     "to be ignored; look for a newer version of squeal",
 				     why);
 	bump(&d->metrics->binlog_ignorable, 1);
-	return ERR_OK;
-}
-
-err_t
-binlog_decode(struct binlog_decoder *d, struct span bytes, struct binlog_event *ev, struct err_detail *why)
-{
-	err_t err;
-
-	if (d->payload != NULL && !payload_is_done(d->payload))
-		return err_set(why, ERR_USAGE, "events of the payload %s were left unread", place(d).text);
-	err = decode_header(d, bytes, ev, why);
-	if (err != ERR_OK)
-		return err;
-	if (ev->kind == BINLOG_FORMAT) {
-		err = decode_format(d, ev, why);
-	} else {
-		/* A file that does not begin with FORMAT_DESCRIPTION would be read by guess. */
-		if (!d->have_format && ev->kind != BINLOG_ROTATE && ev->kind != BINLOG_HEARTBEAT &&
-		    ev->kind != BINLOG_REFUSED)
-			return bad_event(d, ev, "no FORMAT_DESCRIPTION came before it", why);
-		if (ev->kind == BINLOG_REFUSED)
-			return unknown_event(d, ev, event_rows[ev->type].help, why);
-		err = strip_checksum(d, ev, d->checksum, why);
-		if (err == ERR_OK)
-			err = check_known(d, ev, why);
-		if (err == ERR_OK)
-			err = decode_body(d, ev, why);
-	}
-	if (err != ERR_OK)
-		return err;
-
-	bump(&d->metrics->binlog_event, 1);
-	bump(&d->metrics->binlog_bytes, bytes.len);
-	move(d, ev);
-	/* In a stream what follows stands in the next file; a file's own last ROTATE is followed by nothing.
-	 */
-	if (ev->kind == BINLOG_ROTATE && !d->is_file) {
-		set_file(d, ev->u.rotate.file);
-		d->pos = ev->u.rotate.pos;
-		ev->file = span_make(d->file, d->file_len);
-		ev->end = d->pos;
-	}
 	return ERR_OK;
 }
 
@@ -912,21 +878,61 @@ can_be_inside(const struct binlog_event *ev)
 	}
 }
 
-static err_t
-decode_inner(struct binlog_decoder *d, struct span bytes, struct binlog_event *ev, struct err_detail *why)
+/* An event of the stream, or one inside of a payload, which has no checksum. */
+__attribute__((always_inline)) static inline err_t
+decode_event(struct binlog_decoder *d, struct span bytes, bool is_inside, struct binlog_event *ev,
+	     struct err_detail *why)
 {
 	err_t err = decode_header(d, bytes, ev, why);
 
 	if (err != ERR_OK)
 		return err;
-	if (!can_be_inside(ev))
+	if (is_inside && !can_be_inside(ev))
 		return bad_event(d, ev, "it stands inside of a payload, where it cannot be", why);
+	if (ev->kind == BINLOG_FORMAT)
+		return decode_format(d, ev, why);
+	/* A file that does not begin with FORMAT_DESCRIPTION would be read by guess. */
+	if (!d->have_format && ev->kind != BINLOG_ROTATE && ev->kind != BINLOG_HEARTBEAT &&
+	    ev->kind != BINLOG_REFUSED)
+		return bad_event(d, ev, "no FORMAT_DESCRIPTION came before it", why);
 	if (ev->kind == BINLOG_REFUSED)
 		return unknown_event(d, ev, event_rows[ev->type].help, why);
-	err = check_known(d, ev, why);
-	if (err == ERR_OK)
-		err = decode_body(d, ev, why);
-	return err;
+	if (!is_inside) {
+		err = strip_checksum(d, ev, d->checksum, why);
+		if (err != ERR_OK)
+			return err;
+	}
+	if (ev->kind == BINLOG_UNKNOWN) {
+		err = check_known(d, ev, why);
+		if (err != ERR_OK)
+			return err;
+	}
+	return decode_body(d, ev, why);
+}
+
+err_t
+binlog_decode(struct binlog_decoder *d, struct span bytes, struct binlog_event *ev, struct err_detail *why)
+{
+	err_t err;
+
+	if (d->payload != NULL && !payload_is_done(d->payload))
+		return err_set(why, ERR_USAGE, "events of a payload were left unread");
+	err = decode_event(d, bytes, false, ev, why);
+	if (err != ERR_OK)
+		return err;
+
+	bump(&d->metrics->binlog_event, 1);
+	bump(&d->metrics->binlog_bytes, bytes.len);
+	move(d, ev);
+	/* In a stream what follows stands in the next file; a file's own last ROTATE is followed by nothing.
+	 */
+	if (ev->kind == BINLOG_ROTATE && !d->is_file) {
+		set_file(d, ev->u.rotate.file);
+		d->pos = ev->u.rotate.pos;
+		ev->file = span_make(d->file, d->file_len);
+		ev->end = d->pos;
+	}
+	return ERR_OK;
 }
 
 err_t
@@ -954,7 +960,7 @@ binlog_next(struct binlog_decoder *d, struct binlog_event *ev, bool *more, struc
 		return err_set(why, err, "%s", inner.text);
 	if (bytes.len == 0)
 		return ERR_OK;
-	err = decode_inner(d, bytes, ev, why);
+	err = decode_event(d, bytes, true, ev, why);
 	if (err != ERR_OK) {
 		payload_close(d->payload);
 		return err;

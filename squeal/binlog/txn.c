@@ -560,21 +560,31 @@ txn_feed(struct txn *t, const struct binlog_event *ev, struct err_detail *why)
 		       binlog_type_name(ev->type), ev->type);
 }
 
+/* The events inside of a payload. */
+static err_t
+feed_payload(struct txn *t, struct binlog_decoder *d, struct err_detail *why)
+{
+	struct binlog_event ev;
+	bool more = true;
+	err_t err = ERR_OK;
+
+	while (err == ERR_OK && more) {
+		err = binlog_next(d, &ev, &more, why);
+		if (err == ERR_OK && more)
+			err = txn_feed(t, &ev, why);
+	}
+	return err;
+}
+
 err_t
 txn_read(struct txn *t, struct binlog_decoder *d, struct span bytes, struct binlog_event *ev,
 	 struct err_detail *why)
 {
 	err_t err = binlog_decode(d, bytes, ev, why);
-	bool more = true;
 
 	if (err == ERR_OK)
 		err = txn_feed(t, ev, why);
-	while (err == ERR_OK && ev->kind == BINLOG_PAYLOAD && more) {
-		struct binlog_event inner;
-
-		err = binlog_next(d, &inner, &more, why);
-		if (err == ERR_OK && more)
-			err = txn_feed(t, &inner, why);
-	}
+	if (err == ERR_OK && ev->kind == BINLOG_PAYLOAD)
+		err = feed_payload(t, d, why);
 	return err;
 }
