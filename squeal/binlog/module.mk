@@ -16,7 +16,7 @@ TESTS        += $(BINLOG_TESTS)
 $(BINLOG_TESTS): $(BINLOG_A) $(CORE_A)
 $(BINLOG_TESTS): TEST_LIBS := $(BINLOG_LIBS) -lxxhash
 
-BINLOG_FUZZERS := $(BUILD)/fuzz/squeal/binlog/fuzz/fuzz_event
+BINLOG_FUZZERS := $(BUILD)/fuzz/squeal/binlog/fuzz/fuzz_event $(BUILD)/fuzz/squeal/binlog/fuzz/fuzz_rows
 FUZZERS        += $(BINLOG_FUZZERS)
 $(BINLOG_FUZZERS): $(BINLOG_A) $(CORE_A)
 $(BINLOG_FUZZERS): TEST_LIBS := $(BINLOG_LIBS) -lxxhash

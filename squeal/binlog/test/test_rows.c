@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/core/file.h"
 #include "squeal/binlog/rows.h"
@@ -257,6 +258,118 @@ compressed_rows_are_those_that_were_compressed(void **state)
 	assert_recording(f, "rows_compressed");
 }
 
+/* Files of other servers that are not part of this project, and lines that must come out of them. */
+static const struct {
+	const char *name, *line;
+} outside[] = {
+    {"json.binlog.000001", "I\t1\t{\"age\": 24, \"data\": \"xxxxxxxxxx\", \"name\": \"Joe\"}\tJoe\t24\n"},
+    {"json.binlog.000001", "B\t6\t-\t-\t-\nA\t-\t(partial)\tPete\t42\n"},
+    {"json-opaque.binlog", "I\t{\"a\": \"base64:type15:VQ==\"}\nI\t{\"b\": \"2012-03-18\"}\n"
+			   "I\t{\"c\": \"2012-03-18 11:30:45.000000\"}\nI\t{\"c\": \"87:31:46.654321\"}\n"
+			   "I\t{\"d\": 123.456}\nI\t{\"e\": 9.00}\nI\t{\"e\": [0, 1, true, false]}\nI\t{\"e\": null}\n"},
+    {"vector.binlog", "I\t1\t\xcd\xcc\x8c?\xcd\xcc\x0c@33S@\n"},
+    {"update-partial-row.binlog", "B\t4\t-\t4\nA\t4\t-\t40\nD\t2\t-\t-\n"},
+    {"mysql-enum-string-set.000001", "A\tfield1\tfield_2\tvariant2\ttwo,four\t0123456789"},
+    {"binlog-invisible-columns.000001", "A\t111\t222\t-333\t444\tU\tNULL\n"},
+    {"binlog-invisible-columns.000001", "I\t1\t2\t-3\t4\t\x05\t6000000000\n"},
+    {"mysql_type_bit.000001", "I\t4\tfoo\t32\n"},
+    {"transaction_compression.000001", "I\t1\n"},
+    {"time_issue.000001", "I\t-507:48:27\n"},
+    {"ver_trunk_row_v2.001", "B\t1\ttwo\nA\t2\ttwo\nD\t2\ttwo\n"},
+};
+
+static void
+rows_of_other_servers_come_out(void **state)
+{
+	for (size_t i = 0; i < sizeof(outside) / sizeof(outside[0]); i++) {
+		struct fixture *f;
+		void *own;
+		char path[200];
+
+		snprintf(path, sizeof(path), "../shared/binlogs/%s", outside[i].name);
+		if (access(path, R_OK) != 0) {
+			print_message("skipped: %s is not there\n", path);
+			skip();
+		}
+		setup(&own);
+		f = own;
+		if (read_all(f, path) != ERR_OK)
+			fail_msg("%s: %s", path, err_why(&f->why));
+		if (strstr(buf_str(&f->out), outside[i].line) == NULL)
+			fail_msg("%s: no \"%s\" in:\n%s", path, outside[i].line, buf_str(&f->out));
+		teardown(&own);
+	}
+}
+
+/* A table of one INT and one TINYBLOB, made by hand. */
+static const struct table *
+small_table(struct tables *tables, struct err_detail *why)
+{
+	static const char body[] = "\x01"
+				   "d\0\x01"
+				   "t\0\x02\x03\xfc\x01\x01\x03";
+	struct binlog_event ev = {.type = BINLOG_TYPE_TABLE_MAP, .kind = BINLOG_TABLE, .post_len = 8};
+	const struct table *t;
+
+	ev.u.table.id = 1;
+	ev.u.table.body = span_make(body, sizeof(body) - 1);
+	assert_int_equal(tables_put(tables, &ev, &t, why), ERR_OK);
+	return t;
+}
+
+static void
+rows_that_are_cut_anywhere_do_not_add_up(void **state)
+{
+	struct fixture *f = *state;
+	static const char rows[] = "\x02\xff\xff\x00\x01\0\0\0\x02xy\x00\x02\0\0\0\x00";
+	struct tables *tables = tables_create();
+	const struct table *t = small_table(tables, &f->why);
+	struct binlog_event ev = {.type = BINLOG_TYPE_UPDATE_ROWS_V1, .kind = BINLOG_ROWS};
+	struct row row;
+	bool more;
+
+	ev.u.rows.action = BINLOG_UPDATE;
+	for (size_t n = 0; n < sizeof(rows) - 1; n++) {
+		char *exact = malloc(n + 1);
+		err_t err;
+
+		memcpy(exact, rows, n);
+		ev.u.rows.body = span_make(exact, n);
+		err = rows_open(f->rows, &ev, t, &f->why);
+		if (err == ERR_OK)
+			err = rows_next(f->rows, &row, &more, &f->why);
+		/* Nothing at all behind the bitmaps is a row without columns only where there may be none. */
+		assert_int_equal(err, ERR_BAD_EVENT);
+		assert_true(f->why.text[0] != '\0');
+		err_clear(&f->why);
+		free(exact);
+	}
+	ev.u.rows.body = span_make(rows, sizeof(rows) - 1);
+	assert_int_equal(rows_open(f->rows, &ev, t, &f->why), ERR_OK);
+	assert_int_equal(rows_next(f->rows, &row, &more, &f->why), ERR_OK);
+	assert_true(more);
+	put_image(f, 'B', &row.before);
+	put_image(f, 'A', &row.after);
+	assert_string_equal(buf_str(&f->out), "B\t1\txy\nA\t2\t\n");
+	assert_int_equal(rows_next(f->rows, &row, &more, &f->why), ERR_OK);
+	assert_false(more);
+	tables_destroy(&tables);
+}
+
+static void
+another_number_of_columns_than_the_tables_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct tables *tables = tables_create();
+	const struct table *t = small_table(tables, &f->why);
+	struct binlog_event ev = {.type = BINLOG_TYPE_WRITE_ROWS_V1, .kind = BINLOG_ROWS};
+
+	ev.u.rows.body = SPAN_LIT("\x03\xff\x00\x01\0\0\0\x00");
+	assert_int_equal(rows_open(f->rows, &ev, t, &f->why), ERR_BAD_EVENT);
+	assert_non_null(strstr(f->why.text, "number of columns"));
+	tables_destroy(&tables);
+}
+
 int
 main(void)
 {
@@ -266,6 +379,9 @@ main(void)
 	    T(minimal_images_have_some_columns_only),
 	    T(without_metadata_values_are_still_read),
 	    T(compressed_rows_are_those_that_were_compressed),
+	    T(rows_of_other_servers_come_out),
+	    T(rows_that_are_cut_anywhere_do_not_add_up),
+	    T(another_number_of_columns_than_the_tables_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,7 +83,7 @@ static int
 setup(void **state)
 {
 	static const struct txn_ops ops = {on_begin,  on_statement, on_savepoint, on_rollback_to,
-					   on_commit, on_rollback,  on_moved};
+					   on_commit, on_rollback,  on_moved, NULL, NULL};
 	static struct fixture f;
 
 	memset(&f, 0, sizeof(f));
