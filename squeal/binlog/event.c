@@ -175,10 +175,11 @@ checksum_matches(const struct binlog_event *ev)
 __attribute__((cold, noinline)) static err_t
 checksum_failure(const struct binlog_decoder *d, const struct binlog_event *ev, struct err_detail *why)
 {
-	return err_set(why, ERR_CHECKSUM,
-		       "%s event (type %u) %s does not match its checksum: damaged on its way, or on the server's "
-		       "disk if it happens again",
-		       binlog_type_name(ev->type), ev->type, place(d).text);
+	return err_set(
+	    why, ERR_CHECKSUM,
+	    "%s event (type %u) %s does not match its checksum: damaged on its way, or on the server's "
+	    "disk if it happens again",
+	    binlog_type_name(ev->type), ev->type, place(d).text);
 }
 
 /* Takes the checksum off the body. */
@@ -258,7 +259,8 @@ has_checksum_field(struct span version, bool mariadb)
 	return part[0] * 1000000 + part[1] * 1000 + part[2] >= (mariadb ? 5003000u : 5006001u);
 }
 
-/* The numbers of events in pre-releases of MySQL 5.1 ("5.1.5-a_drop5p20", "5.2.0-a_drop6"), as they are now. */
+/* The numbers of events in pre-releases of MySQL 5.1 ("5.1.5-a_drop5p20", "5.2.0-a_drop6"), as they are now.
+ */
 enum { PERMUTED = 23 };
 static const uint8_t permuted[PERMUTED] = {
     [1] = BINLOG_TYPE_START_V3,
@@ -479,8 +481,8 @@ enum tagged_field {
 };
 
 /*
- * MySQL 8.3 and later.  version, size of all, last field that may not be ignored; then fields, each behind its
- * number, ascending; those whose value is the usual one are left out.
+ * MySQL 8.3 and later.  version, size of all, last field that may not be ignored; then fields, each behind
+ * its number, ascending; those whose value is the usual one are left out.
  */
 static err_t
 decode_gtid_tagged(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
@@ -498,8 +500,8 @@ decode_gtid_tagged(struct binlog_decoder *d, struct binlog_event *ev, struct err
 	if (r.short_read || size < ev->body.len - r.left || size > ev->body.len)
 		return bad_event(d, ev, "it is cut short", why);
 	if (version != 1 || needed >= TAGGED_FIELDS)
-		return unknown_event(d, ev, "its format is newer than this version of squeal; look for a newer one",
-				     why);
+		return unknown_event(
+		    d, ev, "its format is newer than this version of squeal; look for a newer one", why);
 	r.left -= ev->body.len - (size_t)size;
 	while (r.left > 0) {
 		uint64_t field = varlen_u64(&r);
@@ -812,7 +814,8 @@ __attribute__((cold, noinline)) static err_t
 too_long(struct binlog_decoder *d, size_t len, struct err_detail *why)
 {
 	bump(&d->metrics->binlog_bad, 1);
-	return err_set(why, ERR_TOO_LONG, "event %s has %zu bytes; raise max_event above that", place(d).text, len);
+	return err_set(why, ERR_TOO_LONG, "event %s has %zu bytes; raise max_event above that", place(d).text,
+		       len);
 }
 
 /* The fields of the header.  The length that it says must be that of `bytes`. */
@@ -851,10 +854,11 @@ __attribute__((cold, noinline)) static err_t
 check_known(struct binlog_decoder *d, const struct binlog_event *ev, struct err_detail *why)
 {
 	if (!(ev->flags & BINLOG_FLAG_IGNORABLE))
-		return unknown_event(d, ev,
-				     "this version does not know its type, and its writer did not mark it as one "
-				     "to be ignored; look for a newer version of squeal",
-				     why);
+		return unknown_event(
+		    d, ev,
+		    "this version does not know its type, and its writer did not mark it as one "
+		    "to be ignored; look for a newer version of squeal",
+		    why);
 	bump(&d->metrics->binlog_ignorable, 1);
 	return ERR_OK;
 }

@@ -231,9 +231,9 @@ struct binlog_event {
 			uint64_t table_id;
 			uint16_t flags;
 			enum binlog_action action;
-			bool has_extra;	 /* `body` begins with other things */
-			bool compressed; /* MariaDB: the rows are */
-			bool partial;	 /* MySQL: JSON of after images may be differences */
+			bool has_extra;	  /* `body` begins with other things */
+			bool compressed;  /* MariaDB: the rows are */
+			bool partial;	  /* MySQL: JSON of after images may be differences */
 			struct span body; /* behind id and flags; rows_open() reads it */
 		} rows;
 		struct span text; /* BINLOG_ROWS_TEXT: the statement; BINLOG_INCIDENT: the server's message */
@@ -272,7 +272,8 @@ struct binlog_decoder {
 	uint64_t payload_at;	 /* where the one that is open begins */
 };
 
-/* `max_event` bounds an event, an event inside of a payload, and a decompressed statement.  `metrics` is borrowed. */
+/* `max_event` bounds an event, an event inside of a payload, and a decompressed statement.  `metrics` is
+ * borrowed. */
 void binlog_decoder_init(struct binlog_decoder *d, size_t max_event, struct binlog_metrics *metrics);
 void binlog_decoder_fini(struct binlog_decoder *d);
 
@@ -295,12 +296,13 @@ err_t binlog_decode(struct binlog_decoder *d, struct span bytes, struct binlog_e
 		    struct err_detail *why) MUST_CHECK;
 
 /*
- * After a BINLOG_PAYLOAD: the next event inside of it, until *more is false.  The bytes that binlog_decode() got
- * must still be there; *ev is valid until the next call.  Its place is that of the payload's end: there is no
- * place inside of one to resume from.  Leaving events unread is ERR_USAGE of the next binlog_decode(), except
- * after an error or binlog_decoder_start().
+ * After a BINLOG_PAYLOAD: the next event inside of it, until *more is false.  The bytes that binlog_decode()
+ * got must still be there; *ev is valid until the next call.  Its place is that of the payload's end: there
+ * is no place inside of one to resume from.  Leaving events unread is ERR_USAGE of the next binlog_decode(),
+ * except after an error or binlog_decoder_start().
  */
-err_t binlog_next(struct binlog_decoder *d, struct binlog_event *ev, bool *more, struct err_detail *why) MUST_CHECK;
+err_t binlog_next(struct binlog_decoder *d, struct binlog_event *ev, bool *more,
+		  struct err_detail *why) MUST_CHECK;
 
 /* The length that an event's header says, or 0 when `bytes` are too few to tell. */
 size_t binlog_event_length(struct span bytes);

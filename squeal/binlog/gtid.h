@@ -23,21 +23,22 @@ enum { GTID_TAG_MAX = 32 }; /* MySQL's own limit */
 
 struct gtid {
 	enum gtid_kind kind;
-	uint32_t domain;  /* MariaDB */
-	uint32_t server;  /* MariaDB: the server that committed it first */
-	uint64_t seq;	  /* MySQL calls it gno */
-	uint8_t uuid[16]; /* MySQL */
-	uint8_t tag_len;  /* MySQL: 0 where there is none */
+	uint32_t domain;	/* MariaDB */
+	uint32_t server;	/* MariaDB: the server that committed it first */
+	uint64_t seq;		/* MySQL calls it gno */
+	uint8_t uuid[16];	/* MySQL */
+	uint8_t tag_len;	/* MySQL: 0 where there is none */
 	char tag[GTID_TAG_MAX]; /* a-z, 0-9 and _, not a digit first; bytes behind tag_len are 0 */
 };
 
 enum { GTID_TEXT_MAX = 96 }; /* no id is longer when written out */
 
-/* "0-1-100", "3e11fa47-71ca-11e1-9e33-c80aa9429562:23" or "3e11fa47-71ca-11e1-9e33-c80aa9429562:tag:23"; nothing
- * for GTID_NONE. */
+/* "0-1-100", "3e11fa47-71ca-11e1-9e33-c80aa9429562:23" or "3e11fa47-71ca-11e1-9e33-c80aa9429562:tag:23";
+ * nothing for GTID_NONE. */
 void gtid_format(const struct gtid *g, struct buf *out);
 
-/* Makes `tag` the tag of *g, in lower case.  False, and *g as it was, when it cannot be a tag; an empty one can. */
+/* Makes `tag` the tag of *g, in lower case.  False, and *g as it was, when it cannot be a tag; an empty one
+ * can. */
 bool gtid_set_tag(struct gtid *g, struct span tag);
 
 /* Any of these forms.  ERR_USAGE with a sentence otherwise. */

@@ -1,6 +1,6 @@
 /*
- * inflate - what MariaDB's log_bin_compress packed: one byte 0x80 | n, n bytes of length, big-endian, and a zlib
- * stream.
+ * inflate - what MariaDB's log_bin_compress packed: one byte 0x80 | n, n bytes of length, big-endian, and a
+ * zlib stream.
  *
  * Threads: one at a time per object.   Blocks: never.
  */

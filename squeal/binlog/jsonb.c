@@ -84,7 +84,8 @@ put_base64(struct buf *out, struct span s)
 
 	for (size_t i = 0; i < s.len; i += 3) {
 		size_t n = s.len - i < 3 ? s.len - i : 3;
-		uint32_t v = (uint32_t)p[i] << 16 | (n > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (n > 2 ? p[i + 2] : 0);
+		uint32_t v =
+		    (uint32_t)p[i] << 16 | (n > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (n > 2 ? p[i + 2] : 0);
 
 		buf_putc(out, digits[v >> 18]);
 		buf_putc(out, digits[v >> 12 & 63]);
@@ -136,9 +137,10 @@ put_opaque(struct jsonb *j, struct span data)
 		scale = reader_u8(&in);
 		if (in.short_read || precision == 0 || precision > 65 || scale > precision)
 			return false;
-		need = (size_t)((precision - scale) / 9 * 4 + partial[(precision - scale) % 9] + scale / 9 * 4 +
-				partial[scale % 9]);
-		return in.left >= need && number_put_decimal(j->out, reader_span(&in, need), precision, scale);
+		need = (size_t)((precision - scale) / 9 * 4 + partial[(precision - scale) % 9] +
+				scale / 9 * 4 + partial[scale % 9]);
+		return in.left >= need &&
+		       number_put_decimal(j->out, reader_span(&in, need), precision, scale);
 	case COLUMN_DATE:
 	case COLUMN_TIME:
 	case COLUMN_DATETIME:
@@ -161,8 +163,8 @@ is_inline(uint8_t type, bool is_large)
 	       (is_large && (type == JSONB_INT32 || type == JSONB_UINT32));
 }
 
-/* count, size; of an object (offset, length) of each key; (type, offset or value) of each value; offsets count
- * from the start. */
+/* count, size; of an object (offset, length) of each key; (type, offset or value) of each value; offsets
+ * count from the start. */
 static bool
 put_container(struct jsonb *j, struct span data, bool is_object, bool is_large)
 {

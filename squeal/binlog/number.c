@@ -4,6 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* The last `digits` digits of `v`, zeros in front; returns what is behind them. */
+static char *
+put_padded(char *p, unsigned v, unsigned digits)
+{
+	for (unsigned i = digits; i > 0; i--, v /= 10)
+		p[i - 1] = (char)('0' + v % 10);
+	return p + digits;
+}
+
 void
 number_put_i64(struct buf *out, int64_t v)
 {
@@ -12,7 +21,7 @@ number_put_i64(struct buf *out, int64_t v)
 	buf_put_u64(out, v < 0 ? -(uint64_t)v : (uint64_t)v);
 }
 
-/* --- floating point --------------------------------------------------------------------------------------- */
+/* --- floating point ---------------------------------------------------------------------------- */
 
 /* Lays out "d.ddde±x" as MySQL does: plain between 1e-15 and 1e15. */
 static void
@@ -88,7 +97,7 @@ number_put_float(struct buf *out, float v)
 	put_digits(out, text);
 }
 
-/* --- decimals --------------------------------------------------------------------------------------------- */
+/* --- decimals ---------------------------------------------------------------------------------- */
 
 static const uint8_t group_bytes[10] = {0, 1, 1, 2, 2, 3, 3, 4, 4, 4};
 
@@ -103,8 +112,8 @@ struct decimal {
 static uint32_t
 decimal_group(struct decimal *d, unsigned digits)
 {
-	static const uint32_t limit[10] = {1,	     10,      100,	1000,	   10000,
-					   100000,   1000000, 10000000, 100000000, 1000000000};
+	static const uint32_t limit[10] = {1,	   10,	    100,      1000,	 10000,
+					   100000, 1000000, 10000000, 100000000, 1000000000};
 	uint32_t v = 0;
 
 	for (unsigned i = 0; i < group_bytes[digits]; i++, d->at++) {
@@ -127,6 +136,7 @@ number_put_decimal(struct buf *out, struct span bytes, unsigned precision, unsig
 	struct decimal d = {.p = (const unsigned char *)bytes.p};
 	size_t before = out->len;
 	bool has_digits = false;
+	char text[9];
 	uint32_t v;
 
 	if (bytes.len == 0)
@@ -140,7 +150,7 @@ number_put_decimal(struct buf *out, struct span bytes, unsigned precision, unsig
 
 		v = decimal_group(&d, digits);
 		if (has_digits)
-			buf_printf(out, "%0*u", (int)digits, v);
+			buf_put(out, text, (size_t)(put_padded(text, v, digits) - text));
 		else if (v > 0)
 			buf_put_u64(out, v);
 		has_digits = has_digits || v > 0;
@@ -154,7 +164,7 @@ number_put_decimal(struct buf *out, struct span bytes, unsigned precision, unsig
 		unsigned digits = left < 9 ? left : 9;
 
 		v = decimal_group(&d, digits);
-		buf_printf(out, "%0*u", (int)digits, v);
+		buf_put(out, text, (size_t)(put_padded(text, v, digits) - text));
 		left -= digits;
 	}
 	if (d.is_bad)
@@ -162,12 +172,19 @@ number_put_decimal(struct buf *out, struct span bytes, unsigned precision, unsig
 	return !d.is_bad;
 }
 
-/* --- times ------------------------------------------------------------------------------------------------ */
+/* --- times ------------------------------------------------------------------------------------- */
 
 void
 number_put_date(struct buf *out, unsigned year, unsigned month, unsigned day)
 {
-	buf_printf(out, "%04u-%02u-%02u", year, month, day);
+	char text[10], *p;
+
+	p = put_padded(text, year, 4);
+	*p++ = '-';
+	p = put_padded(p, month, 2);
+	*p++ = '-';
+	p = put_padded(p, day, 2);
+	buf_put(out, text, (size_t)(p - text));
 }
 
 void
@@ -175,8 +192,21 @@ number_put_clock(struct buf *out, bool is_negative, uint64_t hour, unsigned minu
 		 unsigned micros, unsigned digits)
 {
 	static const unsigned scale[7] = {1000000, 100000, 10000, 1000, 100, 10, 1};
+	char text[16], *p = text;
 
-	buf_printf(out, "%s%02llu:%02u:%02u", is_negative ? "-" : "", (unsigned long long)hour, minute, second);
-	if (digits > 0)
-		buf_printf(out, ".%0*u", (int)digits, micros / scale[digits]);
+	if (is_negative)
+		buf_putc(out, '-');
+	if (hour >= 100)
+		buf_put_u64(out, hour);
+	else
+		p = put_padded(p, (unsigned)hour, 2);
+	*p++ = ':';
+	p = put_padded(p, minute, 2);
+	*p++ = ':';
+	p = put_padded(p, second, 2);
+	if (digits > 0) {
+		*p++ = '.';
+		p = put_padded(p, micros / scale[digits], digits);
+	}
+	buf_put(out, text, (size_t)(p - text));
 }

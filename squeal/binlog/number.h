@@ -19,8 +19,8 @@ void number_put_double(struct buf *out, double v);
 /* Six digits, as MySQL does with FLOAT. */
 void number_put_float(struct buf *out, float v);
 
-/* Big-endian groups of nine digits; `bytes` must be as long as precision and scale ask for.  False: digits that
- * are none. */
+/* Big-endian groups of nine digits; `bytes` must be as long as precision and scale ask for.  False: digits
+ * that are none. */
 bool number_put_decimal(struct buf *out, struct span bytes, unsigned precision, unsigned scale);
 
 /* "2024-02-29", and " 23:59:59.000001" with as many digits behind the point. */

@@ -24,11 +24,11 @@ struct payload {
 
 	bool open;
 	bool plain;
-	struct span in;	    /* compressed, not read yet; plain: not handed out yet */
-	struct buf out;	    /* decompressed */
-	size_t given;	    /* length of the event at the front of `out` that the caller has */
-	uint64_t size;	    /* bytes that came out */
-	uint64_t promised;  /* bytes that are to come out; UINT64_MAX when it was not said */
+	struct span in;	     /* compressed, not read yet; plain: not handed out yet */
+	struct buf out;	     /* decompressed */
+	size_t given;	     /* length of the event at the front of `out` that the caller has */
+	uint64_t size;	     /* bytes that came out */
+	uint64_t promised;   /* bytes that are to come out; UINT64_MAX when it was not said */
 	bool between_frames; /* a zstd frame has ended and no other has begun */
 };
 
@@ -119,10 +119,11 @@ payload_open(struct payload *p, struct span body, struct err_detail *why)
 		return err_set(why, ERR_BAD_EVENT, "it holds %zu bytes where its head says %llu", r.left,
 			       (unsigned long long)size);
 	if (compression != COMPRESSION_ZSTD && compression != COMPRESSION_NONE)
-		return err_set(why, ERR_UNKNOWN_EVENT,
-			       "its compression %llu is not known; SET GLOBAL binlog_transaction_compression=OFF "
-			       "on the server makes new transactions readable",
-			       (unsigned long long)compression);
+		return err_set(
+		    why, ERR_UNKNOWN_EVENT,
+		    "its compression %llu is not known; SET GLOBAL binlog_transaction_compression=OFF "
+		    "on the server makes new transactions readable",
+		    (unsigned long long)compression);
 	p->plain = compression == COMPRESSION_NONE;
 	p->in = reader_rest(&r);
 	if (!p->plain) {
@@ -149,8 +150,8 @@ check_length(const struct payload *p, size_t n, struct err_detail *why)
 	if (n < EVENT_HEAD)
 		return err_set(why, ERR_BAD_EVENT, "an event inside of it has an impossible length");
 	if (n > p->max_event)
-		return err_set(why, ERR_TOO_LONG, "an event inside of it has %zu bytes; raise max_event above that",
-			       n);
+		return err_set(why, ERR_TOO_LONG,
+			       "an event inside of it has %zu bytes; raise max_event above that", n);
 	return ERR_OK;
 }
 
@@ -170,14 +171,16 @@ fill(struct payload *p, size_t want, struct err_detail *why)
 		out = (ZSTD_outBuffer){buf_room(&p->out, room), room, 0};
 		rc = ZSTD_decompressStream(p->zstd, &out, &in);
 		if (ZSTD_isError(rc))
-			return err_set(why, ERR_BAD_EVENT, "it cannot be decompressed: %s", ZSTD_getErrorName(rc));
+			return err_set(why, ERR_BAD_EVENT, "it cannot be decompressed: %s",
+				       ZSTD_getErrorName(rc));
 		if (in.pos > 0 || out.pos > 0)
 			p->between_frames = rc == 0;
 		buf_added(&p->out, out.pos);
 		p->in = span_from(p->in, in.pos);
 		p->size += out.pos;
 		if (p->size > p->promised)
-			return err_set(why, ERR_BAD_EVENT, "more comes out of it than the %llu bytes that its head says",
+			return err_set(why, ERR_BAD_EVENT,
+				       "more comes out of it than the %llu bytes that its head says",
 				       (unsigned long long)p->promised);
 		if (in.pos == 0 && out.pos == 0)
 			break;

@@ -1,12 +1,13 @@
 /*
  * payload - the events inside of a TRANSACTION_PAYLOAD, one at a time.
  *
- * MySQL's binlog_transaction_compression puts the events of a transaction into one event, compressed with zstd
- * or as they are.  The inner events can be far larger together than their outer event, so they are taken from
- * the decompressor one by one: memory is bounded by one inner event and by the decompressor's window, which
- * grows with the server's compression level: 2 MiB at MySQL's default of 3, 128 MiB at 22.
+ * MySQL's binlog_transaction_compression puts the events of a transaction into one event, compressed with
+ * zstd or as they are.  The inner events can be far larger together than their outer event, so they are taken
+ * from the decompressor one by one: memory is bounded by one inner event and by the decompressor's window,
+ * which grows with the server's compression level: 2 MiB at MySQL's default of 3, 128 MiB at 22.
  *
- * What makes more bytes than the payload says it holds, or fewer, or ends in the middle of an event, is refused.
+ * What makes more bytes than the payload says it holds, or fewer, or ends in the middle of an event, is
+ * refused.
  *
  * Threads: one at a time.   Blocks: never.
  */

@@ -73,7 +73,7 @@ rows_value_u64(const struct row_value *v, uint64_t *out, bool *is_negative)
 	}
 }
 
-/* --- times ------------------------------------------------------------------------------------------------ */
+/* --- times ------------------------------------------------------------------------------------- */
 
 /* The fraction behind a time: 1 byte for two digits, 2 for four, 3 for six. */
 static unsigned
@@ -111,8 +111,8 @@ put_timestamp(struct buf *out, uint32_t seconds, unsigned micros, unsigned digit
 		put_datetime(out, 0, 0, 0, 0, 0, 0, 0, digits);
 		return;
 	}
-	put_datetime(out, years + era * 400 + (month <= 2), month, day, in_day / 3600, in_day / 60 % 60, in_day % 60,
-		     micros, digits);
+	put_datetime(out, years + era * 400 + (month <= 2), month, day, in_day / 3600, in_day / 60 % 60,
+		     in_day % 60, micros, digits);
 }
 
 static void
@@ -122,8 +122,8 @@ put_datetime2(struct buf *out, struct span s, unsigned digits)
 	uint64_t days = v >> 17, months = days >> 5;
 
 	put_datetime(out, (unsigned)(months / 13) % 10000, (unsigned)(months % 13), (unsigned)days & 31,
-		     (unsigned)(v >> 12) & 31, (unsigned)(v >> 6) & 63, (unsigned)v & 63, micros_of(span_from(s, 5)),
-		     digits);
+		     (unsigned)(v >> 12) & 31, (unsigned)(v >> 6) & 63, (unsigned)v & 63,
+		     micros_of(span_from(s, 5)), digits);
 }
 
 /* The three bytes and the fraction are one number, which is moved up to be positive. */
@@ -137,11 +137,11 @@ put_time2(struct buf *out, struct span s, unsigned digits)
 	static const unsigned scale[4] = {0, 10000, 100, 1};
 	unsigned micros = (unsigned)(u - (whole << (8 * fraction))) * scale[fraction & 3];
 
-	number_put_clock(out, v < 0, whole >> 12 & 1023, (unsigned)(whole >> 6) & 63, (unsigned)whole & 63, micros,
-			 digits);
+	number_put_clock(out, v < 0, whole >> 12 & 1023, (unsigned)(whole >> 6) & 63, (unsigned)whole & 63,
+			 micros, digits);
 }
 
-/* --- strings ---------------------------------------------------------------------------------------------- */
+/* --- strings ----------------------------------------------------------------------------------- */
 
 /* BINARY(n) loses its last zero bytes on the way. */
 static void
@@ -154,8 +154,8 @@ put_string(struct buf *out, const struct table_column *c, struct span s)
 		buf_putc(out, '\0');
 }
 
-/* MariaDB's COMPRESSED columns: a byte 0 and the text; or method << 4 | no zlib header << 3 | bytes of length,
- * the length, big-endian, and a deflate stream. */
+/* MariaDB's COMPRESSED columns: a byte 0 and the text; or method << 4 | no zlib header << 3 | bytes of
+ * length, the length, big-endian, and a deflate stream. */
 static bool
 put_packed(struct buf *out, struct span s)
 {
@@ -294,14 +294,15 @@ rows_value_text(const struct row_value *v, struct buf *out)
 	case COLUMN_DATETIME:
 		n = little_endian(s);
 		put_datetime(out, n / 10000000000 % 10000, (unsigned)(n / 100000000 % 100),
-			     (unsigned)(n / 1000000 % 100), (unsigned)(n / 10000 % 100), (unsigned)(n / 100 % 100),
-			     (unsigned)(n % 100), 0, 0);
+			     (unsigned)(n / 1000000 % 100), (unsigned)(n / 10000 % 100),
+			     (unsigned)(n / 100 % 100), (unsigned)(n % 100), 0, 0);
 		return true;
 	case COLUMN_TIMESTAMP:
 		put_timestamp(out, (uint32_t)little_endian(s), 0, 0);
 		return true;
 	case COLUMN_TIMESTAMP2:
-		put_timestamp(out, (uint32_t)big_endian(span_first(s, 4)), micros_of(span_from(s, 4)), c->meta);
+		put_timestamp(out, (uint32_t)big_endian(span_first(s, 4)), micros_of(span_from(s, 4)),
+			      c->meta);
 		return true;
 	case COLUMN_DATETIME2:
 		put_datetime2(out, s, c->meta);

@@ -19,7 +19,7 @@ struct rows {
 	struct span in_before, in_after;
 	struct span body; /* all rows */
 	size_t pos;
-	bool any; /* a row came out */
+	bool any;     /* a row came out */
 	uint32_t *at; /* of the before image, then of the after image */
 	size_t cap;
 };
@@ -106,8 +106,9 @@ rows_open(struct rows *r, const struct binlog_event *ev, const struct table *t, 
 	if (err != ERR_OK)
 		return fail(r, err);
 	if (!t->has_layout) {
-		err = bad_rows(r, ERR_UNKNOWN_EVENT,
-			       "a pre-release of MySQL 5.1 wrote it without saying how long columns are", why);
+		err =
+		    bad_rows(r, ERR_UNKNOWN_EVENT,
+			     "a pre-release of MySQL 5.1 wrote it without saying how long columns are", why);
 		return fail(r, err);
 	}
 	if (ev->u.rows.compressed) {
@@ -218,11 +219,12 @@ does_not_add_up(const struct rows *r, struct err_detail *why)
 		uint8_t type = r->table->columns[i].type;
 
 		if (type == COLUMN_TIME || type == COLUMN_DATETIME || type == COLUMN_TIMESTAMP)
-			return bad_rows(r, ERR_BAD_EVENT,
-					"its rows do not add up; the table has times in MariaDB's old format, whose "
-					"fractions a binlog does not tell: ALTER TABLE ... FORCE with "
-					"mysql56_temporal_format=ON makes new rows readable",
-					why);
+			return bad_rows(
+			    r, ERR_BAD_EVENT,
+			    "its rows do not add up; the table has times in MariaDB's old format, whose "
+			    "fractions a binlog does not tell: ALTER TABLE ... FORCE with "
+			    "mysql56_temporal_format=ON makes new rows readable",
+			    why);
 	}
 	return bad_rows(r, ERR_BAD_EVENT,
 			"its rows do not add up; compare with mariadb-binlog -v, or start behind it", why);

@@ -6,11 +6,11 @@
  *             if (row_get(&row.after, column, &value))
  *                     rows_value_text(&value, &text);
  *
- * Going on to the next row finds where each column begins and decodes none: only what is asked for is decoded.
- * Nothing is allocated per row.  MariaDB's compressed rows are decompressed by rows_open().
+ * Going on to the next row finds where each column begins and decodes none: only what is asked for is
+ * decoded. Nothing is allocated per row.  MariaDB's compressed rows are decompressed by rows_open().
  *
- * An image need not have all columns (binlog_row_image=MINIMAL, NOBLOB): row_get() says which it has.  MariaDB's
- * MINIMAL insert of nothing but defaults is a row without any column.
+ * An image need not have all columns (binlog_row_image=MINIMAL, NOBLOB): row_get() says which it has.
+ * MariaDB's MINIMAL insert of nothing but defaults is a row without any column.
  *
  * Times of MariaDB tables that were made before 10.1 or with mysql56_temporal_format=OFF and have fractions
  * cannot be told from those without, which are shorter: such rows do not add up and are ERR_BAD_EVENT, whose
@@ -30,7 +30,7 @@ struct row_image {
 	bool exists; /* inserts have no before, deletes no after */
 	const struct table *table;
 	const char *base;
-	const uint32_t *at; /* of each column: where its value begins, or one of the two below */
+	const uint32_t *at;	      /* of each column: where its value begins, or one of the two below */
 	const unsigned char *partial; /* a bit for each JSON column; NULL: none is partial */
 };
 

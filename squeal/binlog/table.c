@@ -52,7 +52,7 @@ table_find(const struct table *t, struct span name)
 	return -1;
 }
 
-/* --- one table -------------------------------------------------------------------------------------------- */
+/* --- one table --------------------------------------------------------------------------------- */
 
 static bool
 is_numeric(const struct table_column *c)
@@ -169,7 +169,9 @@ read_metadata(struct table_column *c, struct reader *r)
 		c->meta = reader_u8(r);
 		if (c->meta > 6)
 			return false;
-		c->size = (uint16_t)((type == COLUMN_TIMESTAMP2 ? 4 : type == COLUMN_DATETIME2 ? 5 : 3) +
+		c->size = (uint16_t)((type == COLUMN_TIMESTAMP2	 ? 4
+				      : type == COLUMN_DATETIME2 ? 5
+								 : 3) +
 				     fraction_size(c->meta));
 		break;
 	case COLUMN_NEWDECIMAL:
@@ -442,7 +444,7 @@ parse(struct table *t, struct span body, const struct binlog_event *ev)
 	return NULL;
 }
 
-/* --- those that were seen --------------------------------------------------------------------------------- */
+/* --- those that were seen ---------------------------------------------------------------------- */
 
 struct tables *
 tables_create(void)
@@ -577,10 +579,11 @@ tables_put(struct tables *ts, const struct binlog_event *ev, const struct table 
 	wrong = parse(&e->table, span_make(e->body, e->body_len), ev);
 	if (wrong != NULL) {
 		entry_destroy(e);
-		return err_set(why, ERR_BAD_EVENT,
-			       "TABLE_MAP event (type %u) before %.*s:%llu: %s; compare with mariadb-binlog, or start "
-			       "behind it",
-			       ev->type, SPAN_FMT(span_first(ev->file, 255)), (unsigned long long)ev->end, wrong);
+		return err_set(
+		    why, ERR_BAD_EVENT,
+		    "TABLE_MAP event (type %u) before %.*s:%llu: %s; compare with mariadb-binlog, or start "
+		    "behind it",
+		    ev->type, SPAN_FMT(span_first(ev->file, 255)), (unsigned long long)ev->end, wrong);
 	}
 	e->bytes = sizeof(*e) + e->body_len + e->table.ncolumns * sizeof(struct table_column);
 	add(ts, e);

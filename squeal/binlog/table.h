@@ -1,14 +1,14 @@
 /*
  * table - what the columns of row events are: TABLE_MAP events, and those that were seen.
  *
- * A TABLE_MAP gives the tables of the row events that follow a number, the table id.  Servers write one before
- * each statement, so struct tables keeps them: a map that says what it said before costs one comparison.  A map
- * with a known id and another content replaces the old one, as after DDL, and after a restart of the server,
- * which begins to count anew.
+ * A TABLE_MAP gives the tables of the row events that follow a number, the table id.  Servers write one
+ * before each statement, so struct tables keeps them: a map that says what it said before costs one
+ * comparison.  A map with a known id and another content replaces the old one, as after DDL, and after a
+ * restart of the server, which begins to count anew.
  *
  * Names, signedness, character sets, the texts of ENUM and SET, and the primary key are there only where the
- * server was told to write them (binlog_row_metadata=FULL; MINIMAL: signedness and character sets; NO_LOG, and
- * servers older than MySQL 8.0.1 and MariaDB 10.5: none).
+ * server was told to write them (binlog_row_metadata=FULL; MINIMAL: signedness and character sets; NO_LOG,
+ * and servers older than MySQL 8.0.1 and MariaDB 10.5: none).
  *
  * Threads: one at a time per struct tables.   Blocks: never.
  */
@@ -67,7 +67,8 @@ struct table_column {
 	/* How a value is found: `prefix` bytes of length and that many bytes, or, with 0, `size` bytes. */
 	uint8_t prefix;
 	uint16_t size;
-	/* Fractional digits of times; precision << 8 | scale of NEWDECIMAL; bits of BIT; most bytes of strings. */
+	/* Fractional digits of times; precision << 8 | scale of NEWDECIMAL; bits of BIT; most bytes of
+	 * strings. */
 	uint16_t meta;
 	bool is_nullable;
 	bool is_unsigned;   /* false also where signedness is not known */
@@ -112,8 +113,8 @@ void tables_destroy(struct tables **ts); /* NULL is fine */
 void tables_clear(struct tables *ts);
 
 /*
- * Takes a BINLOG_TABLE event.  *out is valid until the next tables_put() or tables_clear(); the same definition
- * gives the same pointer and version.  ERR_BAD_EVENT; *why says what and where.
+ * Takes a BINLOG_TABLE event.  *out is valid until the next tables_put() or tables_clear(); the same
+ * definition gives the same pointer and version.  ERR_BAD_EVENT; *why says what and where.
  */
 err_t tables_put(struct tables *ts, const struct binlog_event *ev, const struct table **out,
 		 struct err_detail *why) MUST_CHECK;

@@ -463,11 +463,12 @@ hand_out_rows(struct txn *t, const struct binlog_event *ev, struct err_detail *w
 		return t->ops->rows(t->arg, ev, table);
 	if (is_dummy(ev))
 		return ERR_OK;
-	return err_set(why, ERR_BAD_EVENT,
-		       "%s event (type %u) before %.*s:%llu is of table number %llu, which no TABLE_MAP named; "
-		       "compare with mariadb-binlog, or start behind it",
-		       binlog_type_name(ev->type), ev->type, SPAN_FMT(span_first(ev->file, 255)),
-		       (unsigned long long)ev->end, (unsigned long long)ev->u.rows.table_id);
+	return err_set(
+	    why, ERR_BAD_EVENT,
+	    "%s event (type %u) before %.*s:%llu is of table number %llu, which no TABLE_MAP named; "
+	    "compare with mariadb-binlog, or start behind it",
+	    binlog_type_name(ev->type), ev->type, SPAN_FMT(span_first(ev->file, 255)),
+	    (unsigned long long)ev->end, (unsigned long long)ev->u.rows.table_id);
 }
 
 static err_t

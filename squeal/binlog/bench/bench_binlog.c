@@ -4,8 +4,8 @@
  *     build/bin/bench_binlog FILE...
  *
  * Prints one line per stage for all files: reading alone, with decoding (the checksum included), with
- * assembling, with going through all rows, with the first column of each image as text, with all columns as text.
- * Each stage runs ROUNDS times and the fastest counts.
+ * assembling, with going through all rows, with the first column of each image as text, with all columns as
+ * text. Each stage runs ROUNDS times and the fastest counts.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,9 +95,8 @@ on_rows(void *arg, const struct binlog_event *ev, const struct table *t)
 static err_t
 run_file(const char *path, enum stage stage, struct totals *n, struct err_detail *why)
 {
-	static const struct txn_ops ops = {on_begin, on_statement, on_savepoint, on_savepoint,
-					   on_end,   on_end,	   on_moved,	 NULL,
-					   NULL};
+	static const struct txn_ops ops = {on_begin, on_statement, on_savepoint, on_savepoint, on_end,
+					   on_end,   on_moved,	   NULL,	 NULL};
 	static const struct txn_ops with_rows = {on_begin, on_statement, on_savepoint, on_savepoint, on_end,
 						 on_end,   on_moved,	 NULL,	       on_rows};
 	struct source *s = source_file_create(path, MAX_EVENT);
@@ -136,9 +135,8 @@ done:
 int
 main(int argc, char **argv)
 {
-	static const char *const names[] = {"read",	    "read+decode",
-					    "read+decode+assemble", "rows",
-					    "rows+one column",	    "rows+all columns"};
+	static const char *const names[] = {"read", "read+decode",     "read+decode+assemble",
+					    "rows", "rows+one column", "rows+all columns"};
 	const struct clock *clock = clock_system();
 	struct err_detail why = {0};
 
@@ -169,8 +167,7 @@ main(int argc, char **argv)
 		       (unsigned long long)n.txns, (unsigned long long)n.statements,
 		       (unsigned long long)n.rows, (double)best / 1e6,
 		       n.events > 0 ? (double)best / (double)n.events : 0,
-		       n.rows > 0 ? (double)best / (double)n.rows : 0,
-		       (double)n.bytes * 1e3 / (double)best);
+		       n.rows > 0 ? (double)best / (double)n.rows : 0, (double)n.bytes * 1e3 / (double)best);
 		buf_fini(&text);
 		rows_destroy(&reader);
 	}

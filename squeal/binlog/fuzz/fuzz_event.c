@@ -184,7 +184,7 @@ feed(struct binlog_decoder *d, struct txn *t, struct span bytes, struct seen *s,
 static void
 run(struct span file, struct span name, enum binlog_checksum checksum)
 {
-	static const struct txn_ops ops = {on_begin, on_text,  on_text,  on_text, on_end,
+	static const struct txn_ops ops = {on_begin, on_text,  on_text,	 on_text, on_end,
 					   on_end,   on_moved, on_table, on_rows};
 	struct binlog_metrics metrics = {0};
 	struct binlog_decoder d;

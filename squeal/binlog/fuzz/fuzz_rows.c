@@ -1,8 +1,9 @@
 /*
- * fuzz_rows - the bodies of a TABLE_MAP and of a row event, without the frames that a mutation seldom survives.
+ * fuzz_rows - the bodies of a TABLE_MAP and of a row event, without the frames that a mutation seldom
+ * survives.
  *
- * Input: one byte for the row event's type, two for the length of the table's body, the table's body, the rows'.
- * The input as a whole is read as binary JSON, too.
+ * Input: one byte for the row event's type, two for the length of the table's body, the table's body, the
+ * rows'. The input as a whole is read as binary JSON, too.
  */
 #include <stdint.h>
 #include <stdlib.h>

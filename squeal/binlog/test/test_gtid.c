@@ -135,7 +135,8 @@ a_tagged_id_is_read_and_written(void **state)
 	struct gtid a, b;
 	struct buf text = BUF_INIT;
 
-	assert_int_equal(gtid_parse(SPAN_LIT("3e11fa47-71ca-11e1-9e33-c80aa9429562:My_Tag1:23"), &a, &why), ERR_OK);
+	assert_int_equal(gtid_parse(SPAN_LIT("3e11fa47-71ca-11e1-9e33-c80aa9429562:My_Tag1:23"), &a, &why),
+			 ERR_OK);
 	gtid_format(&a, &text);
 	assert_string_equal(buf_str(&text), "3e11fa47-71ca-11e1-9e33-c80aa9429562:my_tag1:23");
 	assert_int_equal(gtid_parse(SPAN_LIT("3e11fa47-71ca-11e1-9e33-c80aa9429562:23"), &b, &why), ERR_OK);
@@ -151,7 +152,8 @@ a_tagged_id_is_read_and_written(void **state)
 	buf_clear(&text);
 	gtid_format(&b, &text);
 	assert_true(text.len <= GTID_TEXT_MAX);
-	assert_int_equal(gtid_parse(SPAN_LIT("3e11fa47-71ca-11e1-9e33-c80aa9429562::23"), &a, &why), ERR_USAGE);
+	assert_int_equal(gtid_parse(SPAN_LIT("3e11fa47-71ca-11e1-9e33-c80aa9429562::23"), &a, &why),
+			 ERR_USAGE);
 	buf_fini(&text);
 }
 

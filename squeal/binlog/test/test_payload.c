@@ -188,14 +188,17 @@ a_payload_that_makes_more_or_less_than_it_says_is_refused(void **state)
 	add_inner(f, "insert 1");
 	add_inner(f, "insert 2");
 	for (size_t w = 0; w < 2; w++) {
-		assert_int_equal(read_payload(f, make_body(f, ways[w], f->inner.len - 1), 1 << 20), ERR_BAD_EVENT);
-		assert_int_equal(read_payload(f, make_body(f, ways[w], f->inner.len + 1), 1 << 20), ERR_BAD_EVENT);
+		assert_int_equal(read_payload(f, make_body(f, ways[w], f->inner.len - 1), 1 << 20),
+				 ERR_BAD_EVENT);
+		assert_int_equal(read_payload(f, make_body(f, ways[w], f->inner.len + 1), 1 << 20),
+				 ERR_BAD_EVENT);
 	}
 	assert_int_equal(read_payload(f, make_body(f, 7, f->inner.len), 1 << 20), ERR_UNKNOWN_EVENT);
 	assert_int_equal(read_payload(f, make_body(f, ZSTD, f->inner.len), 30), ERR_TOO_LONG);
 	buf_put(&f->inner, "rest", 4);
 	for (size_t w = 0; w < 2; w++)
-		assert_int_equal(read_payload(f, make_body(f, ways[w], f->inner.len), 1 << 20), ERR_BAD_EVENT);
+		assert_int_equal(read_payload(f, make_body(f, ways[w], f->inner.len), 1 << 20),
+				 ERR_BAD_EVENT);
 }
 
 static void

@@ -141,7 +141,7 @@ on_rows(void *arg, const struct binlog_event *ev, const struct table *t)
 static err_t
 read_all(struct fixture *f, const char *path)
 {
-	static const struct txn_ops ops = {on_begin, on_text, on_text,	on_text, on_end,
+	static const struct txn_ops ops = {on_begin, on_text,  on_text,	 on_text, on_end,
 					   on_end,   on_moved, on_table, on_rows};
 	struct source *s = source_file_create(path, 1 << 24);
 	struct txn *t = txn_create(&ops, f, &f->metrics);
@@ -233,7 +233,8 @@ every_type_comes_out_as_select_prints_it(void **state)
 	struct fixture *f = *state;
 
 	assert_recording(f, "rows_full");
-	assert_non_null(strstr(buf_str(&f->names), "t.all_types: id+ ti tu+ si su+ mi mu+ i iu+ b bu+ y+ f d "));
+	assert_non_null(
+	    strstr(buf_str(&f->names), "t.all_types: id+ ti tu+ si su+ mi mu+ i iu+ b bu+ y+ f d "));
 	assert_non_null(strstr(buf_str(&f->names), " ct after_all+ key 0/0\n"));
 	assert_non_null(strstr(buf_str(&f->names), "t.parts: a b n key 0/0 key 2/3\n"));
 }
@@ -264,9 +265,10 @@ static const struct {
 } outside[] = {
     {"json.binlog.000001", "I\t1\t{\"age\": 24, \"data\": \"xxxxxxxxxx\", \"name\": \"Joe\"}\tJoe\t24\n"},
     {"json.binlog.000001", "B\t6\t-\t-\t-\nA\t-\t(partial)\tPete\t42\n"},
-    {"json-opaque.binlog", "I\t{\"a\": \"base64:type15:VQ==\"}\nI\t{\"b\": \"2012-03-18\"}\n"
-			   "I\t{\"c\": \"2012-03-18 11:30:45.000000\"}\nI\t{\"c\": \"87:31:46.654321\"}\n"
-			   "I\t{\"d\": 123.456}\nI\t{\"e\": 9.00}\nI\t{\"e\": [0, 1, true, false]}\nI\t{\"e\": null}\n"},
+    {"json-opaque.binlog",
+     "I\t{\"a\": \"base64:type15:VQ==\"}\nI\t{\"b\": \"2012-03-18\"}\n"
+     "I\t{\"c\": \"2012-03-18 11:30:45.000000\"}\nI\t{\"c\": \"87:31:46.654321\"}\n"
+     "I\t{\"d\": 123.456}\nI\t{\"e\": 9.00}\nI\t{\"e\": [0, 1, true, false]}\nI\t{\"e\": null}\n"},
     {"vector.binlog", "I\t1\t\xcd\xcc\x8c?\xcd\xcc\x0c@33S@\n"},
     {"update-partial-row.binlog", "B\t4\t-\t4\nA\t4\t-\t40\nD\t2\t-\t-\n"},
     {"mysql-enum-string-set.000001", "A\tfield1\tfield_2\tvariant2\ttwo,four\t0123456789"},

@@ -7,11 +7,11 @@
 #include "squeal/binlog/table.h"
 
 /* d.t: id INT, v VARCHAR(300), e ENUM, y YEAR, g GEOMETRY, c CHAR(300), n DECIMAL(10,2) */
-#define HEAD                                                                                                           \
-	"\x01"                                                                                                         \
-	"d\0\x01"                                                                                                      \
-	"t\0\x07\x03\x0f\xfe\x0d\xff\xfe\xf6"                                                                          \
-	"\x09\x2c\x01\xf7\x01\x04\xee\x2c\x0a\x02"                                                                     \
+#define HEAD                                                                                                 \
+	"\x01"                                                                                               \
+	"d\0\x01"                                                                                            \
+	"t\0\x07\x03\x0f\xfe\x0d\xff\xfe\xf6"                                                                \
+	"\x09\x2c\x01\xf7\x01\x04\xee\x2c\x0a\x02"                                                           \
 	"\x7e"
 
 static struct binlog_event
