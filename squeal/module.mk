@@ -1,4 +1,4 @@
-SQUEAL_SRC := squeal/batch.c squeal/gather.c squeal/keyset.c squeal/pipeline.c squeal/queue.c squeal/state.c \
+SQUEAL_SRC := squeal/batch.c squeal/gather.c squeal/keyset.c squeal/pause.c squeal/pipeline.c squeal/queue.c squeal/state.c \
 	      squeal/tail.c squeal/writer.c squeal/cmd_check_config.c squeal/cmd_keys.c squeal/cmd_run.c
 SQUEAL_MAIN := squeal/main.c
 SQUEAL_A   := $(BUILD)/lib/squeal-daemon.a

@@ -18,6 +18,7 @@ something could not be measured.
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -120,22 +121,28 @@ def sent(p):
 
 def bench_latency(report):
     print("bench: commit to acknowledged delete", flush=True)
-    for name, rate, writers in (("idle (10/s)", 10, 1), ("2,000 txn/s", 2000, 8)):
-        with Pipeline(run_dir("bench"), trace_prefix="demo:") as p:
+    # With a linger the batches grow and the latency with them: the price of packing, shown beside it.
+    for name, rate, writers, linger in (("idle (10/s)", 10, 1, 0), ("2,000 txn/s", 2000, 8, 0),
+                                        ("2,000 txn/s, linger 10 ms", 2000, 8, 10)):
+        with Pipeline(run_dir("bench"), trace_prefix="demo:", config={"squeal": {"linger": "%dms" % linger}}) as p:
             p.start()
+            # The very first commits wait until the gate knows the server's count; that is not the steady state.
+            Load(p, rate=20, seconds=1, after=0, writers=1, readers=1, reads=10, first=1 << 40, name="warm-up").start().wait()
             before = sent(p)
-            load = Load(p, rate=rate, seconds=SECONDS, writers=writers, readers=2, reads=1000).start()
-            load.wait(SECONDS + 60)
+            load = Load(p, rate=rate, seconds=SECONDS * (2 if rate < 100 else 1), writers=writers, readers=2,
+                        reads=1000).start()
+            load.wait(2 * SECONDS + 60)
             after = sent(p)
             v = load.check()
             if not v.clean:
                 raise Failure("the check failed: %s" % v)
             detail = {k: v[k] for k in ("commits", "keys", "pairs", "lost", "stale")}
-            report.add("commit to ack, %s, p50" % name, v["p50_ms"], "ms", 3, **detail)
-            report.add("commit to ack, %s, p99" % name, v["p99_ms"], "ms", 15, **detail)
+            report.add("commit to ack, %s, p50" % name, v["p50_ms"], "ms", None if linger else 3, **detail)
+            report.add("commit to ack, %s, p99" % name, v["p99_ms"], "ms", None if linger else 15, **detail)
             if rate > 100:
                 report.add("  transactions per second reached", v["commits"] / SECONDS, "1/s")
-                report.add("  deletes per packet meanwhile", (after[0] - before[0]) / max(1, after[1] - before[1]), "")
+                report.add("deletes per packet at that rate / one at a time",
+                           (after[0] - before[0]) / max(1, after[1] - before[1]), "x", 18, better="more")
 
 
 def catch_up(window_keys, windows, keys):
@@ -162,10 +169,13 @@ def bench_packing(report):
     deletes, packets, seconds = catch_up(500, 4, 200000)
     one_deletes, one_packets, one_seconds = catch_up(1, 1, 20000)
     ratio = (deletes / packets) / (one_deletes / one_packets)
-    report.add("deletes per packet, batched / one at a time", ratio, "x", 18, better="more",
+    report.add("deletes per packet, catching up / one at a time", ratio, "x", 18, better="more",
                batched=deletes / packets, single=one_deletes / one_packets)
-    report.add("  deletes per packet, catching up", deletes / packets, "")
     report.add("  deletes per second, catching up", deletes / seconds, "1/s", None, single=one_deletes / one_seconds)
+
+
+def binlog_bytes(p):
+    return sum(int(row.split("\t")[1]) for row in p.db.sql("SHOW BINARY LOGS").splitlines())
 
 
 def bench_memory(report):
@@ -179,10 +189,9 @@ def bench_memory(report):
         for i in range(statements):
             keys = ",".join("k:%d:%d" % (i, j) for j in range(1000))
             sql.append("INSERT INTO demo.big SELECT seq, REPEAT('x', 65000) FROM seq_1_to_1032 /*inv='%s'*/" % keys)
-        before = p.db.binlog_position()
-        p.db.sql(";\n".join(sql + ["COMMIT"]), timeout=600)
-        after = p.db.binlog_position()
-        size = after[1] - before[1] if before[0] == after[0] else 0
+        before = binlog_bytes(p)
+        p.db.sql(";\n".join(sql + ["COMMIT"]), database="demo", timeout=600)
+        size = binlog_bytes(p) - before
         p.wait_deleted(["k:%d:%d" % (i, j) for i in range(statements) for j in range(1000)], timeout=120)
         report.add("squeal, a transaction of %.2f GiB" % (size / (1 << 30)), peak_rss(p.squeal.process) / MIB, "MiB",
                    (64 * MIB + buffers) / MIB, transaction_bytes=size)
@@ -216,6 +225,7 @@ def main():
             show_logs(os.path.join(BUILD, "run", "bench"), 5)
             print("bench: %s could not be measured: %s" % (name, e), file=sys.stderr)
             failed.append(name)
+    shutil.rmtree(os.path.join(BUILD, "run", "bench", "mariadb"), ignore_errors=True)
     report.write()
     return 1 if failed else 0
 
