@@ -8,6 +8,7 @@
 #include "lib/core/log.h"
 #include "lib/core/mem.h"
 #include "markers/comment.h"
+#include "squeal/binlog/rows.h"
 #include "squeal/binlog/source_file.h"
 #include "squeal/binlog/txn.h"
 #include "squeal/cmd.h"
@@ -24,6 +25,11 @@ struct keys_run {
 	struct buf out;
 	struct buf text;
 	bool failed; /* standard output cannot be written */
+
+	/* --rows: what changed is read too */
+	struct rows *rows; /* NULL without it */
+	uint64_t nrows;	   /* of the transaction that is read */
+	struct err_detail rows_why;
 };
 
 static void
@@ -88,6 +94,8 @@ emit(void *arg, struct queue_item *it)
 		json_kv_u64(&j, "holdoff_ms", it->holdoff_ms);
 	if (it->pool != NULL)
 		json_kv_str(&j, "pool", it->pool);
+	if (run->rows != NULL)
+		json_kv_u64(&j, "rows", run->nrows);
 	json_name(&j, "markers");
 	if (put_keys(&j, &it->keys, KEY_MARKER, &why) != ERR_OK)
 		run->failed = true;
@@ -98,6 +106,79 @@ emit(void *arg, struct queue_item *it)
 		flush(run);
 	return !run->failed;
 }
+
+/* --- with --rows, between the transactions and what gathers their keys ------------------------------------ */
+
+static err_t
+rows_on_begin(void *arg, const struct txn_begin *b)
+{
+	struct keys_run *run = arg;
+
+	run->nrows = 0;
+	return gather_ops.begin(run->gather, b);
+}
+
+static err_t
+rows_on_statement(void *arg, struct span sql)
+{
+	return gather_ops.statement(((struct keys_run *)arg)->gather, sql);
+}
+
+static err_t
+rows_on_savepoint(void *arg, struct span name)
+{
+	return gather_ops.savepoint(((struct keys_run *)arg)->gather, name);
+}
+
+static err_t
+rows_on_rollback_to(void *arg, struct span name)
+{
+	return gather_ops.rollback_to(((struct keys_run *)arg)->gather, name);
+}
+
+static err_t
+rows_on_commit(void *arg, const struct txn_end *e)
+{
+	return gather_ops.commit(((struct keys_run *)arg)->gather, e);
+}
+
+static err_t
+rows_on_rollback(void *arg, const struct txn_end *e)
+{
+	return gather_ops.rollback(((struct keys_run *)arg)->gather, e);
+}
+
+static err_t
+rows_on_moved(void *arg, const struct txn_place *place)
+{
+	return gather_ops.moved(((struct keys_run *)arg)->gather, place);
+}
+
+static err_t
+rows_on_rows(void *arg, const struct binlog_event *ev, const struct table *t)
+{
+	struct keys_run *run = arg;
+	struct row row;
+	bool more = true;
+	err_t err = rows_open(run->rows, ev, t, &run->rows_why);
+
+	while (err == ERR_OK && more) {
+		err = rows_next(run->rows, &row, &more, &run->rows_why);
+		run->nrows += err == ERR_OK && more;
+	}
+	return err;
+}
+
+static const struct txn_ops rows_ops = {
+    .begin = rows_on_begin,
+    .statement = rows_on_statement,
+    .savepoint = rows_on_savepoint,
+    .rollback_to = rows_on_rollback_to,
+    .commit = rows_on_commit,
+    .rollback = rows_on_rollback,
+    .moved = rows_on_moved,
+    .rows = rows_on_rows,
+};
 
 /* The file's base name is what positions name. */
 static const char *
@@ -112,7 +193,8 @@ static err_t
 read_file(struct keys_run *run, const char *path, struct err_detail *why)
 {
 	struct source *src = source_file_create(path, KEYS_MAX_EVENT);
-	struct txn *txn = txn_create(&gather_ops, run->gather, &run->binlog);
+	struct txn *txn = run->rows != NULL ? txn_create(&rows_ops, run, &run->binlog)
+					    : txn_create(&gather_ops, run->gather, &run->binlog);
 	struct binlog_decoder decoder;
 	err_t err;
 
@@ -130,10 +212,7 @@ read_file(struct keys_run *run, const char *path, struct err_detail *why)
 		err = source_next(src, &bytes, why);
 		if (err != ERR_OK || bytes.len == 0)
 			break;
-		err = binlog_decode(&decoder, bytes, &ev, why);
-		if (err != ERR_OK)
-			break;
-		err = txn_feed(txn, &ev, why);
+		err = txn_read(txn, &decoder, bytes, &ev, why);
 		if (err != ERR_OK)
 			break;
 	}
@@ -145,6 +224,8 @@ read_file(struct keys_run *run, const char *path, struct err_detail *why)
 					 : "it was cut short: copy it again"));
 	if (err == ERR_OK && txn_is_open(txn))
 		log_warn(run->log, "the file ends inside a transaction, which is left out", F_STR("file", path));
+	if (run->rows_why.code != ERR_OK)
+		err_set(why, err, "%s", err_why(&run->rows_why));
 	if (err == ERR_CLOSED && run->failed)
 		err = err_set(why, ERR_IO, "standard output cannot be written");
 done:
@@ -159,10 +240,11 @@ done:
 int
 cmd_keys(int argc, char **argv)
 {
-	enum { OPT_TAG = 256, OPT_ANYWHERE };
+	enum { OPT_TAG = 256, OPT_ANYWHERE, OPT_ROWS };
 	static const struct option longs[] = {
 	    {"tag", required_argument, NULL, OPT_TAG},
 	    {"anywhere", no_argument, NULL, OPT_ANYWHERE},
+	    {"rows", no_argument, NULL, OPT_ROWS},
 	    {NULL, 0, NULL, 0},
 	};
 	struct markers_options markers = {.tag = "inv"};
@@ -170,6 +252,7 @@ cmd_keys(int argc, char **argv)
 	struct comment_parser parser;
 	struct keys_run *run;
 	int exit_code = CMD_OK;
+	bool count_rows = false;
 	const char *tmp = getenv("TMPDIR");
 	int c;
 
@@ -181,6 +264,9 @@ cmd_keys(int argc, char **argv)
 		case OPT_ANYWHERE:
 			markers.anywhere = true;
 			break;
+		case OPT_ROWS:
+			count_rows = true;
+			break;
 		default:
 			return CMD_USAGE;
 		}
@@ -190,6 +276,7 @@ cmd_keys(int argc, char **argv)
 	if (comment_parser_init(&parser, span_of(markers.tag), markers.anywhere, &why) != ERR_OK)
 		return cmd_usage("--tag: %s", err_why(&why));
 	run = mem_zalloc(1, sizeof(*run));
+	run->rows = count_rows ? rows_create(KEYS_MAX_EVENT) : NULL;
 	run->log = log_create("squeal keys", LOG_INFO, clock_system(), NULL, NULL);
 	run->gather = gather_create(&(struct gather_parts){
 	    .clock = clock_system(),
@@ -213,6 +300,7 @@ cmd_keys(int argc, char **argv)
 	if (fflush(stdout) != 0 || run->failed)
 		exit_code = CMD_FAILED;
 	gather_destroy(&run->gather);
+	rows_destroy(&run->rows);
 	log_destroy(&run->log);
 	buf_fini(&run->out);
 	buf_fini(&run->text);

@@ -27,6 +27,7 @@ static const char help[] =
     "      --until-end stop where the binlog ends now and print a summary as JSON\n"
     "      --null-log  count records and drop them: for measuring, never for caches\n"
     "  squeal keys FILE... [--tag inv] [--anywhere]   one JSON line per transaction of binlog files (- is stdin)\n"
+    "      --rows      read the row changes too, and say how many rows each transaction changed\n"
     "  squeal check-config -c squeal.yaml          is the configuration right?\n"
     "      --sample    print a commented squeal.yaml\n"
     "      --schema    print its JSON Schema, for editors\n"

@@ -121,10 +121,7 @@ read_stream(struct tail *t, bool *at_end, struct err_detail *why)
 		}
 		state_heard(t->parts.state);
 		CRASH_POINT("squeal.event");
-		err = binlog_decode(&t->decoder, bytes, &ev, why);
-		if (err != ERR_OK)
-			return err;
-		err = txn_feed(t->txn, &ev, why);
+		err = txn_read(t->txn, &t->decoder, bytes, &ev, why);
 		if (err != ERR_OK)
 			return err;
 		if (ev.kind == BINLOG_HEARTBEAT || ev.kind == BINLOG_ROTATE) {

@@ -5,6 +5,8 @@
 #include <stdio.h>
 
 #include "lib/core/reader.h"
+#include "squeal/binlog/lenenc.h"
+#include "squeal/binlog/payload.h"
 
 typedef struct binlog_metrics metric_owner;
 const struct metric_row binlog_metric_rows[] = {METRIC_ROWS(BINLOG_METRICS)};
@@ -70,9 +72,8 @@ binlog_decoder_init(struct binlog_decoder *d, size_t max_event, struct binlog_me
 void
 binlog_decoder_fini(struct binlog_decoder *d)
 {
-	if (d->inflate != NULL)
-		libdeflate_free_decompressor(d->inflate);
-	d->inflate = NULL;
+	inflate_fini(&d->inflate);
+	payload_destroy(&d->payload);
 	buf_fini(&d->text);
 }
 
@@ -93,6 +94,9 @@ binlog_decoder_start(struct binlog_decoder *d, struct span file, uint64_t pos, e
 	d->header_len = BINLOG_HEADER;
 	memset(d->post_len, 0, sizeof(d->post_len));
 	d->post_len[BINLOG_TYPE_ROTATE] = 8;
+	d->is_permuted = false;
+	if (d->payload != NULL)
+		payload_close(d->payload);
 	set_file(d, file);
 	d->pos = pos;
 	d->is_file = file.len > 0;
@@ -109,17 +113,18 @@ struct place_text {
 static struct place_text
 place(const struct binlog_decoder *d)
 {
+	bool is_inside = d->payload != NULL && !payload_is_done(d->payload);
 	struct place_text t;
 
 	if (d->file_len == 0)
 		snprintf(t.text, sizeof(t.text), "at the start of the stream");
 	else
 		snprintf(t.text, sizeof(t.text), "at %.*s:%llu", (int)(d->file_len < 255 ? d->file_len : 255),
-			 d->file, (unsigned long long)d->pos);
+			 d->file, (unsigned long long)(is_inside ? d->payload_at : d->pos));
 	return t;
 }
 
-static err_t
+__attribute__((cold, noinline)) static err_t
 bad_event(struct binlog_decoder *d, const struct binlog_event *ev, const char *what, struct err_detail *why)
 {
 	bump(&d->metrics->binlog_bad, 1);
@@ -129,7 +134,7 @@ bad_event(struct binlog_decoder *d, const struct binlog_event *ev, const char *w
 		       binlog_type_name(ev->type), ev->type, place(d).text, what);
 }
 
-static err_t
+__attribute__((cold, noinline)) static err_t
 unknown_event(struct binlog_decoder *d, const struct binlog_event *ev, const char *help,
 	      struct err_detail *why)
 {
@@ -167,6 +172,16 @@ checksum_matches(const struct binlog_event *ev)
 	return reader_u32(&r) == checksum_of(ev);
 }
 
+__attribute__((cold, noinline)) static err_t
+checksum_failure(const struct binlog_decoder *d, const struct binlog_event *ev, struct err_detail *why)
+{
+	return err_set(
+	    why, ERR_CHECKSUM,
+	    "%s event (type %u) %s does not match its checksum: damaged on its way, or on the server's "
+	    "disk if it happens again",
+	    binlog_type_name(ev->type), ev->type, place(d).text);
+}
+
 /* Takes the checksum off the body. */
 static err_t
 strip_checksum(struct binlog_decoder *d, struct binlog_event *ev, enum binlog_checksum alg,
@@ -180,11 +195,7 @@ strip_checksum(struct binlog_decoder *d, struct binlog_event *ev, enum binlog_ch
 		return ERR_OK;
 	if (!checksum_matches(ev)) {
 		bump(&d->metrics->binlog_checksum_failure, 1);
-		return err_set(
-		    why, ERR_CHECKSUM,
-		    "%s event (type %u) %s does not match its checksum: damaged on its way, or on the "
-		    "server's disk if it happens again",
-		    binlog_type_name(ev->type), ev->type, place(d).text);
+		return checksum_failure(d, ev, why);
 	}
 	ev->body = span_first(ev->body, ev->body.len < CHECKSUM_LEN ? 0 : ev->body.len - CHECKSUM_LEN);
 	return ERR_OK;
@@ -248,6 +259,40 @@ has_checksum_field(struct span version, bool mariadb)
 	return part[0] * 1000000 + part[1] * 1000 + part[2] >= (mariadb ? 5003000u : 5006001u);
 }
 
+/* The numbers of events in pre-releases of MySQL 5.1 ("5.1.5-a_drop5p20", "5.2.0-a_drop6"), as they are now.
+ */
+enum { PERMUTED = 23 };
+static const uint8_t permuted[PERMUTED] = {
+    [1] = BINLOG_TYPE_START_V3,
+    [2] = BINLOG_TYPE_QUERY,
+    [3] = BINLOG_TYPE_STOP,
+    [4] = BINLOG_TYPE_ROTATE,
+    [5] = BINLOG_TYPE_INTVAR,
+    [6] = BINLOG_TYPE_LOAD,
+    [7] = BINLOG_TYPE_SLAVE,
+    [8] = BINLOG_TYPE_CREATE_FILE,
+    [9] = BINLOG_TYPE_APPEND_BLOCK,
+    [10] = BINLOG_TYPE_EXEC_LOAD,
+    [11] = BINLOG_TYPE_DELETE_FILE,
+    [12] = BINLOG_TYPE_NEW_LOAD,
+    [13] = BINLOG_TYPE_RAND,
+    [14] = BINLOG_TYPE_USER_VAR,
+    [15] = BINLOG_TYPE_FORMAT_DESCRIPTION,
+    [16] = BINLOG_TYPE_TABLE_MAP,
+    [17] = BINLOG_TYPE_PRE_GA_WRITE_ROWS,
+    [18] = BINLOG_TYPE_PRE_GA_UPDATE_ROWS,
+    [19] = BINLOG_TYPE_PRE_GA_DELETE_ROWS,
+    [20] = BINLOG_TYPE_XID,
+    [21] = BINLOG_TYPE_BEGIN_LOAD_QUERY,
+    [22] = BINLOG_TYPE_EXECUTE_LOAD_QUERY,
+};
+
+static bool
+is_permuted_version(struct span version)
+{
+	return span_find(version, SPAN_LIT("-a_drop")) >= 0;
+}
+
 static err_t
 decode_format(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
 {
@@ -268,10 +313,6 @@ decode_format(struct binlog_decoder *d, struct binlog_event *ev, struct err_deta
 	if (ev->u.format.version != 4)
 		return unknown_event(d, ev,
 				     "only binlog format 4 (MySQL 5.0 and later, MariaDB) is supported", why);
-	if (span_find(ev->u.format.server, SPAN_LIT("-a_drop")) >= 0)
-		return unknown_event(
-		    d, ev, "a pre-release of MySQL 5.1 wrote it and numbered its events differently", why);
-
 	types = reader_rest(&r);
 	if (has_checksum_field(ev->u.format.server, ev->u.format.mariadb)) {
 		if (types.len < 1 + CHECKSUM_LEN)
@@ -289,7 +330,9 @@ decode_format(struct binlog_decoder *d, struct binlog_event *ev, struct err_deta
 
 	n = types.len < 255 ? types.len : 255;
 	memset(d->post_len, 0, sizeof(d->post_len));
-	memcpy(d->post_len + 1, types.p, n);
+	d->is_permuted = is_permuted_version(ev->u.format.server) && n == PERMUTED - 1;
+	for (size_t i = 1; i <= n; i++)
+		d->post_len[d->is_permuted ? permuted[i] : i] = (uint8_t)types.p[i - 1];
 	d->have_format = true;
 	d->mariadb = ev->u.format.mariadb;
 	d->checksum = (enum binlog_checksum)alg;
@@ -310,23 +353,6 @@ decode_rotate(struct binlog_decoder *d, struct binlog_event *ev, struct err_deta
 	return ERR_OK;
 }
 
-static uint64_t
-length_encoded(struct reader *r)
-{
-	uint8_t first = reader_u8(r);
-
-	switch (first) {
-	case 0xfc:
-		return reader_u16(r);
-	case 0xfd:
-		return reader_le(r, 3);
-	case 0xfe:
-		return reader_u64(r);
-	default:
-		return first;
-	}
-}
-
 static err_t
 decode_heartbeat(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
 {
@@ -343,18 +369,18 @@ decode_heartbeat(struct binlog_decoder *d, struct binlog_event *ev, struct err_d
 	ev->u.heartbeat.file = (struct span){"", 0};
 	ev->u.heartbeat.pos = 0;
 	while (r.left > 0) {
-		uint64_t field = length_encoded(&r);
+		uint64_t field = lenenc_u64(&r);
 		struct span value;
 		struct reader v;
 
 		if (field == 0)
 			break;
-		value = reader_span(&r, (size_t)length_encoded(&r));
+		value = lenenc_span(&r);
 		v = reader_of(value);
 		if (field == 1)
 			ev->u.heartbeat.file = value;
 		else if (field == 2)
-			ev->u.heartbeat.pos = length_encoded(&v);
+			ev->u.heartbeat.pos = lenenc_u64(&v);
 	}
 	return r.short_read ? bad_event(d, ev, "it is cut short", why) : ERR_OK;
 }
@@ -408,6 +434,118 @@ decode_gtid(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail
 		if (r.short_read)
 			ev->u.gtid.commit_us = ev->u.gtid.original_us = 0;
 	}
+	return ERR_OK;
+}
+
+/* MySQL's serialization library: 1 to 9 bytes, as many as the first has trailing ones, and one. */
+static uint64_t
+varlen_u64(struct reader *r)
+{
+	uint8_t first = reader_u8(r);
+	unsigned more = 0;
+
+	while (more < 8 && first & 1u << more)
+		more++;
+	if (more == 0)
+		return first >> 1;
+	if (more >= 7)
+		return reader_le(r, more);
+	return reader_le(r, more) << (7 - more) | (uint64_t)(first >> (more + 1));
+}
+
+/* Of signed integers the lowest bit is the sign; none that is read here may be negative. */
+static uint64_t
+varlen_positive(struct reader *r)
+{
+	uint64_t v = varlen_u64(r);
+
+	if (v & 1)
+		r->short_read = true;
+	return v >> 1;
+}
+
+enum tagged_field {
+	TAGGED_FLAGS,
+	TAGGED_UUID,
+	TAGGED_GNO,
+	TAGGED_TAG,
+	TAGGED_LAST_COMMITTED,
+	TAGGED_SEQUENCE,
+	TAGGED_COMMIT_US,
+	TAGGED_ORIGINAL_US,
+	TAGGED_LENGTH,
+	TAGGED_SERVER,
+	TAGGED_ORIGINAL_SERVER,
+	TAGGED_TICKET,
+	TAGGED_FIELDS,
+};
+
+/*
+ * MySQL 8.3 and later.  version, size of all, last field that may not be ignored; then fields, each behind
+ * its number, ascending; those whose value is the usual one are left out.
+ */
+static err_t
+decode_gtid_tagged(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
+{
+	struct reader r = reader_of(ev->body);
+	struct gtid *id = &ev->u.gtid.id;
+	uint64_t version, size, needed, seen = 0;
+	struct span tag = {"", 0};
+	int last = -1;
+
+	memset(&ev->u.gtid, 0, sizeof(ev->u.gtid));
+	version = varlen_u64(&r);
+	size = varlen_u64(&r);
+	needed = varlen_u64(&r);
+	if (r.short_read || size < ev->body.len - r.left || size > ev->body.len)
+		return bad_event(d, ev, "it is cut short", why);
+	if (version != 1 || needed >= TAGGED_FIELDS)
+		return unknown_event(
+		    d, ev, "its format is newer than this version of squeal; look for a newer one", why);
+	r.left -= ev->body.len - (size_t)size;
+	while (r.left > 0) {
+		uint64_t field = varlen_u64(&r);
+
+		/* What is not known here may be ignored, and so may all behind it. */
+		if (field >= TAGGED_FIELDS)
+			break;
+		if ((int)field <= last)
+			return bad_event(d, ev, "its fields are out of order", why);
+		last = (int)field;
+		seen |= UINT64_C(1) << field;
+		switch ((enum tagged_field)field) {
+		case TAGGED_FLAGS:
+			ev->u.gtid.flags = (uint8_t)varlen_u64(&r);
+			break;
+		case TAGGED_UUID:
+			for (size_t i = 0; i < sizeof(id->uuid); i++)
+				id->uuid[i] = (uint8_t)varlen_u64(&r);
+			break;
+		case TAGGED_GNO:
+			id->seq = varlen_positive(&r);
+			break;
+		case TAGGED_TAG:
+			tag = reader_span(&r, (size_t)varlen_u64(&r));
+			break;
+		case TAGGED_COMMIT_US:
+			ev->u.gtid.commit_us = varlen_u64(&r);
+			break;
+		case TAGGED_ORIGINAL_US:
+			ev->u.gtid.original_us = varlen_u64(&r);
+			break;
+		default:
+			varlen_u64(&r);
+		}
+	}
+	if (r.short_read)
+		return bad_event(d, ev, "it is cut short", why);
+	if (!(seen & 1u << TAGGED_UUID) || !(seen & 1u << TAGGED_GNO) || id->seq == 0)
+		return bad_event(d, ev, "it has no GTID", why);
+	if (!gtid_set_tag(id, tag))
+		return bad_event(d, ev, "its tag is none", why);
+	id->kind = GTID_MYSQL;
+	if (ev->u.gtid.original_us == 0)
+		ev->u.gtid.original_us = ev->u.gtid.commit_us;
 	return ERR_OK;
 }
 
@@ -465,45 +603,27 @@ find_micros(struct span vars)
 	return 0;
 }
 
-/* MariaDB's log_bin_compress: one byte 0x80 | n, n bytes of length, big-endian, and a zlib stream. */
 static err_t
 inflate_text(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
 {
-	struct reader r = reader_of(ev->u.query.sql);
-	uint8_t head = reader_u8(&r);
-	size_t n = head & 7, len = 0;
-	struct span packed;
-	char *out;
+	struct err_detail inner = {0};
+	err_t err = inflate_unpack(&d->inflate, ev->u.query.sql, d->max_event, &d->text, &inner);
 
-	if ((head & 0xf8) != 0x80 || n < 1 || n > 4)
-		return unknown_event(
-		    d, ev, "SET GLOBAL log_bin_compress=OFF on the server makes new statements readable",
-		    why);
-	for (size_t i = 0; i < n; i++)
-		len = len << 8 | reader_u8(&r);
-	packed = reader_rest(&r);
-	if (r.short_read)
-		return bad_event(d, ev, "it is cut short", why);
-	if (len > d->max_event) {
+	switch (err) {
+	case ERR_OK:
+		bump(&d->metrics->binlog_uncompressed, d->text.len);
+		ev->u.query.sql = buf_span(&d->text);
+		return ERR_OK;
+	case ERR_BAD_EVENT:
+		return bad_event(d, ev, inner.text, why);
+	case ERR_UNKNOWN_EVENT:
+		return unknown_event(d, ev, inner.text, why);
+	case ERR_TOO_LONG:
 		bump(&d->metrics->binlog_bad, 1);
-		return err_set(why, ERR_TOO_LONG,
-			       "statement %s has %zu bytes uncompressed; raise max_event above that",
-			       place(d).text, len);
+		return err_set(why, err, "statement %s has %s", place(d).text, inner.text);
+	default:
+		return err_set(why, err, "%s", inner.text);
 	}
-	if (d->inflate == NULL)
-		d->inflate = libdeflate_alloc_decompressor();
-	if (d->inflate == NULL)
-		return err_set(why, ERR_SYS, "no memory for decompression");
-	buf_clear(&d->text);
-	out = buf_room(&d->text, len > 0 ? len : 1);
-	/* No actual size is asked for, so anything but exactly `len` bytes is an error. */
-	if (libdeflate_zlib_decompress(d->inflate, packed.p, packed.len, out, len, NULL) !=
-	    LIBDEFLATE_SUCCESS)
-		return bad_event(d, ev, "its statement cannot be decompressed", why);
-	buf_added(&d->text, len);
-	bump(&d->metrics->binlog_uncompressed, len);
-	ev->u.query.sql = buf_span(&d->text);
-	return ERR_OK;
 }
 
 static err_t
@@ -572,6 +692,78 @@ decode_text(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail
 	return r.short_read ? bad_event(d, ev, "it is cut short", why) : ERR_OK;
 }
 
+/* Old servers wrote table ids of 4 bytes. */
+static uint64_t
+table_id(const struct binlog_event *ev, struct reader *r)
+{
+	return reader_le(r, ev->post_len == 6 ? 4 : 6);
+}
+
+static err_t
+decode_table(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
+{
+	struct reader r = reader_of(ev->body);
+
+	ev->u.table.id = table_id(ev, &r);
+	reader_u16(&r); /* flags */
+	ev->u.table.body = reader_rest(&r);
+	ev->u.table.mariadb = d->mariadb;
+	return r.short_read ? bad_event(d, ev, "it is cut short", why) : ERR_OK;
+}
+
+enum { ROWS_ACTION = 3, ROWS_HAS_EXTRA = 4, ROWS_COMPRESSED = 8, ROWS_PARTIAL = 16 };
+static const uint8_t rows_types[256] = {
+    [BINLOG_TYPE_PRE_GA_WRITE_ROWS] = BINLOG_INSERT,
+    [BINLOG_TYPE_PRE_GA_UPDATE_ROWS] = BINLOG_UPDATE,
+    [BINLOG_TYPE_PRE_GA_DELETE_ROWS] = BINLOG_DELETE,
+    [BINLOG_TYPE_WRITE_ROWS_V1] = BINLOG_INSERT,
+    [BINLOG_TYPE_UPDATE_ROWS_V1] = BINLOG_UPDATE,
+    [BINLOG_TYPE_DELETE_ROWS_V1] = BINLOG_DELETE,
+    [BINLOG_TYPE_WRITE_ROWS] = BINLOG_INSERT | ROWS_HAS_EXTRA,
+    [BINLOG_TYPE_UPDATE_ROWS] = BINLOG_UPDATE | ROWS_HAS_EXTRA,
+    [BINLOG_TYPE_DELETE_ROWS] = BINLOG_DELETE | ROWS_HAS_EXTRA,
+    [BINLOG_TYPE_PARTIAL_UPDATE_ROWS] = BINLOG_UPDATE | ROWS_HAS_EXTRA | ROWS_PARTIAL,
+    [BINLOG_TYPE_WRITE_ROWS_COMPRESSED_V1] = BINLOG_INSERT | ROWS_COMPRESSED,
+    [BINLOG_TYPE_UPDATE_ROWS_COMPRESSED_V1] = BINLOG_UPDATE | ROWS_COMPRESSED,
+    [BINLOG_TYPE_DELETE_ROWS_COMPRESSED_V1] = BINLOG_DELETE | ROWS_COMPRESSED,
+    [BINLOG_TYPE_WRITE_ROWS_COMPRESSED] = BINLOG_INSERT | ROWS_HAS_EXTRA | ROWS_COMPRESSED,
+    [BINLOG_TYPE_UPDATE_ROWS_COMPRESSED] = BINLOG_UPDATE | ROWS_HAS_EXTRA | ROWS_COMPRESSED,
+    [BINLOG_TYPE_DELETE_ROWS_COMPRESSED] = BINLOG_DELETE | ROWS_HAS_EXTRA | ROWS_COMPRESSED,
+};
+
+static err_t
+decode_rows(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
+{
+	struct reader r = reader_of(ev->body);
+	uint8_t what = rows_types[ev->type];
+
+	ev->u.rows.table_id = table_id(ev, &r);
+	ev->u.rows.flags = reader_u16(&r);
+	ev->u.rows.action = (enum binlog_action)(what & ROWS_ACTION);
+	ev->u.rows.has_extra = what & ROWS_HAS_EXTRA;
+	ev->u.rows.compressed = what & ROWS_COMPRESSED;
+	ev->u.rows.partial = what & ROWS_PARTIAL;
+	ev->u.rows.body = reader_rest(&r);
+	return r.short_read ? bad_event(d, ev, "it is cut short", why) : ERR_OK;
+}
+
+static err_t
+decode_payload(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
+{
+	struct err_detail inner = {0};
+	err_t err;
+
+	if (d->payload == NULL)
+		d->payload = payload_create(d->max_event);
+	d->payload_at = d->pos;
+	err = payload_open(d->payload, ev->body, &inner);
+	if (err == ERR_BAD_EVENT)
+		return bad_event(d, ev, inner.text, why);
+	if (err == ERR_UNKNOWN_EVENT)
+		return unknown_event(d, ev, inner.text, why);
+	return err == ERR_OK ? err : err_set(why, err, "%s", inner.text);
+}
+
 static err_t
 decode_body(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
 {
@@ -585,7 +777,8 @@ decode_body(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail
 		bump(&d->metrics->binlog_heartbeat, 1);
 		return decode_heartbeat(d, ev, why);
 	case BINLOG_GTID:
-		return decode_gtid(d, ev, why);
+		return ev->type == BINLOG_TYPE_GTID_TAGGED ? decode_gtid_tagged(d, ev, why)
+							   : decode_gtid(d, ev, why);
 	case BINLOG_GTID_LIST:
 		return decode_gtid_list(d, ev, why);
 	case BINLOG_QUERY:
@@ -596,9 +789,15 @@ decode_body(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail
 		return decode_text(d, ev, why);
 	case BINLOG_INCIDENT:
 		return decode_text(d, ev, why);
+	case BINLOG_TABLE:
+		bump(&d->metrics->binlog_rows, 1);
+		return decode_table(d, ev, why);
 	case BINLOG_ROWS:
 		bump(&d->metrics->binlog_rows, 1);
-		return ERR_OK;
+		return decode_rows(d, ev, why);
+	case BINLOG_PAYLOAD:
+		bump(&d->metrics->binlog_payload, 1);
+		return decode_payload(d, ev, why);
 	case BINLOG_XID:
 		/* Some versions put bytes before the number. */
 		reader_take(&r, d->post_len[ev->type]);
@@ -611,14 +810,21 @@ decode_body(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail
 	}
 }
 
-err_t
-binlog_decode(struct binlog_decoder *d, struct span bytes, struct binlog_event *ev, struct err_detail *why)
+__attribute__((cold, noinline)) static err_t
+too_long(struct binlog_decoder *d, size_t len, struct err_detail *why)
+{
+	bump(&d->metrics->binlog_bad, 1);
+	return err_set(why, ERR_TOO_LONG, "event %s has %zu bytes; raise max_event above that", place(d).text,
+		       len);
+}
+
+/* The fields of the header.  The length that it says must be that of `bytes`. */
+__attribute__((always_inline)) static inline err_t
+decode_header(struct binlog_decoder *d, struct span bytes, struct binlog_event *ev, struct err_detail *why)
 {
 	struct reader r = reader_of(bytes);
-	const struct event_row *row;
 	uint32_t length;
 	size_t header_len;
-	err_t err;
 
 	ev->timestamp = reader_u32(&r);
 	ev->type = reader_u8(&r);
@@ -627,44 +833,95 @@ binlog_decode(struct binlog_decoder *d, struct span bytes, struct binlog_event *
 	ev->next_pos = reader_u32(&r);
 	ev->flags = reader_u16(&r);
 	ev->raw = bytes;
-	row = &event_rows[ev->type];
-	ev->kind = row->kind;
+	if (d->is_permuted && ev->type < PERMUTED)
+		ev->type = permuted[ev->type];
+	ev->kind = event_rows[ev->type].kind;
 	if (r.short_read || length != bytes.len)
 		return bad_event(d, ev, "its length is not what its header says", why);
 	if (bytes.len > d->max_event) {
-		bump(&d->metrics->binlog_bad, 1);
-		return err_set(why, ERR_TOO_LONG, "event %s has %zu bytes; raise max_event above that",
-			       place(d).text, bytes.len);
+		return too_long(d, bytes.len, why);
 	}
 	header_len = ev->type == BINLOG_TYPE_FORMAT_DESCRIPTION ? BINLOG_HEADER : d->header_len;
 	if (bytes.len < header_len)
 		return bad_event(d, ev, "it is shorter than its header", why);
 	ev->body = span_from(bytes, header_len);
 	ev->post_len = d->post_len[ev->type];
+	return ERR_OK;
+}
 
-	if (ev->kind == BINLOG_FORMAT) {
-		err = decode_format(d, ev, why);
-	} else {
-		/* A file that does not begin with FORMAT_DESCRIPTION would be read by guess. */
-		if (!d->have_format && ev->kind != BINLOG_ROTATE && ev->kind != BINLOG_HEARTBEAT &&
-		    ev->kind != BINLOG_REFUSED)
-			return bad_event(d, ev, "no FORMAT_DESCRIPTION came before it", why);
-		if (ev->kind == BINLOG_REFUSED)
-			return unknown_event(d, ev, row->help, why);
+/* A type that is not in the table. */
+__attribute__((cold, noinline)) static err_t
+check_known(struct binlog_decoder *d, const struct binlog_event *ev, struct err_detail *why)
+{
+	if (!(ev->flags & BINLOG_FLAG_IGNORABLE))
+		return unknown_event(
+		    d, ev,
+		    "this version does not know its type, and its writer did not mark it as one "
+		    "to be ignored; look for a newer version of squeal",
+		    why);
+	bump(&d->metrics->binlog_ignorable, 1);
+	return ERR_OK;
+}
+
+/* Those that say where one is, begin a group, or have events in them do not come inside of a payload. */
+static bool
+can_be_inside(const struct binlog_event *ev)
+{
+	switch (ev->kind) {
+	case BINLOG_FORMAT:
+	case BINLOG_ROTATE:
+	case BINLOG_STOP:
+	case BINLOG_HEARTBEAT:
+	case BINLOG_GTID:
+	case BINLOG_GTID_LIST:
+	case BINLOG_GTID_SET:
+	case BINLOG_PAYLOAD:
+		return false;
+	default:
+		return true;
+	}
+}
+
+/* An event of the stream, or one inside of a payload, which has no checksum. */
+__attribute__((always_inline)) static inline err_t
+decode_event(struct binlog_decoder *d, struct span bytes, bool is_inside, struct binlog_event *ev,
+	     struct err_detail *why)
+{
+	err_t err = decode_header(d, bytes, ev, why);
+
+	if (err != ERR_OK)
+		return err;
+	if (is_inside && !can_be_inside(ev))
+		return bad_event(d, ev, "it stands inside of a payload, where it cannot be", why);
+	if (ev->kind == BINLOG_FORMAT)
+		return decode_format(d, ev, why);
+	/* A file that does not begin with FORMAT_DESCRIPTION would be read by guess. */
+	if (!d->have_format && ev->kind != BINLOG_ROTATE && ev->kind != BINLOG_HEARTBEAT &&
+	    ev->kind != BINLOG_REFUSED)
+		return bad_event(d, ev, "no FORMAT_DESCRIPTION came before it", why);
+	if (ev->kind == BINLOG_REFUSED)
+		return unknown_event(d, ev, event_rows[ev->type].help, why);
+	if (!is_inside) {
 		err = strip_checksum(d, ev, d->checksum, why);
 		if (err != ERR_OK)
 			return err;
-		if (row->name == NULL) {
-			if (!(ev->flags & BINLOG_FLAG_IGNORABLE))
-				return unknown_event(
-				    d, ev,
-				    "this version does not know its type, and its writer did not mark "
-				    "it as one to be ignored; look for a newer version of squeal",
-				    why);
-			bump(&d->metrics->binlog_ignorable, 1);
-		}
-		err = decode_body(d, ev, why);
 	}
+	if (ev->kind == BINLOG_UNKNOWN) {
+		err = check_known(d, ev, why);
+		if (err != ERR_OK)
+			return err;
+	}
+	return decode_body(d, ev, why);
+}
+
+err_t
+binlog_decode(struct binlog_decoder *d, struct span bytes, struct binlog_event *ev, struct err_detail *why)
+{
+	err_t err;
+
+	if (d->payload != NULL && !payload_is_done(d->payload))
+		return err_set(why, ERR_USAGE, "events of a payload were left unread");
+	err = decode_event(d, bytes, false, ev, why);
 	if (err != ERR_OK)
 		return err;
 
@@ -679,5 +936,43 @@ binlog_decode(struct binlog_decoder *d, struct span bytes, struct binlog_event *
 		ev->file = span_make(d->file, d->file_len);
 		ev->end = d->pos;
 	}
+	return ERR_OK;
+}
+
+err_t
+binlog_next(struct binlog_decoder *d, struct binlog_event *ev, bool *more, struct err_detail *why)
+{
+	struct binlog_event outer = {.type = BINLOG_TYPE_TRANSACTION_PAYLOAD};
+	struct err_detail inner = {0};
+	struct span bytes;
+	err_t err;
+
+	*more = false;
+	if (d->payload == NULL || payload_is_done(d->payload))
+		return ERR_OK;
+	err = payload_next(d->payload, &bytes, &inner);
+	if (err == ERR_BAD_EVENT) {
+		/* The payload is closed by now, and place() must still name it. */
+		uint64_t end = d->pos;
+
+		d->pos = d->payload_at;
+		err = bad_event(d, &outer, inner.text, why);
+		d->pos = end;
+		return err;
+	}
+	if (err != ERR_OK)
+		return err_set(why, err, "%s", inner.text);
+	if (bytes.len == 0)
+		return ERR_OK;
+	err = decode_event(d, bytes, true, ev, why);
+	if (err != ERR_OK) {
+		payload_close(d->payload);
+		return err;
+	}
+	bump(&d->metrics->binlog_event, 1);
+	bump(&d->metrics->binlog_uncompressed, bytes.len);
+	ev->file = span_make(d->file, d->file_len);
+	ev->end = d->file_len > 0 ? d->pos : 0;
+	*more = true;
 	return ERR_OK;
 }

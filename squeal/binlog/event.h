@@ -22,6 +22,7 @@
 #include "lib/core/metric.h"
 #include "lib/core/span.h"
 #include "squeal/binlog/gtid.h"
+#include "squeal/binlog/inflate.h"
 
 /* What an event is to us. */
 enum binlog_kind {
@@ -35,7 +36,9 @@ enum binlog_kind {
 	BINLOG_GTID_SET,   /* PREVIOUS_GTIDS: MySQL, start of each file; content not read */
 	BINLOG_QUERY,	   /* u.query: a statement, or BEGIN, COMMIT, ROLLBACK, SAVEPOINT */
 	BINLOG_ROWS_TEXT,  /* u.text: the statement whose rows follow */
-	BINLOG_ROWS,	   /* row changes and their table maps; content not read */
+	BINLOG_TABLE,	   /* u.table: what the columns of the rows that follow are; see table.h */
+	BINLOG_ROWS,	   /* u.rows: row changes; see rows.h */
+	BINLOG_PAYLOAD,	   /* a transaction's events are inside of it: binlog_next() gives them */
 	BINLOG_XID,	   /* commit */
 	BINLOG_XA_PREPARE, /* u.xa */
 	BINLOG_INCIDENT,   /* u.text: the server lost events */
@@ -65,7 +68,7 @@ enum binlog_kind {
 	E(16,  XID,                     BINLOG_XID,        "")                                                         \
 	E(17,  BEGIN_LOAD_QUERY,        BINLOG_PART,       "")                                                         \
 	E(18,  EXECUTE_LOAD_QUERY,      BINLOG_QUERY,      "")                                                         \
-	E(19,  TABLE_MAP,               BINLOG_ROWS,       "")                                                         \
+	E(19,  TABLE_MAP,               BINLOG_TABLE,      "")                                                         \
 	E(20,  PRE_GA_WRITE_ROWS,       BINLOG_ROWS,       "")                                                         \
 	E(21,  PRE_GA_UPDATE_ROWS,      BINLOG_ROWS,       "")                                                         \
 	E(22,  PRE_GA_DELETE_ROWS,      BINLOG_ROWS,       "")                                                         \
@@ -86,9 +89,9 @@ enum binlog_kind {
 	E(37,  VIEW_CHANGE,             BINLOG_NOTE,       "")                                                         \
 	E(38,  XA_PREPARE,              BINLOG_XA_PREPARE, "")                                                         \
 	E(39,  PARTIAL_UPDATE_ROWS,     BINLOG_ROWS,       "")                                                         \
-	E(40,  TRANSACTION_PAYLOAD,     BINLOG_REFUSED,    "SET GLOBAL binlog_transaction_compression=OFF on the server makes new transactions readable") \
+	E(40,  TRANSACTION_PAYLOAD,     BINLOG_PAYLOAD,    "")                                                         \
 	E(41,  HEARTBEAT_V2,            BINLOG_HEARTBEAT,  "")                                                         \
-	E(42,  GTID_TAGGED,             BINLOG_REFUSED,    "transactions without a tag (gtid_next=AUTOMATIC) are readable") \
+	E(42,  GTID_TAGGED,             BINLOG_GTID,       "")                                                         \
 	E(100, AURORA_PADDING,          BINLOG_NOTE,       "")                                                         \
 	E(160, ANNOTATE_ROWS,           BINLOG_ROWS_TEXT,  "")                                                         \
 	E(161, BINLOG_CHECKPOINT,       BINLOG_NOTE,       "")                                                         \
@@ -110,13 +113,14 @@ enum binlog_kind {
 	M(binlog_query,             COUNTER, "events", "statements and transaction control in text")                   \
 	M(binlog_rows_text,         COUNTER, "events", "statement texts of row changes (ANNOTATE_ROWS, ROWS_QUERY)")   \
 	M(binlog_rows,              COUNTER, "events", "row changes and table maps")                                   \
+	M(binlog_payload,           COUNTER, "events", "compressed transactions of MySQL")                             \
 	M(binlog_heartbeat,         COUNTER, "events", "heartbeats")                                                   \
 	M(binlog_rotate,            COUNTER, "events", "changes of the binlog file")                                   \
 	M(binlog_ignorable,         COUNTER, "events", "unknown events skipped because their writer marked them as ignorable") \
 	M(binlog_bad,               COUNTER, "events", "events that were cut short or made no sense")                  \
 	M(binlog_unknown,           COUNTER, "events", "events of a kind that cannot be read and may not be skipped")  \
 	M(binlog_checksum_failure,  COUNTER, "events", "events whose checksum does not match")                         \
-	M(binlog_uncompressed,      COUNTER, "bytes",  "bytes of statements after decompression")                      \
+	M(binlog_uncompressed,      COUNTER, "bytes",  "bytes of statements, rows and payloads after decompression")   \
 	M(binlog_txn,               COUNTER, "transactions", "transactions that ended in a commit")                    \
 	M(binlog_txn_rolled_back,   COUNTER, "transactions", "transactions that were rolled back whole")               \
 	M(binlog_txn_torn,          COUNTER, "transactions", "unfinished transactions that the server gave up, as after its crash") \
@@ -145,6 +149,11 @@ enum {
 	BINLOG_FLAG_ARTIFICIAL = 0x20, /* made up by the server for this stream; not in any file */
 	BINLOG_FLAG_IGNORABLE = 0x80,
 };
+
+/* What a BINLOG_ROWS event does to its rows. */
+enum binlog_action { BINLOG_INSERT, BINLOG_UPDATE, BINLOG_DELETE };
+
+enum { BINLOG_ROWS_STMT_END = 0x1 }; /* u.rows.flags: the last of its statement */
 
 /* MariaDB's GTID event. */
 enum {
@@ -213,6 +222,20 @@ struct binlog_event {
 			uint16_t error;	  /* 0, or the error that the statement ended with */
 			uint32_t micros;  /* microseconds of the timestamp; 0 when not sent */
 		} query;
+		struct {
+			uint64_t id;
+			struct span body; /* behind id and flags */
+			bool mariadb;	  /* who wrote it */
+		} table;
+		struct {
+			uint64_t table_id;
+			uint16_t flags;
+			enum binlog_action action;
+			bool has_extra;	  /* `body` begins with other things */
+			bool compressed;  /* MariaDB: the rows are */
+			bool partial;	  /* MySQL: JSON of after images may be differences */
+			struct span body; /* behind id and flags; rows_open() reads it */
+		} rows;
 		struct span text; /* BINLOG_ROWS_TEXT: the statement; BINLOG_INCIDENT: the server's message */
 		uint64_t xid;
 		struct {
@@ -222,7 +245,7 @@ struct binlog_event {
 	} u;
 };
 
-struct libdeflate_decompressor;
+struct payload;
 
 struct binlog_decoder {
 	/* from FORMAT_DESCRIPTION */
@@ -232,6 +255,7 @@ struct binlog_decoder {
 	    checksum; /* UNDEFINED before the first FORMAT_DESCRIPTION, unless the stream said it */
 	uint8_t header_len;
 	uint8_t post_len[256]; /* 0 for types that the writer did not know */
+	bool is_permuted;      /* a pre-release of MySQL 5.1 numbered its events differently */
 
 	/* the place behind the last event */
 	bool is_file; /* positions are counted; otherwise they come from the events, and the name from ROTATE
@@ -242,11 +266,14 @@ struct binlog_decoder {
 
 	size_t max_event;
 	struct binlog_metrics *metrics;
-	struct libdeflate_decompressor *inflate; /* made at the first compressed statement */
-	struct buf text;			 /* the decompressed statement */
+	struct inflate inflate;
+	struct buf text;	 /* the decompressed statement */
+	struct payload *payload; /* made at the first one */
+	uint64_t payload_at;	 /* where the one that is open begins */
 };
 
-/* `max_event` bounds an event and a decompressed statement.  `metrics` is borrowed. */
+/* `max_event` bounds an event, an event inside of a payload, and a decompressed statement.  `metrics` is
+ * borrowed. */
 void binlog_decoder_init(struct binlog_decoder *d, size_t max_event, struct binlog_metrics *metrics);
 void binlog_decoder_fini(struct binlog_decoder *d);
 
@@ -267,6 +294,15 @@ void binlog_decoder_start(struct binlog_decoder *d, struct span file, uint64_t p
  */
 err_t binlog_decode(struct binlog_decoder *d, struct span bytes, struct binlog_event *out,
 		    struct err_detail *why) MUST_CHECK;
+
+/*
+ * After a BINLOG_PAYLOAD: the next event inside of it, until *more is false.  The bytes that binlog_decode()
+ * got must still be there; *ev is valid until the next call.  Its place is that of the payload's end: there
+ * is no place inside of one to resume from.  Leaving events unread is ERR_USAGE of the next binlog_decode(),
+ * except after an error or binlog_decoder_start().
+ */
+err_t binlog_next(struct binlog_decoder *d, struct binlog_event *ev, bool *more,
+		  struct err_detail *why) MUST_CHECK;
 
 /* The length that an event's header says, or 0 when `bytes` are too few to tell. */
 size_t binlog_event_length(struct span bytes);

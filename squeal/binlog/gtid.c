@@ -67,8 +67,33 @@ gtid_format(const struct gtid *g, struct buf *out)
 	} else if (g->kind == GTID_MYSQL) {
 		put_uuid(g->uuid, out);
 		buf_putc(out, ':');
+		if (g->tag_len > 0) {
+			buf_put(out, g->tag, g->tag_len);
+			buf_putc(out, ':');
+		}
 		buf_put_u64(out, g->seq);
 	}
+}
+
+bool
+gtid_set_tag(struct gtid *g, struct span tag)
+{
+	char text[GTID_TAG_MAX] = {0};
+
+	if (tag.len > sizeof(text))
+		return false;
+	for (size_t i = 0; i < tag.len; i++) {
+		char c = tag.p[i];
+
+		if (c >= 'A' && c <= 'Z')
+			c = (char)(c | 0x20);
+		if (c != '_' && !(c >= 'a' && c <= 'z') && !(i > 0 && c >= '0' && c <= '9'))
+			return false;
+		text[i] = c;
+	}
+	memcpy(g->tag, text, sizeof(text));
+	g->tag_len = (uint8_t)tag.len;
+	return true;
 }
 
 /* Takes the text up to `stop` from the front of *text, and `stop` with it. */
@@ -93,9 +118,14 @@ gtid_parse(struct span text, struct gtid *out, struct err_detail *why)
 	ptrdiff_t colon = span_find(text, SPAN_LIT(":"));
 
 	if (colon >= 0) {
+		struct span tag = {"", 0};
+
 		g.kind = GTID_MYSQL;
-		if (parse_uuid(span_first(text, (size_t)colon), g.uuid) &&
-		    span_u64(span_from(text, (size_t)colon + 1), &g.seq) && g.seq > 0) {
+		rest = span_from(text, (size_t)colon + 1);
+		if (span_find(rest, SPAN_LIT(":")) > 0)
+			tag = cut(&rest, ':');
+		if (parse_uuid(span_first(text, (size_t)colon), g.uuid) && gtid_set_tag(&g, tag) &&
+		    span_u64(rest, &g.seq) && g.seq > 0) {
 			*out = g;
 			return ERR_OK;
 		}
@@ -121,7 +151,8 @@ gtid_same(const struct gtid *a, const struct gtid *b)
 	if (a->kind == GTID_MARIADB)
 		return a->domain == b->domain && a->server == b->server && a->seq == b->seq;
 	if (a->kind == GTID_MYSQL)
-		return a->seq == b->seq && memcmp(a->uuid, b->uuid, sizeof(a->uuid)) == 0;
+		return a->seq == b->seq && memcmp(a->uuid, b->uuid, sizeof(a->uuid)) == 0 &&
+		       a->tag_len == b->tag_len && memcmp(a->tag, b->tag, a->tag_len) == 0;
 	return true;
 }
 

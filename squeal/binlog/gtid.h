@@ -3,8 +3,8 @@
  *
  * A MariaDB id is domain-server-seq; the position in a MariaDB stream is the last id of each domain, written
  * "0-1-100,1-2-7".  There is one id per domain, whatever server wrote it: after a failover the new primary's
- * ids replace the old one's.  A MySQL id is uuid:gno; transactions carry it, positions of MySQL streams do
- * not exist here yet.
+ * ids replace the old one's.  A MySQL id is uuid:gno, or uuid:tag:gno since MySQL 8.3; transactions carry it,
+ * positions of MySQL streams do not exist here yet.
  *
  * Threads: one at a time per object.   Blocks: never.
  */
@@ -19,20 +19,29 @@
 
 enum gtid_kind { GTID_NONE, GTID_MARIADB, GTID_MYSQL };
 
+enum { GTID_TAG_MAX = 32 }; /* MySQL's own limit */
+
 struct gtid {
 	enum gtid_kind kind;
-	uint32_t domain;  /* MariaDB */
-	uint32_t server;  /* MariaDB: the server that committed it first */
-	uint64_t seq;	  /* MySQL calls it gno */
-	uint8_t uuid[16]; /* MySQL */
+	uint32_t domain;	/* MariaDB */
+	uint32_t server;	/* MariaDB: the server that committed it first */
+	uint64_t seq;		/* MySQL calls it gno */
+	uint8_t uuid[16];	/* MySQL */
+	uint8_t tag_len;	/* MySQL: 0 where there is none */
+	char tag[GTID_TAG_MAX]; /* a-z, 0-9 and _, not a digit first; bytes behind tag_len are 0 */
 };
 
-enum { GTID_TEXT_MAX = 64 }; /* no id is longer when written out */
+enum { GTID_TEXT_MAX = 96 }; /* no id is longer when written out */
 
-/* "0-1-100" or "3e11fa47-71ca-11e1-9e33-c80aa9429562:23"; nothing for GTID_NONE. */
+/* "0-1-100", "3e11fa47-71ca-11e1-9e33-c80aa9429562:23" or "3e11fa47-71ca-11e1-9e33-c80aa9429562:tag:23";
+ * nothing for GTID_NONE. */
 void gtid_format(const struct gtid *g, struct buf *out);
 
-/* Either form.  ERR_USAGE with a sentence otherwise. */
+/* Makes `tag` the tag of *g, in lower case.  False, and *g as it was, when it cannot be a tag; an empty one
+ * can. */
+bool gtid_set_tag(struct gtid *g, struct span tag);
+
+/* Any of these forms.  ERR_USAGE with a sentence otherwise. */
 err_t gtid_parse(struct span text, struct gtid *out, struct err_detail *why) MUST_CHECK;
 
 bool gtid_same(const struct gtid *a, const struct gtid *b);

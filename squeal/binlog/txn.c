@@ -3,7 +3,6 @@
 #include <stdlib.h>
 
 #include "lib/core/mem.h"
-#include "lib/core/reader.h"
 
 /* What a QUERY event does to the transaction. */
 enum verb {
@@ -34,6 +33,7 @@ struct txn {
 	bool rows_are_counted;
 	struct gtid gtid;
 	uint64_t commit_us;
+	struct tables *tables; /* NULL when nobody asks for rows */
 };
 
 static void
@@ -50,12 +50,16 @@ txn_create(const struct txn_ops *ops, void *arg, struct binlog_metrics *metrics)
 	t->ops = ops;
 	t->arg = arg;
 	t->metrics = metrics;
+	if (ops->table != NULL || ops->rows != NULL)
+		t->tables = tables_create();
 	return t;
 }
 
 void
 txn_destroy(struct txn **t)
 {
+	if (*t != NULL)
+		tables_destroy(&(*t)->tables);
 	free(*t);
 	*t = NULL;
 }
@@ -64,6 +68,8 @@ void
 txn_reset(struct txn *t)
 {
 	t->open = false;
+	if (t->tables != NULL)
+		tables_clear(t->tables);
 	t->ticket = ((t->ticket >> TXN_TICKET_BITS) + 1) << TXN_TICKET_BITS;
 }
 
@@ -397,18 +403,27 @@ on_query(struct txn *t, const struct binlog_event *ev)
 	return on_statement(t, ev);
 }
 
+/* Row changes may stand outside of any group in files of old servers. */
 static err_t
-on_rows_text(struct txn *t, const struct binlog_event *ev)
+open_loose(struct txn *t, const struct binlog_event *ev)
 {
 	const struct gtid none = {0};
 	err_t err;
 
-	if (!t->open) {
-		err = begin(t, ev, &none);
-		t->is_loose = true;
-		if (err != ERR_OK)
-			return err;
-	}
+	if (t->open)
+		return ERR_OK;
+	err = begin(t, ev, &none);
+	t->is_loose = true;
+	return err;
+}
+
+static err_t
+on_rows_text(struct txn *t, const struct binlog_event *ev)
+{
+	err_t err = open_loose(t, ev);
+
+	if (err != ERR_OK)
+		return err;
 	t->has_statement = true;
 	t->has_text = true;
 	t->rows_have_text = true;
@@ -416,37 +431,65 @@ on_rows_text(struct txn *t, const struct binlog_event *ev)
 	return t->ops->statement(t->arg, ev->u.text);
 }
 
-/* The flag STMT_END_F of a row event: the last of its statement. */
-static bool
-ends_statement(const struct binlog_event *ev)
+static err_t
+on_table(struct txn *t, const struct binlog_event *ev, struct err_detail *why)
 {
-	struct reader r = reader_of(ev->body);
-	bool pre_ga = ev->type >= BINLOG_TYPE_PRE_GA_WRITE_ROWS && ev->type <= BINLOG_TYPE_PRE_GA_DELETE_ROWS;
+	const struct table *table;
+	err_t err = open_loose(t, ev);
 
-	reader_take(&r, pre_ga && ev->post_len == 6 ? 4 : 6);
-	return reader_u16(&r) & 1;
+	if (err != ERR_OK || t->tables == NULL)
+		return err;
+	err = tables_put(t->tables, ev, &table, why);
+	if (err == ERR_OK && t->ops->table != NULL)
+		err = t->ops->table(t->arg, table);
+	return err;
+}
+
+/* An event without table and rows, which only ends its statement. */
+static bool
+is_dummy(const struct binlog_event *ev)
+{
+	uint64_t id = ev->u.rows.table_id;
+
+	return ev->u.rows.flags & BINLOG_ROWS_STMT_END &&
+	       (id == 0xffffff || id == UINT32_MAX || id == UINT64_C(0xffffffffffff));
 }
 
 static err_t
-on_rows(struct txn *t, const struct binlog_event *ev)
+hand_out_rows(struct txn *t, const struct binlog_event *ev, struct err_detail *why)
 {
-	const struct gtid none = {0};
-	err_t err;
+	const struct table *table = tables_find(t->tables, ev->u.rows.table_id);
 
-	if (!t->open) {
-		err = begin(t, ev, &none);
-		t->is_loose = true;
-		if (err != ERR_OK)
-			return err;
-	}
-	if (ev->type == BINLOG_TYPE_TABLE_MAP)
+	if (table != NULL)
+		return t->ops->rows(t->arg, ev, table);
+	if (is_dummy(ev))
 		return ERR_OK;
+	return err_set(
+	    why, ERR_BAD_EVENT,
+	    "%s event (type %u) before %.*s:%llu is of table number %llu, which no TABLE_MAP named; "
+	    "compare with mariadb-binlog, or start behind it",
+	    binlog_type_name(ev->type), ev->type, SPAN_FMT(span_first(ev->file, 255)),
+	    (unsigned long long)ev->end, (unsigned long long)ev->u.rows.table_id);
+}
+
+static err_t
+on_rows(struct txn *t, const struct binlog_event *ev, struct err_detail *why)
+{
+	err_t err = open_loose(t, ev);
+
+	if (err != ERR_OK)
+		return err;
 	t->has_rows = true;
 	if (!t->rows_have_text && !t->rows_are_counted) {
 		t->rows_are_counted = true;
 		bump(&t->metrics->binlog_rows_no_text);
 	}
-	if (!ends_statement(ev))
+	if (t->ops->rows != NULL) {
+		err = hand_out_rows(t, ev, why);
+		if (err != ERR_OK)
+			return err;
+	}
+	if (!(ev->u.rows.flags & BINLOG_ROWS_STMT_END))
 		return ERR_OK;
 	t->rows_have_text = false;
 	t->rows_are_counted = false;
@@ -472,8 +515,10 @@ txn_feed(struct txn *t, const struct binlog_event *ev, struct err_detail *why)
 	err_t err;
 
 	switch (ev->kind) {
+	case BINLOG_TABLE:
+		return on_table(t, ev, why);
 	case BINLOG_ROWS:
-		return on_rows(t, ev);
+		return on_rows(t, ev, why);
 	case BINLOG_QUERY:
 		return on_query(t, ev);
 	case BINLOG_ROWS_TEXT:
@@ -491,12 +536,16 @@ txn_feed(struct txn *t, const struct binlog_event *ev, struct err_detail *why)
 	case BINLOG_INCIDENT:
 		return on_incident(t, ev, why);
 	case BINLOG_ROTATE:
+		if (t->tables != NULL)
+			tables_clear(t->tables);
 		err = torn(t, ev);
 		at = place_of(ev);
 		return err == ERR_OK ? t->ops->moved(t->arg, &at) : err;
 	case BINLOG_FORMAT:
 	case BINLOG_STOP:
 		/* No group spans two files. */
+		if (t->tables != NULL)
+			tables_clear(t->tables);
 		return torn(t, ev);
 	case BINLOG_UNKNOWN:
 	case BINLOG_HEARTBEAT:
@@ -504,10 +553,40 @@ txn_feed(struct txn *t, const struct binlog_event *ev, struct err_detail *why)
 	case BINLOG_GTID_SET:
 	case BINLOG_PART:
 	case BINLOG_NOTE:
+	case BINLOG_PAYLOAD: /* what is inside of it comes by itself */
 		return ERR_OK;
 	case BINLOG_REFUSED:
 		break;
 	}
 	return err_set(why, ERR_UNKNOWN_EVENT, "%s event (type %u) cannot be read",
 		       binlog_type_name(ev->type), ev->type);
+}
+
+/* The events inside of a payload. */
+static err_t
+feed_payload(struct txn *t, struct binlog_decoder *d, struct err_detail *why)
+{
+	struct binlog_event ev;
+	bool more = true;
+	err_t err = ERR_OK;
+
+	while (err == ERR_OK && more) {
+		err = binlog_next(d, &ev, &more, why);
+		if (err == ERR_OK && more)
+			err = txn_feed(t, &ev, why);
+	}
+	return err;
+}
+
+err_t
+txn_read(struct txn *t, struct binlog_decoder *d, struct span bytes, struct binlog_event *ev,
+	 struct err_detail *why)
+{
+	err_t err = binlog_decode(d, bytes, ev, why);
+
+	if (err == ERR_OK)
+		err = txn_feed(t, ev, why);
+	if (err == ERR_OK && ev->kind == BINLOG_PAYLOAD)
+		err = feed_payload(t, d, why);
+	return err;
 }

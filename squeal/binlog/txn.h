@@ -31,6 +31,7 @@
 #include "lib/core/span.h"
 #include "squeal/binlog/event.h"
 #include "squeal/binlog/gtid.h"
+#include "squeal/binlog/table.h"
 
 /* Where an event stands.  `file` is valid during the call. */
 struct txn_place {
@@ -72,6 +73,11 @@ struct txn_ops {
 	err_t (*rollback)(void *arg, const struct txn_end *e);
 	/* The stream went on without a transaction (rotation): a new resume place. */
 	err_t (*moved)(void *arg, const struct txn_place *place);
+	/* The two may be NULL; then nobody reads what tables and rows are.  Before the row events of a
+	 * statement its tables come, once for each; `t` is valid during the call. */
+	err_t (*table)(void *arg, const struct table *t);
+	/* A row event: rows_open(rows, ev, t, why) gives its rows. */
+	err_t (*rows)(void *arg, const struct binlog_event *ev, const struct table *t);
 };
 
 struct txn; /* opaque */
@@ -90,5 +96,12 @@ bool txn_is_open(const struct txn *t);
  * trusted from here on; *why says which event at which place and what the operator can do.
  */
 err_t txn_feed(struct txn *t, const struct binlog_event *ev, struct err_detail *why) MUST_CHECK;
+
+/*
+ * Decodes the bytes of one event and takes it, and the events inside of it when it is a payload.  *ev is the
+ * event that the bytes hold.
+ */
+err_t txn_read(struct txn *t, struct binlog_decoder *d, struct span bytes, struct binlog_event *ev,
+	       struct err_detail *why) MUST_CHECK;
 
 #endif

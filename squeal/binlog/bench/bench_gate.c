@@ -232,8 +232,8 @@ setup(struct bench *b, unsigned clients)
 int
 main(int argc, char **argv)
 {
-	static const struct txn_ops ops = {on_begin,  on_statement, on_savepoint, on_savepoint,
-					   on_commit, on_rollback,  on_moved};
+	static const struct txn_ops ops = {on_begin,	on_statement, on_savepoint, on_savepoint, on_commit,
+					   on_rollback, on_moved,     NULL,	    NULL};
 	static struct gate_metrics gm;
 	const struct clock *clock = clock_system();
 	struct bench b = {.mode = argc > 2 ? argv[2] : "", .gm = &gm};

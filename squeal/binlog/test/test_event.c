@@ -85,7 +85,8 @@ an_event_cut_anywhere_is_an_error_and_never_read_past_its_end(void **state)
 {
 	struct stream *s = *state;
 	struct err_detail why;
-	uint8_t types[] = {2, 4, 15, 16, 18, 29, 33, 35, 38, 41, 160, 162, 163, 165};
+	uint8_t types[] = {2,  4,  15, 16, 18, 19,  20,	 24,  29,  31,	33, 35,
+			   38, 39, 40, 41, 42, 160, 162, 163, 165, 167, 170};
 
 	s->checksums = false;
 	decode(s, make_format(s, "10.11.19-MariaDB-log", BINLOG_CHECKSUM_NONE));
@@ -153,7 +154,7 @@ what_cannot_be_read_yet_says_which_setting_helps(void **state)
 	static const struct {
 		uint8_t type;
 		const char *help;
-	} rows[] = {{40, "binlog_transaction_compression=OFF"}, {42, "gtid_next"}, {164, "encrypt_binlog"}};
+	} rows[] = {{1, "MySQL 4"}, {164, "encrypt_binlog"}};
 	struct err_detail why;
 
 	/* Marked as ignorable or not: it holds changes. */
@@ -423,6 +424,38 @@ every_type_of_the_table_has_a_name(void **state)
 	assert_string_equal(binlog_type_name(99), "UNKNOWN");
 }
 
+/* As MySQL 8.4 wrote it. */
+static const char tagged[] =
+    "\x02\x78\x00\x00\x00\x02\xaa\xee\x25\x02\x08\x04\x65\x02\x22\xc5\x03\xc5\x02\xe1\x02\x9c\xc1"
+    "\x03\x11\x03\x55\x02\xde\xad\x03\x04\x0c\x06\x0a"
+    "mytag\x08\x00\x0a\x04\x0c\x7f\x1c\xf3\xb8\x14\x24\x4a\x06\x10\xa1\x04\x12\x43\x0f\x0b";
+
+static void
+a_tagged_gtid_is_taken_apart(void **state)
+{
+	struct stream *s = *state;
+	struct binlog_event ev =
+	    decode(s, make_event(s, BINLOG_TYPE_GTID_TAGGED, tagged, sizeof(tagged) - 1));
+	struct buf text = BUF_INIT;
+	struct err_detail why;
+	char copy[sizeof(tagged)];
+
+	gtid_format(&ev.u.gtid.id, &text);
+	assert_string_equal(buf_str(&text), "55778904-0299-11f1-b1b8-4ef0c4956feb:mytag:3");
+	assert_int_equal(ev.u.gtid.commit_us, UINT64_C(1770368687207196));
+	assert_int_equal(ev.u.gtid.original_us, UINT64_C(1770368687207196));
+	for (size_t n = 0; n < sizeof(tagged) - 1; n++)
+		assert_int_equal(decode_error(s, make_event(s, BINLOG_TYPE_GTID_TAGGED, tagged, n), &why),
+				 ERR_BAD_EVENT);
+	/* A field that this version does not know and may not ignore. */
+	memcpy(copy, tagged, sizeof(tagged));
+	copy[2] = 40 << 1;
+	assert_int_equal(
+	    decode_error(s, make_event(s, BINLOG_TYPE_GTID_TAGGED, copy, sizeof(tagged) - 1), &why),
+	    ERR_UNKNOWN_EVENT);
+	buf_fini(&text);
+}
+
 int
 main(void)
 {
@@ -452,6 +485,7 @@ main(void)
 	    T(a_gtid_list_gives_its_ids),
 	    T(rows_query_hides_a_length_byte_that_may_be_wrong),
 	    T(every_type_of_the_table_has_a_name),
+	    T(a_tagged_gtid_is_taken_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -128,6 +128,35 @@ what_is_no_position_is_refused_with_a_sentence_and_changes_nothing(void **state)
 	gtid_pos_fini(&p);
 }
 
+static void
+a_tagged_id_is_read_and_written(void **state)
+{
+	struct err_detail why = {0};
+	struct gtid a, b;
+	struct buf text = BUF_INIT;
+
+	assert_int_equal(gtid_parse(SPAN_LIT("3e11fa47-71ca-11e1-9e33-c80aa9429562:My_Tag1:23"), &a, &why),
+			 ERR_OK);
+	gtid_format(&a, &text);
+	assert_string_equal(buf_str(&text), "3e11fa47-71ca-11e1-9e33-c80aa9429562:my_tag1:23");
+	assert_int_equal(gtid_parse(SPAN_LIT("3e11fa47-71ca-11e1-9e33-c80aa9429562:23"), &b, &why), ERR_OK);
+	assert_false(gtid_same(&a, &b));
+	assert_true(gtid_set_tag(&b, SPAN_LIT("my_tag1")));
+	assert_true(gtid_same(&a, &b));
+	assert_false(gtid_set_tag(&b, SPAN_LIT("1tag")));
+	assert_false(gtid_set_tag(&b, SPAN_LIT("ta-g")));
+	assert_false(gtid_set_tag(&b, SPAN_LIT("a23456789012345678901234567890123")));
+	assert_true(gtid_same(&a, &b));
+	assert_true(gtid_set_tag(&b, SPAN_LIT("a2345678901234567890123456789012")));
+	b.seq = UINT64_MAX;
+	buf_clear(&text);
+	gtid_format(&b, &text);
+	assert_true(text.len <= GTID_TEXT_MAX);
+	assert_int_equal(gtid_parse(SPAN_LIT("3e11fa47-71ca-11e1-9e33-c80aa9429562::23"), &a, &why),
+			 ERR_USAGE);
+	buf_fini(&text);
+}
+
 int
 main(void)
 {
@@ -137,6 +166,7 @@ main(void)
 	    cmocka_unit_test(many_domains_keep_their_order),
 	    cmocka_unit_test(a_mysql_id_is_read_and_written_and_does_not_move_a_position),
 	    cmocka_unit_test(what_is_no_position_is_refused_with_a_sentence_and_changes_nothing),
+	    cmocka_unit_test(a_tagged_id_is_read_and_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

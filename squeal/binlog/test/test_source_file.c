@@ -63,8 +63,8 @@ on_moved(void *arg, const struct txn_place *place)
 static err_t
 read_all(const char *path, size_t max_event, struct outcome *o)
 {
-	static const struct txn_ops ops = {on_begin, on_statement, on_savepoint, on_savepoint,
-					   on_end,   on_end,	   on_moved};
+	static const struct txn_ops ops = {on_begin, on_statement, on_savepoint, on_savepoint, on_end,
+					   on_end,   on_moved,	   NULL,	 NULL};
 	struct source *s = source_file_create(path, max_event);
 	struct txn *t = txn_create(&ops, o, &o->metrics);
 	struct binlog_decoder d;
@@ -81,9 +81,7 @@ read_all(const char *path, size_t max_event, struct outcome *o)
 	do {
 		err = source_next(s, &bytes, &o->why);
 		if (err == ERR_OK && bytes.len > 0)
-			err = binlog_decode(&d, bytes, &ev, &o->why);
-		if (err == ERR_OK && bytes.len > 0)
-			err = txn_feed(t, &ev, &o->why);
+			err = txn_read(t, &d, bytes, &ev, &o->why);
 	} while (err == ERR_OK && bytes.len > 0);
 	o->tail = source_file_tail(s);
 	o->in_use = source_file_in_use(s);
@@ -279,7 +277,7 @@ static const struct {
     {"binlog_savepoint.000001", ERR_OK, 1},
     {"binlog_transaction.000001", ERR_OK, 9},
     {"binlog_transaction_with_GTID.000001", ERR_OK, 3},
-    {"binlog_transaction_with_GTID_TAG.000001", ERR_UNKNOWN_EVENT, 0},
+    {"binlog_transaction_with_GTID_TAG.000001", ERR_OK, 1},
     {"binlog_transaction_with_anonymous_GTID.000001", ERR_OK, 2},
     {"binlog_truncated_event.000001", ERR_OK, 0},
     {"bug16266.000001", ERR_OK, 4},
@@ -287,8 +285,9 @@ static const struct {
     {"bug40482-bin.000001", ERR_GAP, 0},
     {"corrupt-relay-bin.000624", ERR_BAD_EVENT, 228},
     {"mariadb-bin.000001", ERR_OK, 2},
-    {"transaction_compression.000001", ERR_UNKNOWN_EVENT, 0},
-    {"ver_5_1-wl2325_r.001", ERR_UNKNOWN_EVENT, 0},
+    {"transaction_compression.000001", ERR_OK, 1},
+    {"ver_5_1-wl2325_r.001", ERR_OK, 6},
+    {"ver_5_1-wl2325_s.001", ERR_OK, 5},
     {"ver_5_1_23.001", ERR_OK, 11},
     {"ver_trunk_row_v2.001", ERR_OK, 12},
 };

@@ -82,8 +82,9 @@ on_moved(void *arg, const struct txn_place *place)
 static int
 setup(void **state)
 {
-	static const struct txn_ops ops = {on_begin,  on_statement, on_savepoint, on_rollback_to,
-					   on_commit, on_rollback,  on_moved};
+	static const struct txn_ops ops = {on_begin,	   on_statement, on_savepoint,
+					   on_rollback_to, on_commit,	 on_rollback,
+					   on_moved,	   NULL,	 NULL};
 	static struct fixture f;
 
 	memset(&f, 0, sizeof(f));
