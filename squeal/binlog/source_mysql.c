@@ -14,6 +14,7 @@ struct source_mysql {
 	char *region;
 	struct conn *conn;
 	bool stop_at_end;
+	bool need_rows;
 	bool has_begun; /* the server has found the position */
 	uint32_t server_id;
 	struct buf version;
@@ -83,7 +84,7 @@ check_setup(struct source_mysql *s, struct setup *setup, struct err_detail *why)
 	err =
 	    conn_ask(s->conn,
 		     "SELECT @@global.log_bin, @@global.binlog_format, @@global.binlog_annotate_row_events, "
-		     "@@global.server_id, @@global.binlog_checksum",
+		     "@@global.server_id, @@global.binlog_checksum, @@global.binlog_row_metadata",
 		     take_setup, setup, why);
 	if (err != ERR_OK)
 		return err;
@@ -100,6 +101,13 @@ check_setup(struct source_mysql *s, struct setup *setup, struct err_detail *why)
 		    "binlog_annotate_row_events=ON, set it in its configuration too, and let applications "
 		    "connect again",
 		    setup->format);
+	if (s->need_rows && (strcmp(setup->format, "ROW") != 0 || !setup->full_metadata))
+		return err_set(
+		    why, ERR_SOURCE_SETUP,
+		    "rules (markers.rules) need every change as rows with column names, and the database has "
+		    "binlog_format=%s, binlog_row_metadata=%s: run SET GLOBAL binlog_format=ROW, SET GLOBAL "
+		    "binlog_row_metadata=FULL, set both in its configuration too, and let applications connect again",
+		    setup->format, setup->full_metadata ? "FULL" : "less than FULL");
 	if (setup->server_id == s->server_id)
 		return err_set(why, ERR_SOURCE_SETUP,
 			       "source.server_id %u is the database's own server_id: choose another one",
@@ -322,6 +330,12 @@ source_mysql_create(const struct source_options *opt, const char *region)
 	s->server_id = source_mysql_server_id(opt, region);
 	s->conn = conn_create(opt);
 	return &s->source;
+}
+
+void
+source_mysql_need_rows(struct source *s)
+{
+	of(s)->need_rows = true;
 }
 
 void

@@ -353,6 +353,11 @@ on_statement(struct txn *t, const struct binlog_event *ev)
 	t->has_statement = true;
 	t->has_text = true;
 	saw_time(t, ev);
+	if (t->ops->without_rows != NULL) {
+		err = t->ops->without_rows(t->arg, ev->u.query.sql);
+		if (err != ERR_OK)
+			return err;
+	}
 	err = t->ops->statement(t->arg, ev->u.query.sql);
 	if (err == ERR_OK && !t->has_begin && !t->is_loose)
 		err = finish(t, ev, false);

@@ -78,6 +78,8 @@ struct txn_ops {
 	err_t (*table)(void *arg, const struct table *t);
 	/* A row event: rows_open(rows, ev, t, why) gives its rows. */
 	err_t (*rows)(void *arg, const struct binlog_event *ev, const struct table *t);
+	/* May be NULL.  Before statement(): its changes do not come as rows (a QUERY event). */
+	err_t (*without_rows)(void *arg, struct span sql);
 };
 
 struct txn; /* opaque */
