@@ -30,6 +30,12 @@ static const char help[] =
     "  squeal check-config -c squeal.yaml          is the configuration right?\n"
     "      --sample    print a commented squeal.yaml\n"
     "      --schema    print its JSON Schema, for editors\n"
+    "  squeal doctor -c squeal.yaml [--json]       what would make invalidations disappear, and what mends it\n"
+    "      --end-to-end -- COMMAND...  write a canary with COMMAND (SQL on its standard input), and see it arrive\n"
+    "      --canary-sql SQL            that statement instead; it has {comment} where the comment goes\n"
+    "      --timeout   how long the canary may take (10s)\n"
+    "  squeal grant [-c squeal.yaml]               the statements that make squeal's account, and no more\n"
+    "      --host      the hosts it may come from, as in 10.0.%\n"
     "  squeal help SECTION                         settings of a section of squeal.yaml: ";
 
 static const char help_end[] =
@@ -120,6 +126,8 @@ main(int argc, char **argv)
 	    {"run", cmd_run},
 	    {"keys", cmd_keys},
 	    {"check-config", cmd_check_config},
+	    {"doctor", cmd_doctor},
+	    {"grant", cmd_grant},
 	    {"help", cmd_help},
 	    {"--help", cmd_help},
 	    {"-h", cmd_help},
@@ -127,11 +135,11 @@ main(int argc, char **argv)
 	    {"-V", cmd_version},
 	    {"--list-crash-points", cmd_list_crash_points},
 	};
-	const char *names[] = {"run", "keys", "check-config", "help"};
+	const char *names[] = {"run", "keys", "check-config", "doctor", "grant", "help"};
 	const char *near;
 
 	if (argc < 2)
-		return cmd_usage("which command? run, keys, check-config, or help");
+		return cmd_usage("which command? run, keys, check-config, doctor, grant, or help");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(argv[1], commands[i].name) == 0)
 			return commands[i].fn(argc - 1, argv + 1);
