@@ -106,7 +106,8 @@ canary_path_parse(struct span output, struct canary_path *out)
 			continue;
 		snprintf(out->server, sizeof(out->server), "server_id %.*s, port %.*s, host %.*s", SPAN_FMT(id),
 			 SPAN_FMT(port), SPAN_FMT(span_first(host, 200)));
-		out->logged = span_is(logged, "1");
+		/* MariaDB writes ON, MySQL 1. */
+		out->logged = span_is(logged, "1") || span_ieq(logged, SPAN_LIT("ON"));
 		out->kept = span_is(kept, "kept");
 		return true;
 	}

@@ -35,14 +35,16 @@ the_answer_is_found_in_whatever_a_client_prints_around_it(void **state)
 	struct canary_path path;
 
 	assert_true(canary_path_parse(SPAN_LIT("CONCAT('squeal-path ', @@server_id, ' ', @@port)\n"
-					       "squeal-path 7 3306 db1 1 gone end\n"),
+					       "squeal-path 7 3306 db1 ON gone end\n"),
 				      &path));
 	assert_string_equal(path.server, "server_id 7, port 3306, host db1");
 	assert_true(path.logged);
 	assert_false(path.kept);
-	assert_true(canary_path_parse(SPAN_LIT("| squeal-path 7 3306 db1 0 kept end |"), &path));
+	assert_true(canary_path_parse(SPAN_LIT("| squeal-path 7 3306 db1 OFF kept end |"), &path));
 	assert_false(path.logged);
 	assert_true(path.kept);
+	assert_true(canary_path_parse(SPAN_LIT("squeal-path 7 3306 db1 1 kept end"), &path));
+	assert_true(path.logged);
 }
 
 static void
