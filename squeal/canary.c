@@ -14,15 +14,17 @@
 
 enum {
 	HEARTBEAT_MS = 100, /* how often we look at the clock while the binlog is quiet */
-	SETTLE_MS = 500,    /* after the command's end; a statement of somebody else may have looked like ours */
-	SEEN_MAX = 120,	    /* bytes of a statement in findings */
+	SETTLE_MS = 500, /* after the command's end; a statement of somebody else may have looked like ours */
+	SEEN_MAX = 120,	 /* bytes of a statement in findings */
 };
 
 #define TABLE "squeal_canary_"
-static const char default_sql[] = "CREATE TABLE " TABLE "{token} (id INT PRIMARY KEY, said VARCHAR(80));\n"
-				  "INSERT INTO " TABLE "{token} VALUES (1, 'squeal canary row {token}') {comment};\n";
+static const char default_sql[] =
+    "CREATE TABLE " TABLE "{token} (id INT PRIMARY KEY, said VARCHAR(80));\n"
+    "INSERT INTO " TABLE "{token} VALUES (1, 'squeal canary row {token}') {comment};\n";
 
-/* --- pure parts ------------------------------------------------------------------------------------------- */
+/* --- pure parts -------------------------------------------------------------------------------------------
+ */
 
 static void
 put_filled(const char *sql, const char *token, const char *comment, struct buf *out)
@@ -49,7 +51,8 @@ canary_statement(const char *sql, const char *token, const char *comment, struct
 		return false;
 	put_filled(sql, token, comment, out);
 	/* Clients read up to the semicolon. */
-	if (span_trim(buf_span(out)).len > 0 && span_trim(buf_span(out)).p[span_trim(buf_span(out)).len - 1] != ';')
+	if (span_trim(buf_span(out)).len > 0 &&
+	    span_trim(buf_span(out)).p[span_trim(buf_span(out)).len - 1] != ';')
 		buf_putc(out, ';');
 	if (out->p[out->len - 1] != '\n')
 		buf_putc(out, '\n');
@@ -104,8 +107,8 @@ canary_path_parse(struct span output, struct canary_path *out)
 		    !next_word(&rest, &logged) || !next_word(&rest, &kept) || !next_word(&rest, &end) ||
 		    !span_starts(end, SPAN_LIT("end")))
 			continue;
-		snprintf(out->server, sizeof(out->server), "server_id %.*s, port %.*s, host %.*s", SPAN_FMT(id),
-			 SPAN_FMT(port), SPAN_FMT(span_first(host, 200)));
+		snprintf(out->server, sizeof(out->server), "server_id %.*s, port %.*s, host %.*s",
+			 SPAN_FMT(id), SPAN_FMT(port), SPAN_FMT(span_first(host, 200)));
 		/* MariaDB writes ON, MySQL 1. */
 		out->logged = span_is(logged, "1") || span_ieq(logged, SPAN_LIT("ON"));
 		out->kept = span_is(kept, "kept");
@@ -114,7 +117,8 @@ canary_path_parse(struct span output, struct canary_path *out)
 	return false;
 }
 
-/* --- the binlog ------------------------------------------------------------------------------------------- */
+/* --- the binlog -------------------------------------------------------------------------------------------
+ */
 
 struct watch {
 	const struct canary *opt;
@@ -212,8 +216,8 @@ on_moved(void *arg, const struct txn_place *place)
 
 /* Reads until the canary has arrived, or it is clear that it will not. */
 static err_t
-follow(struct watch *w, struct source *src, struct command *command, struct binlog_metrics *metrics, uint64_t until_ms,
-       struct err_detail *why)
+follow(struct watch *w, struct source *src, struct command *command, struct binlog_metrics *metrics,
+       uint64_t until_ms, struct err_detail *why)
 {
 	static const struct txn_ops ops = {on_begin,  on_statement, on_savepoint, on_savepoint,
 					   on_commit, on_rollback,  on_moved};
@@ -236,7 +240,8 @@ follow(struct watch *w, struct source *src, struct command *command, struct binl
 		}
 		if (now_ms >= until_ms)
 			break;
-		if (ended_ms != 0 && (w->bare || w->in_the_middle || w->rolled_back) && now_ms >= ended_ms + SETTLE_MS)
+		if (ended_ms != 0 && (w->bare || w->in_the_middle || w->rolled_back) &&
+		    now_ms >= ended_ms + SETTLE_MS)
 			break;
 		err = source_next(src, &bytes, why);
 		if (err == ERR_OK)
@@ -251,7 +256,8 @@ follow(struct watch *w, struct source *src, struct command *command, struct binl
 	return err;
 }
 
-/* --- the way ---------------------------------------------------------------------------------------------- */
+/* --- the way ----------------------------------------------------------------------------------------------
+ */
 
 static void
 put_question(const char *token, const char *tag, struct buf *out)
@@ -259,7 +265,8 @@ put_question(const char *token, const char *tag, struct buf *out)
 	/* The text that is looked for must not stand in the question itself. */
 	buf_printf(out,
 		   "SELECT CONCAT('squeal-path ', @@server_id, ' ', @@port, ' ', @@hostname, ' ', "
-		   "@@session.sql_log_bin, ' ', IF(INFO LIKE CONCAT('%%squeal:path', ':%s%%'), 'kept', 'gone'), ' end') "
+		   "@@session.sql_log_bin, ' ', IF(INFO LIKE CONCAT('%%squeal:path', ':%s%%'), 'kept', "
+		   "'gone'), ' end') "
 		   "FROM information_schema.processlist WHERE ID = CONNECTION_ID() /*%s='squeal:path:%s'*/",
 		   token, tag, token);
 }
@@ -275,7 +282,8 @@ look_at_command(const struct canary *opt, struct doctor_facts *facts)
 	for (char *const *arg = opt->command + 1; *arg != NULL; arg++)
 		comments |= strcmp(*arg, "--comments") == 0 || strcmp(*arg, "-c") == 0;
 	doctor_fact_printf(facts, "command.name", "%s", name);
-	doctor_fact_printf(facts, "command.cli", "%d", strcmp(name, "mariadb") == 0 || strcmp(name, "mysql") == 0);
+	doctor_fact_printf(facts, "command.cli", "%d",
+			   strcmp(name, "mariadb") == 0 || strcmp(name, "mysql") == 0);
 	doctor_fact_printf(facts, "command.comments", "%d", comments);
 	free(copy);
 }
@@ -312,18 +320,20 @@ ask_the_way(const struct canary *opt, const char *token, struct doctor_facts *fa
 	bool has_path, has_own = false;
 
 	put_question(token, opt->topo->markers.tag, &question);
-	if (conn_open(conn, &why) == ERR_OK &&
-	    conn_value(conn, buf_str(&question), &output, &why) == ERR_OK)
+	if (conn_open(conn, &why) == ERR_OK && conn_value(conn, buf_str(&question), &output, &why) == ERR_OK)
 		has_own = canary_path_parse(buf_span(&output), &own);
 	if (has_own)
-		doctor_fact_printf(facts, "own.text", "%s",
-				   own.kept ? " (doctor's own connection keeps comments, so the server does not strip them)"
-					    : " (from doctor's own connection it is gone too: the server, or a proxy that both use)");
+		doctor_fact_printf(
+		    facts, "own.text", "%s",
+		    own.kept ? " (doctor's own connection keeps comments, so the server does not strip them)"
+			     : " (from doctor's own connection it is gone too: the server, or a proxy that "
+			       "both use)");
 	else
 		doctor_fact_printf(facts, "own.text", "%s", "");
 	buf_clear(&output);
 	buf_put_str(&question, ";\n");
-	has_path = run_command(opt, buf_str(&question), &output) && canary_path_parse(buf_span(&output), &path);
+	has_path =
+	    run_command(opt, buf_str(&question), &output) && canary_path_parse(buf_span(&output), &path);
 	if (has_path) {
 		doctor_fact_printf(facts, "path.comment", "%d", path.kept);
 		doctor_fact_printf(facts, "path.sql_log_bin", "%d", path.logged);
@@ -350,7 +360,8 @@ clean_up(const struct canary *opt, const char *token, struct doctor_facts *facts
 	buf_fini(&complaint);
 }
 
-/* --- the run ---------------------------------------------------------------------------------------------- */
+/* --- the run ----------------------------------------------------------------------------------------------
+ */
 
 static const char *
 result_of(const struct watch *w)
@@ -380,7 +391,8 @@ canary_run(const struct canary *opt, struct doctor_facts *facts)
 	buf_printf(&key, "squeal:canary:%s", token);
 	snprintf(comment, sizeof(comment), "/*%.80s='%s'*/", opt->topo->markers.tag, buf_str(&key));
 	canary_statement(opt->sql, token, comment, &sql);
-	plain_mark = opt->sql != NULL ? span_dup(canary_mark(opt->sql)) : mem_strdup("squeal canary row {token}");
+	plain_mark =
+	    opt->sql != NULL ? span_dup(canary_mark(opt->sql)) : mem_strdup("squeal canary row {token}");
 	put_filled(plain_mark, token, "", &mark);
 	watch.key = buf_span(&key);
 	watch.mark = buf_span(&mark);
@@ -393,7 +405,8 @@ canary_run(const struct canary *opt, struct doctor_facts *facts)
 	look_at_command(opt, facts);
 	doctor_fact_printf(facts, "canary.key", "%s", buf_str(&key));
 	doctor_fact_printf(facts, "canary.timeout_ms", "%llu", (unsigned long long)opt->timeout_ms);
-	err = comment_parser_init(&watch.parser, span_of(opt->topo->markers.tag), opt->topo->markers.anywhere, &why);
+	err = comment_parser_init(&watch.parser, span_of(opt->topo->markers.tag), opt->topo->markers.anywhere,
+				  &why);
 	if (err == ERR_OK)
 		err = source_open(src, SPAN_LIT("now"), &why);
 	if (err != ERR_OK)

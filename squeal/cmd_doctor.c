@@ -137,9 +137,12 @@ cmd_doctor(int argc, char **argv)
 {
 	enum { OPT_JSON = 256, OPT_END_TO_END, OPT_CANARY_SQL, OPT_TIMEOUT };
 	static const struct option longs[] = {
-	    {"config", required_argument, NULL, 'c'},	       {"json", no_argument, NULL, OPT_JSON},
-	    {"end-to-end", no_argument, NULL, OPT_END_TO_END}, {"canary-sql", required_argument, NULL, OPT_CANARY_SQL},
-	    {"timeout", required_argument, NULL, OPT_TIMEOUT}, {NULL, 0, NULL, 0},
+	    {"config", required_argument, NULL, 'c'},
+	    {"json", no_argument, NULL, OPT_JSON},
+	    {"end-to-end", no_argument, NULL, OPT_END_TO_END},
+	    {"canary-sql", required_argument, NULL, OPT_CANARY_SQL},
+	    {"timeout", required_argument, NULL, OPT_TIMEOUT},
+	    {NULL, 0, NULL, 0},
 	};
 	struct canary canary = {.clock = clock_system(), .timeout_ms = TIMEOUT_MS};
 	struct report r = {0};
@@ -167,7 +170,8 @@ cmd_doctor(int argc, char **argv)
 			break;
 		case OPT_TIMEOUT:
 			if (!parse_timeout(optarg, &canary.timeout_ms))
-				return cmd_usage("--timeout takes a duration like 10s or 500ms, not \"%s\"", optarg);
+				return cmd_usage("--timeout takes a duration like 10s or 500ms, not \"%s\"",
+						 optarg);
 			break;
 		default:
 			return CMD_USAGE;
@@ -176,9 +180,10 @@ cmd_doctor(int argc, char **argv)
 	if (config == NULL)
 		return cmd_usage("doctor needs a configuration: squeal doctor -c squeal.yaml");
 	if (end_to_end && optind == argc)
-		return cmd_usage("--end-to-end needs a command that runs SQL from its standard input: squeal doctor -c %s "
-				 "--end-to-end -- mariadb --comments DATABASE",
-				 config);
+		return cmd_usage(
+		    "--end-to-end needs a command that runs SQL from its standard input: squeal doctor -c %s "
+		    "--end-to-end -- mariadb --comments DATABASE",
+		    config);
 	if (!end_to_end && optind < argc)
 		return cmd_usage("doctor takes no argument \"%s\" without --end-to-end", argv[optind]);
 	if (!end_to_end && canary.sql != NULL)

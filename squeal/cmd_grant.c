@@ -33,17 +33,20 @@ print_grant(const struct source_options *opt, const char *host)
 		require = " REQUIRE X509";
 	else if (strcmp(opt->tls, "required") == 0 || strcmp(opt->tls, "verify") == 0)
 		require = " REQUIRE SSL";
-	printf("-- The account that squeal reads the binlog with. It changes nothing, and can read every change of every table.\n"
+	printf("-- The account that squeal reads the binlog with. It changes nothing, and can read every "
+	       "change of every table.\n"
 	       "-- PASSWORD: the first line of %s.\n"
 	       "CREATE USER %s IDENTIFIED BY 'PASSWORD'%s;\n"
 	       "-- REPLICATION SLAVE: the server sends it the binlog.\n"
-	       "-- BINLOG MONITOR: it may list binlog files and see where they end (start: earliest, squeal doctor).\n"
+	       "-- BINLOG MONITOR: it may list binlog files and see where they end (start: earliest, squeal "
+	       "doctor).\n"
 	       "-- Before MariaDB 10.5, and on MySQL, the second one is called REPLICATION CLIENT.\n"
 	       "GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO %s;\n"
-	       "-- Only for squeal doctor, where it shall see other replicas with our server_id; squeal run does without it:\n"
+	       "-- Only for squeal doctor, where it shall see other replicas with our server_id; squeal run "
+	       "does without it:\n"
 	       "-- GRANT REPLICATION MASTER ADMIN ON *.* TO %s;\n",
-	       opt->password_file[0] != '\0' ? opt->password_file : "source.password_file", buf_str(&account), require,
-	       buf_str(&account), buf_str(&account));
+	       opt->password_file[0] != '\0' ? opt->password_file : "source.password_file", buf_str(&account),
+	       require, buf_str(&account), buf_str(&account));
 	buf_fini(&account);
 }
 
@@ -56,7 +59,8 @@ cmd_grant(int argc, char **argv)
 	    {"host", required_argument, NULL, OPT_HOST},
 	    {NULL, 0, NULL, 0},
 	};
-	static const char nothing[] = "log:\n  path: log.db\nclusters:\n  - name: a\n    servers: [127.0.0.1:11211]\n";
+	static const char nothing[] =
+	    "log:\n  path: log.db\nclusters:\n  - name: a\n    servers: [127.0.0.1:11211]\n";
 	struct err_detail why = {0};
 	struct topology *topo = NULL;
 	const char *config = NULL, *host = NULL;

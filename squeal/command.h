@@ -23,7 +23,8 @@ struct command {
 #define COMMAND_INIT ((struct command){.out = -1, .err = -1})
 
 /* `argv` ends in NULL; argv[0] is looked up in PATH. */
-err_t command_start(struct command *c, char *const *argv, struct span input, struct err_detail *why) MUST_CHECK;
+err_t command_start(struct command *c, char *const *argv, struct span input,
+		    struct err_detail *why) MUST_CHECK;
 
 /* True when it has ended. */
 bool command_ended(struct command *c);

@@ -2,12 +2,14 @@
 
 #include <math.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/core/mem.h"
 
-/* --- facts ------------------------------------------------------------------------------------------------ */
+/* --- facts ------------------------------------------------------------------------------------------------
+ */
 
 struct fact {
 	char *name;
@@ -111,7 +113,8 @@ doctor_fact(const struct doctor_facts *f, const char *name)
 	return at == NULL || at->failed ? NULL : at->value;
 }
 
-/* --- what judges ask -------------------------------------------------------------------------------------- */
+/* --- what judges ask --------------------------------------------------------------------------------------
+ */
 
 static const char *
 text(const struct doctor_facts *f, const char *name)
@@ -159,7 +162,8 @@ is_mariadb(const struct doctor_facts *f)
 
 /* Calls `fn` for each privilege of the account on *.*; true as soon as one call is. */
 static bool
-any_privilege(const struct doctor_facts *f, bool (*fn)(struct span privilege, struct span wanted), struct span wanted)
+any_privilege(const struct doctor_facts *f, bool (*fn)(struct span privilege, struct span wanted),
+	      struct span wanted)
 {
 	struct span rest = span_of(text(f, "grants"));
 
@@ -199,8 +203,12 @@ may(const struct doctor_facts *f, const char *privilege)
 static bool
 is_more_than_needed(struct span privilege, struct span unused)
 {
-	static const char *const fine[] = {"USAGE",		 "REPLICATION SLAVE",	     "BINLOG MONITOR",
-					   "REPLICATION CLIENT", "REPLICATION MASTER ADMIN", "SLAVE MONITOR"};
+	static const char *const fine[] = {"USAGE",
+					   "REPLICATION SLAVE",
+					   "BINLOG MONITOR",
+					   "REPLICATION CLIENT",
+					   "REPLICATION MASTER ADMIN",
+					   "SLAVE MONITOR"};
 
 	for (size_t i = 0; i < sizeof(fine) / sizeof(fine[0]); i++) {
 		if (span_ieq(privilege, span_of(fine[i])))
@@ -209,7 +217,8 @@ is_more_than_needed(struct span privilege, struct span unused)
 	return true;
 }
 
-/* --- judges: one question each ---------------------------------------------------------------------------- */
+/* --- judges: one question each ----------------------------------------------------------------------------
+ */
 
 static bool
 always(const struct doctor_facts *f)
@@ -217,10 +226,10 @@ always(const struct doctor_facts *f)
 	return true;
 }
 
-#define JUDGE(name, expression)                                                                                        \
-	static bool name(const struct doctor_facts *f)                                                                 \
-	{                                                                                                              \
-		return expression;                                                                                     \
+#define JUDGE(name, expression)                                                                              \
+	static bool name(const struct doctor_facts *f)                                                       \
+	{                                                                                                    \
+		return expression;                                                                           \
 	}
 
 /* clang-format off */
@@ -522,8 +531,9 @@ const struct doctor_row doctor_rows[] = {
 	"{tables.other} tables are not InnoDB: {tables.names}",
 	"A rollback does not undo writes to them, and a crash can lose them after their keys were deleted.", SQL,
 	"ALTER TABLE {tables.first} ENGINE=InnoDB")
-    ROW("engines", SERVER, OK, "tables.other", no_tables_seen,
-	"{account} may see no table, so engines were not looked at (run doctor once with an account that may)", "", NOWHERE, "")
+    ROW("engines", SERVER, NOTE, "tables.other", no_tables_seen, "not checked: {account} may see no table",
+	"A rollback does not undo writes to tables that are not InnoDB, and a crash can lose them after their keys were deleted.",
+	ADVICE, "run squeal doctor once with an account that may see the tables; squeal run does not need to")
     FINE("engines", SERVER, "tables.other", "all of the {tables.seen} tables that {account} may see are InnoDB")
 
     /* each memcached */
@@ -591,7 +601,8 @@ const struct doctor_row doctor_rows[] = {
 /* clang-format on */
 const size_t doctor_nrows = sizeof(doctor_rows) / sizeof(doctor_rows[0]);
 
-/* --- facts from facts ------------------------------------------------------------------------------------- */
+/* --- facts from facts -------------------------------------------------------------------------------------
+ */
 
 /* "10.11.6-MariaDB" is 101106, "5.5.5-10.4.1-MariaDB" 100401. */
 static unsigned
@@ -624,7 +635,8 @@ doctor_derive(struct doctor_facts *f)
 
 	if (version != NULL) {
 		n = version_number(version);
-		doctor_fact_printf(f, "server.flavor", "%s", strstr(version, "MariaDB") != NULL ? "mariadb" : "mysql");
+		doctor_fact_printf(f, "server.flavor", "%s",
+				   strstr(version, "MariaDB") != NULL ? "mariadb" : "mysql");
 		doctor_fact_printf(f, "server.number", "%u", n);
 		doctor_fact_printf(f, "needed.monitor", "%s",
 				   is_mariadb(f) && n >= 100502 ? "BINLOG MONITOR" : "REPLICATION CLIENT");
@@ -644,15 +656,18 @@ doctor_derive(struct doctor_facts *f)
 	if (pos != NULL)
 		doctor_fact_printf(f, "gtid.domains", "%u", count_domains(pos));
 	if (doctor_fact(f, "our.server_id") != NULL)
-		doctor_fact_printf(f, "free.server_id", "%.0f", number(f, "our.server_id") + 1);
+		doctor_fact_printf(f, "free.server_id", "%.0f",
+				   number(f, "our.server_id") + (number(f, "our.server_id") < UINT32_MAX ? 1 : -1));
 	if (doctor_fact(f, "cipher") != NULL)
-		doctor_fact_printf(f, "tls.text", "%s%s",
-				   has(f, "cipher") ? text(f, "cipher") : "none; the database is on this machine",
-				   has(f, "cipher") && is(f, "our.tls", "verify") ? ", certificate verified" : "");
+		doctor_fact_printf(
+		    f, "tls.text", "%s%s",
+		    has(f, "cipher") ? text(f, "cipher") : "none; the database is on this machine",
+		    has(f, "cipher") && is(f, "our.tls", "verify") ? ", certificate verified" : "");
 	doctor_fact_printf(f, "replica.text", "%s", is_on(f, "replica") ? "a replica" : "not a replica");
 }
 
-/* --- judging ---------------------------------------------------------------------------------------------- */
+/* --- judging ----------------------------------------------------------------------------------------------
+ */
 
 /* Replaces {name} by the fact, on one line. */
 static const char *
@@ -665,7 +680,7 @@ expand(const struct doctor_facts *f, const char *template, struct buf *out)
 		const char *value;
 
 		if (end == NULL || (size_t)(end - template) >= sizeof(name)) {
-			buf_putc(out, *template++);
+			buf_putc(out, *template ++);
 			continue;
 		}
 		snprintf(name, sizeof(name), "%.*s", (int)(end - template - 1), template + 1);
@@ -678,7 +693,8 @@ expand(const struct doctor_facts *f, const char *template, struct buf *out)
 }
 
 static void
-emit_row(const struct doctor_facts *f, const struct doctor_row *row, const char *subject, doctor_emit_fn *emit, void *arg)
+emit_row(const struct doctor_facts *f, const struct doctor_row *row, const char *subject,
+	 doctor_emit_fn *emit, void *arg)
 {
 	struct buf what = BUF_INIT, danger = BUF_INIT, mend = BUF_INIT;
 	struct doctor_finding finding = {
@@ -702,7 +718,8 @@ emit_row(const struct doctor_facts *f, const struct doctor_row *row, const char 
 }
 
 static void
-emit_failed(const struct doctor_row *row, const struct fact *fact, const char *subject, doctor_emit_fn *emit, void *arg)
+emit_failed(const struct doctor_row *row, const struct fact *fact, const char *subject, doctor_emit_fn *emit,
+	    void *arg)
 {
 	struct buf what = BUF_INIT;
 	struct doctor_finding finding = {
@@ -722,7 +739,8 @@ emit_failed(const struct doctor_row *row, const struct fact *fact, const char *s
 }
 
 void
-doctor_judge(const struct doctor_facts *f, enum doctor_scope scope, const char *subject, doctor_emit_fn *emit, void *arg)
+doctor_judge(const struct doctor_facts *f, enum doctor_scope scope, const char *subject, doctor_emit_fn *emit,
+	     void *arg)
 {
 	for (size_t i = 0, end; i < doctor_nrows; i = end) {
 		const struct doctor_row *row = &doctor_rows[i], *hit = NULL;
@@ -757,7 +775,8 @@ doctor_level_name(enum doctor_level level)
 const char *
 doctor_place_name(enum doctor_place place)
 {
-	static const char *const names[] = {"", "sql", "server configuration, then restart", "squeal.yaml", "shell", "advice"};
+	static const char *const names[] = {
+	    "", "sql", "server configuration, then restart", "squeal.yaml", "shell", "advice"};
 
 	return names[place];
 }

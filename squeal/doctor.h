@@ -1,10 +1,11 @@
 /*
- * doctor - what about a server, a cache or a configuration would make invalidations disappear, and what mends it.
+ * doctor - what about a server, a cache or a configuration would make invalidations disappear, and what mends
+ * it.
  *
- * Facts go in (names and values: the server's variables, and what survey.h, probe.h and canary.h found out), findings
- * come out.  The table doctor_rows is all there is to know: rows of the same check stand together, worst first, and the
- * first one that fires is the check's finding, so a check gives one finding or, where its fact does not exist on this
- * server, none.  A fact that could not be got gives a note that says so.
+ * Facts go in (names and values: the server's variables, and what survey.h, probe.h and canary.h found out),
+ * findings come out.  The table doctor_rows is all there is to know: rows of the same check stand together,
+ * worst first, and the first one that fires is the check's finding, so a check gives one finding or, where
+ * its fact does not exist on this server, none.  A fact that could not be got gives a note that says so.
  *
  * Texts may name facts: "sync_binlog is {sync_binlog}".
  *
@@ -28,15 +29,16 @@ enum doctor_scope { DOCTOR_CONFIG, DOCTOR_SERVER, DOCTOR_CACHE, DOCTOR_CANARY };
 
 /* Where the mending text goes. */
 enum doctor_place {
-	DOCTOR_NOWHERE,	  /* there is nothing to mend */
-	DOCTOR_SQL,	  /* a statement on the server; SET GLOBAL belongs into its configuration too */
+	DOCTOR_NOWHERE,	   /* there is nothing to mend */
+	DOCTOR_SQL,	   /* a statement on the server; SET GLOBAL belongs into its configuration too */
 	DOCTOR_SERVER_CNF, /* a line of the server's configuration, and a restart */
-	DOCTOR_YAML,	  /* a line of squeal.yaml */
-	DOCTOR_SHELL,	  /* a command */
-	DOCTOR_ADVICE,	  /* a sentence */
+	DOCTOR_YAML,	   /* a line of squeal.yaml */
+	DOCTOR_SHELL,	   /* a command */
+	DOCTOR_ADVICE,	   /* a sentence */
 };
 
-/* --- facts ------------------------------------------------------------------------------------------------ */
+/* --- facts ------------------------------------------------------------------------------------------------
+ */
 
 struct doctor_facts;
 
@@ -54,10 +56,12 @@ void doctor_fact_failed(struct doctor_facts *f, const char *name, const char *wh
 /* NULL when it is not known. */
 const char *doctor_fact(const struct doctor_facts *f, const char *name);
 
-/* Puts the facts that follow from others: server.flavor, server.number, needed.monitor, expiry.s, gtid.domains. */
+/* Puts the facts that follow from others: server.flavor, server.number, needed.monitor, expiry.s,
+ * gtid.domains. */
 void doctor_derive(struct doctor_facts *f);
 
-/* --- judging ---------------------------------------------------------------------------------------------- */
+/* --- judging ----------------------------------------------------------------------------------------------
+ */
 
 struct doctor_row {
 	const char *check;
@@ -83,15 +87,16 @@ struct doctor_finding {
 	const char *danger; /* "" when there is none */
 	enum doctor_place place;
 	const char *mend; /* "" when there is nothing to do */
-	const char *keep; /* the line of the server's configuration that makes the statement last; "" for none */
+	const char
+	    *keep; /* the line of the server's configuration that makes the statement last; "" for none */
 	const struct doctor_row *row; /* NULL: not checked */
 };
 typedef void doctor_emit_fn(void *arg, const struct doctor_finding *finding);
 
-/* One finding for each check of `scope` that the facts allow, in the table's order.  `subject` is whom they are
- * about, or "". */
-void doctor_judge(const struct doctor_facts *f, enum doctor_scope scope, const char *subject, doctor_emit_fn *emit,
-		  void *arg);
+/* One finding for each check of `scope` that the facts allow, in the table's order.  `subject` is whom they
+ * are about, or "". */
+void doctor_judge(const struct doctor_facts *f, enum doctor_scope scope, const char *subject,
+		  doctor_emit_fn *emit, void *arg);
 
 /* "ok", "note", "danger", "broken". */
 const char *doctor_level_name(enum doctor_level level);

@@ -104,7 +104,8 @@ send_all(struct probe *p, struct buf *out, struct err_detail *why)
 			continue;
 		}
 		if (errno != EAGAIN && errno != EINTR)
-			return err_set(why, ERR_CONN, "%s closed the connection: %s", p->address, strerror(errno));
+			return err_set(why, ERR_CONN, "%s closed the connection: %s", p->address,
+				       strerror(errno));
 		err = wait_for(p, POLLOUT, why);
 		if (err != ERR_OK)
 			return err;

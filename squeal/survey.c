@@ -19,7 +19,8 @@ enum {
 	RESUME_MS = 30000, /* patience for the server's search of the checkpoint; squeal run has more */
 };
 
-/* --- squeal's side ---------------------------------------------------------------------------------------- */
+/* --- squeal's side ----------------------------------------------------------------------------------------
+ */
 
 bool
 survey_is_network(const struct source_options *opt)
@@ -64,13 +65,15 @@ look_at_log(const struct topology *topo, const struct clock *clock, struct docto
 	doctor_fact_printf(f, "log.code", "%s", err_name(err));
 	doctor_fact_printf(f, "log.error", "%s", err == ERR_OK ? "" : err_why(&why));
 	doctor_fact_put(f, "checkpoint", buf_span(&checkpoint));
-	doctor_fact_printf(f, "log.text", "%s%s", checkpoint.len > 0 ? "checkpoint " : "no checkpoint yet", buf_str(&checkpoint));
+	doctor_fact_printf(f, "log.text", "%s%s", checkpoint.len > 0 ? "checkpoint " : "no checkpoint yet",
+			   buf_str(&checkpoint));
 	broker_reader_close(&reader);
 	buf_fini(&checkpoint);
 }
 
 void
-survey_config(const struct topology *topo, const char *config, const struct clock *clock, struct doctor_facts *f)
+survey_config(const struct topology *topo, const char *config, const struct clock *clock,
+	      struct doctor_facts *f)
 {
 	const struct source_options *opt = &topo->source;
 
@@ -91,7 +94,8 @@ survey_config(const struct topology *topo, const char *config, const struct cloc
 	look_at_log(topo, clock, f);
 }
 
-/* --- questions to the database ----------------------------------------------------------------------------- */
+/* --- questions to the database -----------------------------------------------------------------------------
+ */
 
 /* What a question's rows are put into. */
 struct asking {
@@ -197,15 +201,16 @@ take_table(void *arg, const struct span *v, unsigned n)
 		buf_fini(&first);
 	}
 	if (a->n <= NAMES)
-		buf_printf(&a->text, "%s%.*s.%.*s (%.*s)", a->text.len > 0 ? ", " : "", SPAN_FMT(v[0]), SPAN_FMT(v[1]),
-			   SPAN_FMT(v[2]));
+		buf_printf(&a->text, "%s%.*s.%.*s (%.*s)", a->text.len > 0 ? ", " : "", SPAN_FMT(v[0]),
+			   SPAN_FMT(v[1]), SPAN_FMT(v[2]));
 	if (a->n == NAMES + 1)
 		buf_put_str(&a->text, ", ...");
 }
 
 /* Asks; a question that is not answered makes `fact` a failed one, with the privilege that would help. */
 static bool
-ask(struct conn *c, const char *sql, conn_row_fn *row, struct asking *a, const char *fact, const char *privilege)
+ask(struct conn *c, const char *sql, conn_row_fn *row, struct asking *a, const char *fact,
+    const char *privilege)
 {
 	struct err_detail why = {0};
 	char text[700], statement[500];
@@ -294,8 +299,8 @@ ask_replication(struct conn *c, struct doctor_facts *f)
 	buf_fini(&hosts.text);
 }
 
-#define USER_TABLES                                                                                                    \
-	"FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND table_schema NOT IN "                      \
+#define USER_TABLES                                                                                          \
+	"FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND table_schema NOT IN "            \
 	"('mysql', 'sys', 'information_schema', 'performance_schema')"
 
 static void
@@ -324,7 +329,8 @@ done:
 	buf_fini(&seen);
 }
 
-/* --- can it go on where the checkpoint is? ----------------------------------------------------------------- */
+/* --- can it go on where the checkpoint is? -----------------------------------------------------------------
+ */
 
 /* The time of the first transaction behind the start; 0 when there is none. */
 static err_t
@@ -372,7 +378,8 @@ try_to_resume(const struct topology *topo, const struct clock *clock, struct doc
 	options.server_id = 0;
 	if (options.first_event > RESUME_MS)
 		options.first_event = RESUME_MS;
-	snprintf(region, sizeof(region), "doctor %llx %d", (unsigned long long)clock_real_us(clock), (int)getpid());
+	snprintf(region, sizeof(region), "doctor %llx %d", (unsigned long long)clock_real_us(clock),
+		 (int)getpid());
 	src = source_mysql_create(&options, region);
 	source_mysql_stop_at_end(src);
 	err = source_open(src, span_of(from), &why);
@@ -386,12 +393,13 @@ try_to_resume(const struct topology *topo, const struct clock *clock, struct doc
 	if (at == 0)
 		doctor_fact_printf(f, "resume.text", "the server has what follows %s: nothing yet", from);
 	else
-		doctor_fact_printf(f, "resume.text", "the server has what follows %s, from %llu s ago on", from,
-				   (unsigned long long)age_s);
+		doctor_fact_printf(f, "resume.text", "the server has what follows %s, from %llu s ago on",
+				   from, (unsigned long long)age_s);
 	source_destroy(&src);
 }
 
-/* --- all of it --------------------------------------------------------------------------------------------- */
+/* --- all of it ---------------------------------------------------------------------------------------------
+ */
 
 bool
 survey_server(const struct topology *topo, const struct clock *clock, struct doctor_facts *f)
@@ -429,12 +437,13 @@ done:
 }
 
 void
-survey_cache(const struct topology *topo, const struct cluster *cluster, const char *address, const struct clock *clock,
-	     struct doctor_facts *f)
+survey_cache(const struct topology *topo, const struct cluster *cluster, const char *address,
+	     const struct clock *clock, struct doctor_facts *f)
 {
 	struct probe_answer answer;
 	struct err_detail why = {0};
-	err_t err = probe_memcached(address, topo->router.connect_timeout + topo->router.ack_timeout, clock, &answer, &why);
+	err_t err = probe_memcached(address, topo->router.connect_timeout + topo->router.ack_timeout, clock,
+				    &answer, &why);
 
 	doctor_fact_printf(f, "cache.cluster", "%s", cluster->opt.name);
 	doctor_fact_printf(f, "cache.code", "%s", err_name(err));

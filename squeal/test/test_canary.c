@@ -8,7 +8,8 @@ the_canarys_statements_end_where_clients_read_to(void **state)
 	struct buf out = BUF_INIT;
 
 	assert_true(canary_statement(NULL, "77", "/*c*/", &out));
-	assert_non_null(strstr(buf_str(&out), "INSERT INTO squeal_canary_77 VALUES (1, 'squeal canary row 77') /*c*/;\n"));
+	assert_non_null(strstr(buf_str(&out),
+			       "INSERT INTO squeal_canary_77 VALUES (1, 'squeal canary row 77') /*c*/;\n"));
 	buf_clear(&out);
 	assert_true(canary_statement("UPDATE t SET n={token} {comment}", "77", "/*c*/", &out));
 	assert_string_equal(buf_str(&out), "UPDATE t SET n=77 /*c*/;\n");
@@ -23,7 +24,8 @@ the_canarys_statements_end_where_clients_read_to(void **state)
 static void
 a_statement_without_its_comment_is_known_by_the_longer_side(void **state)
 {
-	assert_true(span_is(canary_mark("SELECT 1; UPDATE t SET n=1 {comment}; SELECT 2"), "UPDATE t SET n=1"));
+	assert_true(
+	    span_is(canary_mark("SELECT 1; UPDATE t SET n=1 {comment}; SELECT 2"), "UPDATE t SET n=1"));
 	assert_true(span_is(canary_mark("BEGIN; {comment} UPDATE t SET n=1; COMMIT"), "UPDATE t SET n=1"));
 	assert_true(span_is(canary_mark("{comment}"), ""));
 	assert_true(span_is(canary_mark("UPDATE"), ""));
@@ -50,8 +52,8 @@ the_answer_is_found_in_whatever_a_client_prints_around_it(void **state)
 static void
 what_is_no_answer_is_not_taken_for_one(void **state)
 {
-	static const char *const texts[] = {"", "squeal-path ", "squeal-path 7 3306 db1 1 kept", "squeal-path 7 end",
-					    "CONCAT('squeal-path ', 1)"};
+	static const char *const texts[] = {"", "squeal-path ", "squeal-path 7 3306 db1 1 kept",
+					    "squeal-path 7 end", "CONCAT('squeal-path ', 1)"};
 	struct canary_path path;
 
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)

@@ -9,12 +9,13 @@
 /* For each row that is not fine: facts that make it the check's finding, and facts that do not. */
 struct row_case {
 	const char *check;
-	unsigned row; /* in the check */
+	unsigned row;		   /* in the check */
 	const char *fires, *rests; /* "name=value|name=value" */
 };
 
-#define MARIA  "server.version=10.11.6-MariaDB-log|account='s'@'%'|"
-#define SLOW   "rpl_semi_sync_master_enabled=ON|rpl_semi_sync_master_wait_point=AFTER_SYNC|our.patience_ms=30000|"
+#define MARIA "server.version=10.11.6-MariaDB-log|account='s'@'%'|"
+#define SLOW                                                                                                 \
+	"rpl_semi_sync_master_enabled=ON|rpl_semi_sync_master_wait_point=AFTER_SYNC|our.patience_ms=30000|"
 #define GONE   "canary.result=stripped|path.comment=0|"
 #define SILENT "canary.result=nothing|"
 
@@ -31,19 +32,23 @@ static const struct row_case cases[] = {
     {"version", 1, "server.version=5.5.5-10.2.44-MariaDB", "server.version=5.5.5-10.3.1-MariaDB"},
     {"privileges", 0, MARIA "grants=GRANT BINLOG MONITOR ON *.* TO `s`@`%`\n",
      MARIA "grants=GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO `s`@`%`\n"},
-    {"privileges", 1, MARIA "grants=GRANT REPLICATION SLAVE ON *.* TO `s`@`%`\nGRANT BINLOG MONITOR ON `a`.* TO `s`@`%`\n",
+    {"privileges", 1,
+     MARIA "grants=GRANT REPLICATION SLAVE ON *.* TO `s`@`%`\nGRANT BINLOG MONITOR ON `a`.* TO `s`@`%`\n",
      "server.version=10.4.1-MariaDB|grants=GRANT REPLICATION SLAVE, SUPER ON *.* TO `s`@`%`\n"},
     {"privileges", 2, MARIA "grants=GRANT ALL PRIVILEGES ON *.* TO `s`@`%` WITH GRANT OPTION\n",
-     MARIA "grants=GRANT USAGE ON *.* TO `s`@`%`\nGRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO `s`@`%`\n"},
+     MARIA
+     "grants=GRANT USAGE ON *.* TO `s`@`%`\nGRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO `s`@`%`\n"},
     {"tls", 0, "cipher=|our.network=1", "cipher=|our.network=0"},
     {"tls", 1, "cipher=AES|our.network=1|our.tls=required", "cipher=AES|our.network=1|our.tls=verify"},
     {"clock", 0, "clock.skew_ms=-900|clock.rtt_ms=1", "clock.skew_ms=-900|clock.rtt_ms=800"},
     {"log_bin", 0, "log_bin=OFF", "log_bin=ON"},
     {"binlog_format", 0, "binlog_format=STATEMENT", "binlog_format=MIXED"},
-    {"annotate", 0, MARIA "binlog_annotate_row_events=OFF|binlog_format=ROW", MARIA "binlog_annotate_row_events=ON"},
+    {"annotate", 0, MARIA "binlog_annotate_row_events=OFF|binlog_format=ROW",
+     MARIA "binlog_annotate_row_events=ON"},
     {"annotate", 1, MARIA "binlog_annotate_row_events=OFF|binlog_format=STATEMENT",
      MARIA "binlog_annotate_row_events=ON|binlog_format=STATEMENT"},
-    {"annotate", 2, "server.version=10.4.1-MariaDB|binlog_annotate_row_events=ON", MARIA "binlog_annotate_row_events=ON"},
+    {"annotate", 2, "server.version=10.4.1-MariaDB|binlog_annotate_row_events=ON",
+     MARIA "binlog_annotate_row_events=ON"},
     {"rows_query", 0, "binlog_rows_query_log_events=OFF", "binlog_rows_query_log_events=ON"},
     {"gtid_mode", 0, "gtid_mode=ON_PERMISSIVE", "gtid_mode=ON"},
     {"row_image", 0, "binlog_row_image=MINIMAL", "binlog_row_image=FULL"},
@@ -56,14 +61,16 @@ static const struct row_case cases[] = {
     {"expiry", 0, "binlog_expire_logs_seconds=604800|resume.age_s=400000",
      "binlog_expire_logs_seconds=604800|resume.age_s=200000"},
     {"expiry", 1, "expire_logs_days=0.5", "expire_logs_days=1"},
-    {"expiry", 2, "expire_logs_days=0|binlog_expire_logs_seconds=0", "expire_logs_days=0|binlog_expire_logs_seconds=90000"},
+    {"expiry", 2, "expire_logs_days=0|binlog_expire_logs_seconds=0",
+     "expire_logs_days=0|binlog_expire_logs_seconds=90000"},
     {"total_size", 0, "max_binlog_total_size=1000000", "max_binlog_total_size=0"},
     {"resume", 0, "resume.code=ERR_GAP", "resume.code=ERR_OK"},
     {"resume", 1, "resume.code=ERR_PRIVILEGE", "resume.code=ERR_OK"},
     {"resume", 2, "resume.code=ERR_TIMEOUT", "resume.code=ERR_OK"},
     {"resume", 3, "resume.code=ERR_SOURCE_SETUP", "resume.code=ERR_OK"},
     {"log_slave_updates", 0, "replica=1|log_slave_updates=OFF", "replica=0|log_slave_updates=OFF"},
-    {"parallel", 0, "replica=1|slave_parallel_threads=4|slave_parallel_mode=optimistic|gtid_binlog_pos=0-1-1,1-1-1",
+    {"parallel", 0,
+     "replica=1|slave_parallel_threads=4|slave_parallel_mode=optimistic|gtid_binlog_pos=0-1-1,1-1-1",
      "replica=1|slave_parallel_threads=4|slave_parallel_mode=optimistic|gtid_binlog_pos=0-1-1"},
     {"domains", 0, "gtid_binlog_pos=0-1-1,7-1-1", "gtid_binlog_pos=0-1-1"},
     {"gtid_strict_mode", 0, "gtid_strict_mode=OFF", "gtid_strict_mode=ON"},
@@ -81,9 +88,12 @@ static const struct row_case cases[] = {
     {"net_write_timeout", 0, "net_write_timeout=5", "net_write_timeout=60"},
     {"encrypt_binlog", 0, "encrypt_binlog=ON", "encrypt_binlog=OFF"},
     {"engines", 0, "tables.other=2|tables.seen=9", "tables.other=0|tables.seen=9"},
-    {"cache", 0, "cache.error=no memcached|cache.code=ERR_PROTOCOL", "cache.error=|cache.code=ERR_OK|cache.meta=1"},
+    {"engines", 1, "tables.other=0|tables.seen=0", "tables.other=0|tables.seen=9"},
+    {"cache", 0, "cache.error=no memcached|cache.code=ERR_PROTOCOL",
+     "cache.error=|cache.code=ERR_OK|cache.meta=1"},
     {"cache", 1, "cache.error=refused|cache.code=ERR_CONN", "cache.error=|cache.code=ERR_OK|cache.meta=1"},
-    {"cache", 2, "cache.error=|cache.code=ERR_OK|cache.meta=0", "cache.error=|cache.code=ERR_OK|cache.meta=1"},
+    {"cache", 2, "cache.error=|cache.code=ERR_OK|cache.meta=0",
+     "cache.error=|cache.code=ERR_OK|cache.meta=1"},
     {"end_to_end", 0, "canary.command_error=status 1|canary.result=nothing", "canary.result=nothing"},
     {"end_to_end", 1, "canary.stream_error=lost", "canary.result=arrived"},
     {"end_to_end", 3, "canary.result=rolled_back", "canary.result=arrived"},
@@ -93,7 +103,8 @@ static const struct row_case cases[] = {
     {"end_to_end", 7, "canary.result=stripped|path.comment=1", GONE},
     {"end_to_end", 8, "canary.result=stripped", "canary.result=arrived"},
     {"end_to_end", 9, SILENT "path.same_server=0|path.sql_log_bin=0", SILENT "path.same_server=1"},
-    {"end_to_end", 10, SILENT "path.same_server=1|path.sql_log_bin=0", SILENT "path.same_server=1|path.sql_log_bin=1"},
+    {"end_to_end", 10, SILENT "path.same_server=1|path.sql_log_bin=0",
+     SILENT "path.same_server=1|path.sql_log_bin=1"},
     {"end_to_end", 11, SILENT "canary.rows_without_text=1", SILENT "canary.rows_without_text=0"},
     {"end_to_end", 12, SILENT "binlog.do_db=a", SILENT "binlog.do_db="},
     {"end_to_end", 13, SILENT, "canary.result=arrived"},
@@ -273,6 +284,14 @@ the_expiry_is_mended_in_the_servers_own_words(void **state)
 }
 
 static void
+another_server_id_is_one_that_there_can_be(void **state)
+{
+	assert_string_equal(judge_text("server_id=9|our.server_id=9", "server_id").mend, "source.server_id: 10");
+	assert_string_equal(judge_text("server_id=4294967295|our.server_id=4294967295", "server_id").mend,
+			    "source.server_id: 4294967294");
+}
+
+static void
 what_the_server_does_not_have_gives_no_finding(void **state)
 {
 	assert_int_equal(judge_text("x=y", "rows_query").n, 0);
@@ -333,6 +352,7 @@ main(void)
 	    cmocka_unit_test(every_danger_is_one_sentence_and_has_what_mends_it),
 	    cmocka_unit_test(a_statement_that_sets_a_variable_names_the_line_that_keeps_it),
 	    cmocka_unit_test(the_expiry_is_mended_in_the_servers_own_words),
+	    cmocka_unit_test(another_server_id_is_one_that_there_can_be),
 	    cmocka_unit_test(what_the_server_does_not_have_gives_no_finding),
 	    cmocka_unit_test(what_could_not_be_looked_at_is_a_note_and_never_fine),
 	    cmocka_unit_test(texts_of_the_server_cannot_start_a_line),
