@@ -168,7 +168,7 @@ install: programs
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include \
 		$(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 755 $(INSTALL_BIN) $(DESTDIR)$(PREFIX)/bin
-	install -m 644 $(INSTALL_LIB) $(DESTDIR)$(PREFIX)/lib
+	cp -Pf $(INSTALL_LIB) $(DESTDIR)$(PREFIX)/lib
 	install -m 644 $(INSTALL_INC) $(DESTDIR)$(PREFIX)/include
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 docs/man/*.3 $(DESTDIR)$(PREFIX)/share/man/man3

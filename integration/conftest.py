@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 
 import pytest
@@ -30,6 +31,9 @@ def rundir(request):
     yield path
     if getattr(request.node, "failed_call", False):
         show_logs(path)
+    else:
+        # Logs and traces stay; a database per test would fill the disk.
+        shutil.rmtree(os.path.join(path, "mariadb", "data"), ignore_errors=True)
 
 
 @pytest.fixture

@@ -180,7 +180,8 @@ items_init(struct items *it, const struct pair *pair)
 static bool
 items_next(struct items *it, struct item *item)
 {
-	const char *start = it->p;
+	/* Locals: bytes are written beside it->p, and the compiler cannot know that they do not change it. */
+	const char *start = it->p, *end = it->end, *p = start;
 	bool percent = false;
 	size_t len = 0;
 
@@ -188,18 +189,18 @@ items_next(struct items *it, struct item *item)
 		return false;
 	item->too_long = item->loose = false;
 	if (it->plain) {
-		const char *comma = memchr(start, ',', (size_t)(it->end - start));
+		const char *comma = memchr(start, ',', (size_t)(end - start));
 
 		it->more = comma != NULL;
-		it->p = it->more ? comma + 1 : it->end;
-		item->raw = item->bytes = span_make(start, (size_t)((it->more ? comma : it->end) - start));
+		it->p = it->more ? comma + 1 : end;
+		item->raw = item->bytes = span_make(start, (size_t)((it->more ? comma : end) - start));
 		return true;
 	}
 	it->more = false;
-	item->raw = span_make(start, (size_t)(it->end - start));
-	while (it->p < it->end) {
-		const char *at = it->p;
-		char c = outer_byte(&it->p, it->end);
+	item->raw = span_make(start, (size_t)(end - start));
+	while (p < end) {
+		const char *at = p;
+		char c = outer_byte(&p, end);
 
 		if (c == ',') {
 			it->more = true;
@@ -210,6 +211,7 @@ items_next(struct items *it, struct item *item)
 		if (len <= ITEM_MAX)
 			it->text[len++] = c;
 	}
+	it->p = p;
 	item->too_long = len > ITEM_MAX;
 	item->bytes = span_make(it->text, len);
 	if (percent && !item->too_long)

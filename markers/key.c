@@ -12,16 +12,34 @@ is_forbidden(unsigned char c)
 	return c <= 0x20 || c == 0x7F;
 }
 
+/* Whether one of 8 bytes is forbidden: the usual trick of subtracting in all of them at once.  A borrow may mark a byte
+ * above one that is forbidden, never where none is. */
+static inline uint64_t
+forbidden_in(uint64_t bytes)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t del = bytes ^ (ones * 0x7F);
+	uint64_t below = (bytes - ones * 0x21) & ~bytes;
+
+	return (below | ((del - ones) & ~del)) & (ones * 0x80);
+}
+
 enum key_fault
 key_fault(struct span key)
 {
-	unsigned bad = 0;
+	uint64_t bad = 0;
+	uint64_t bytes;
+	size_t i = 0;
 
 	if (key.len == 0)
 		return KEY_EMPTY;
 	if (key.len > KEY_MAX)
 		return KEY_TOO_LONG;
-	for (size_t i = 0; i < key.len; i++)
+	for (; key.len - i >= sizeof(bytes); i += sizeof(bytes)) {
+		memcpy(&bytes, key.p + i, sizeof(bytes));
+		bad |= forbidden_in(bytes);
+	}
+	for (; i < key.len; i++)
 		bad |= is_forbidden((unsigned char)key.p[i]);
 	return bad != 0 ? KEY_CONTROL : KEY_OK;
 }

@@ -174,10 +174,10 @@ finish_record(struct batch *b, bool continues)
 	}
 	record_encode(&rec, &b->bytes);
 	list_add(&b->records, (struct span){NULL, b->bytes.len - before});
-	metric_inc(&b->metrics->batch_record);
+	metric_bump(&b->metrics->batch_record, 1);
 	if (continues)
-		metric_inc(&b->metrics->batch_part);
-	metric_add(&b->metrics->batch_key, b->keys.n + b->markers.n);
+		metric_bump(&b->metrics->batch_part, 1);
+	metric_bump(&b->metrics->batch_key, b->keys.n + b->markers.n);
 	b->nkeys += b->keys.n + b->markers.n;
 	b->ntxns = 0;
 	b->keys.n = 0;
@@ -226,7 +226,7 @@ batch_add(struct batch *b, const struct queue_item *it, bool *done, struct err_d
 		b->item_open = true;
 		b->item_keys = 0;
 		if (it->keys.nkeys > 0)
-			metric_inc(&b->metrics->batch_txn);
+			metric_bump(&b->metrics->batch_txn, 1);
 		b->out_txns += it->keys.nkeys > 0;
 	}
 	for (;;) {

@@ -2,12 +2,12 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "lib/core/crash.h"
 #include "lib/core/mem.h"
 #include "markers/comment.h"
 #include "squeal/keyset.h"
+#include "squeal/pause.h"
 
 enum {
 	MOVES = 1000,	       /* transactions without keys until a move of the position is emitted */
@@ -103,11 +103,17 @@ gather_position(const struct gather *g)
 	return &g->pos;
 }
 
+static struct queue_item *
+blank_item(struct gather *g)
+{
+	return g->parts.blank != NULL ? g->parts.blank(g->parts.arg) : queue_item_create();
+}
+
 /* Emits the whole position. */
 static bool
 emit_position(struct gather *g)
 {
-	struct queue_item *it = queue_item_create();
+	struct queue_item *it = blank_item(g);
 
 	it->whole = MEM_NEW(struct gtid_pos);
 	gtid_pos_copy(it->whole, &g->pos);
@@ -152,30 +158,31 @@ add_key(struct gather *g, enum key_kind kind, struct span key, const struct comm
 	bool said = false;
 	bool added = false;
 
-	metric_inc(&g->parts.metrics->key_found);
+	metric_bump(&g->parts.metrics->key_found, 1);
 	for (;;) {
 		uint64_t spilled = keyset_spilled(g->keys);
-		struct err_detail why = {0};
-		err_t err = keyset_add(g->keys, kind, key, &added, &why);
-		struct timespec pause = {0, SPILL_PAUSE_MS * 1000000L};
+		struct err_detail why; /* not zeroed whole: this runs for every key */
+		err_t err;
 
+		err_clear(&why);
+		err = keyset_add(g->keys, kind, key, &added, &why);
 		if (err == ERR_OK) {
 			if (keyset_spilled(g->keys) > spilled)
-				metric_add(&g->parts.metrics->spill_bytes, keyset_spilled(g->keys) - spilled);
+				metric_bump(&g->parts.metrics->spill_bytes, keyset_spilled(g->keys) - spilled);
 			break;
 		}
 		if (!said) {
-			metric_inc(&g->parts.metrics->spill_retry);
+			metric_bump(&g->parts.metrics->spill_retry, 1);
 			log_error(g->parts.log, "waiting for room to spill a large transaction",
 				  F_STR("reason", err_why(&why)));
 		}
 		said = true;
 		if (atomic_load(&g->interrupted))
 			return ERR_CLOSED;
-		nanosleep(&pause, NULL);
+		pause_ms(&g->interrupted, SPILL_PAUSE_MS);
 	}
 	if (!added)
-		metric_inc(&g->parts.metrics->key_repeated);
+		metric_bump(&g->parts.metrics->key_repeated, 1);
 	if (group->holdoff_ms > g->holdoff_ms)
 		g->holdoff_ms = group->holdoff_ms;
 	/* One pool for the transaction, or none when its statements do not agree: none means every pool. */
@@ -185,7 +192,7 @@ add_key(struct gather *g, enum key_kind kind, struct span key, const struct comm
 	} else if (!span_eq(buf_span(&g->pool), group->pool)) {
 		buf_clear(&g->pool);
 		if (!g->pool_conflict)
-			metric_inc(&g->parts.metrics->marker_pool_conflict);
+			metric_bump(&g->parts.metrics->marker_pool_conflict, 1);
 		g->pool_conflict = true;
 	}
 	if (g->pool_conflict)
@@ -215,7 +222,7 @@ on_issue(void *arg, const struct comment_issue *issue)
 		counter = &g->parts.metrics->key_bad;
 	else if (comment_reason_err(issue->reason) == ERR_TOO_LONG)
 		counter = &g->parts.metrics->marker_too_long;
-	metric_inc(counter);
+	metric_bump(counter, 1);
 	if (comment_reason_lost(issue->reason))
 		log_warn(g->parts.log, "part of a comment was not delivered",
 			 F_STR("reason", comment_reason_text(issue->reason)), F_SPAN("bytes", issue->excerpt),
@@ -233,10 +240,10 @@ on_statement(void *arg, struct span sql)
 	struct comment_counts counts;
 	err_t err;
 
-	metric_inc(&g->parts.metrics->statement);
+	metric_bump(&g->parts.metrics->statement, 1);
 	err = comment_parse(&g->parser, sql, 0, &ops, g, &counts);
 	if (counts.keys + counts.markers > 0)
-		metric_inc(&g->parts.metrics->statement_with_keys);
+		metric_bump(&g->parts.metrics->statement_with_keys, 1);
 	return err;
 }
 
@@ -287,17 +294,17 @@ on_rollback_to(void *arg, struct span name)
 	uint64_t before = keyset_count(g->keys);
 
 	if (at == 0) {
-		metric_inc(&g->parts.metrics->savepoint_lost);
+		metric_bump(&g->parts.metrics->savepoint_lost, 1);
 		return ERR_OK;
 	}
 	forget_savepoints(g, at);
 	if (keyset_rollback(g->keys, g->savepoints[at - 1].mark, &why) != ERR_OK) {
 		/* Keeping keys is always safe. */
-		metric_inc(&g->parts.metrics->savepoint_lost);
+		metric_bump(&g->parts.metrics->savepoint_lost, 1);
 		log_warn(g->parts.log, "kept the keys of a rolled-back savepoint", F_STR("reason", err_why(&why)));
 		return ERR_OK;
 	}
-	metric_add(&g->parts.metrics->key_rolled_back, before - keyset_count(g->keys));
+	metric_bump(&g->parts.metrics->key_rolled_back, before - keyset_count(g->keys));
 	return ERR_OK;
 }
 
@@ -331,16 +338,21 @@ on_commit(void *arg, const struct txn_end *e)
 	gtid_pos_advance(&g->pos, &e->gtid);
 	if (g->parts.gate != NULL)
 		gate_note(g->parts.gate, &(struct gate_mark){e->place.file, e->place.pos, e->ticket});
+	if (e->no_text)
+		log_warn(g->parts.log,
+			 "rows were changed without the statement's text, so its keys are not known; set "
+			 "binlog_annotate_row_events=ON (MySQL: binlog_rows_query_log_events=ON) in every session",
+			 F_SPAN("file", e->place.file), F_UINT("pos", e->place.pos));
 	if (keyset_count(g->keys) == 0 && !g->parts.each) {
-		metric_inc(&g->parts.metrics->txn_without_keys);
+		metric_bump(&g->parts.metrics->txn_without_keys, 1);
 		forget_transaction(g);
 		return ++g->moves < MOVES || emit_position(g) ? ERR_OK : ERR_CLOSED;
 	}
-	metric_inc(keyset_count(g->keys) > 0 ? &g->parts.metrics->txn_with_keys
-					     : &g->parts.metrics->txn_without_keys);
+	metric_bump(keyset_count(g->keys) > 0 ? &g->parts.metrics->txn_with_keys
+					     : &g->parts.metrics->txn_without_keys, 1);
 	if (e->rolled_back)
-		metric_inc(&g->parts.metrics->txn_kept_at_rollback);
-	it = queue_item_create();
+		metric_bump(&g->parts.metrics->txn_kept_at_rollback, 1);
+	it = blank_item(g);
 	it->gtid = e->gtid;
 	it->file = place_name_acquire(g->file);
 	it->pos = e->place.pos;
@@ -363,7 +375,7 @@ on_rollback(void *arg, const struct txn_end *e)
 	struct gather *g = arg;
 
 	enter_file(g, e->place.file);
-	metric_add(&g->parts.metrics->key_rolled_back, keyset_count(g->keys));
+	metric_bump(&g->parts.metrics->key_rolled_back, keyset_count(g->keys));
 	forget_transaction(g);
 	/* The server may give the same GTID to another transaction: resuming behind it would skip that one. */
 	if (e->torn)

@@ -61,6 +61,7 @@ struct gather_parts {
 	const struct clock *clock;
 	struct log *log;
 	gather_emit_fn *emit;
+	struct queue_item *(*blank)(void *arg); /* where empty items come from; NULL: they are made */
 	void *arg;
 	bool each; /* transactions without keys are emitted too, each one */
 	struct gate *gate;

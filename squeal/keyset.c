@@ -193,7 +193,7 @@ spill(struct keyset *s, struct err_detail *why)
 err_t
 keyset_add(struct keyset *s, enum key_kind kind, struct span key, bool *added, struct err_detail *why)
 {
-	unsigned char head[HEAD] = {(unsigned char)kind, (unsigned char)key.len};
+	unsigned char *room;
 	size_t at;
 
 	*added = false;
@@ -206,8 +206,11 @@ keyset_add(struct keyset *s, enum key_kind kind, struct span key, bool *added, s
 			return err;
 	}
 	at = s->packed.len;
-	buf_put(&s->packed, head, HEAD);
-	buf_put_span(&s->packed, key);
+	room = (unsigned char *)buf_room(&s->packed, HEAD + key.len);
+	room[0] = (unsigned char)kind;
+	room[1] = (unsigned char)key.len;
+	memcpy(room + HEAD, key.p, key.len);
+	buf_added(&s->packed, HEAD + key.len);
 	s->in_memory++;
 	s->nkeys++;
 	if (s->nslots == 0 && s->in_memory > SMALL)
@@ -273,13 +276,15 @@ keyset_spilled(const struct keyset *s)
 void
 keyset_take(struct keyset *s, struct keyset_keys *out)
 {
+	struct buf memory = out->tail;
+
 	*out = (struct keyset_keys){
 	    .tail = s->packed,
 	    .spill_fd = s->spill_fd,
 	    .spilled = s->spilled,
 	    .nkeys = s->nkeys,
 	};
-	s->packed = BUF_INIT;
+	s->packed = memory;
 	s->spill_fd = -1;
 	keyset_clear(s);
 }

@@ -72,7 +72,8 @@ void keyset_clear(struct keyset *s);
 uint64_t keyset_count(const struct keyset *s);
 uint64_t keyset_spilled(const struct keyset *s); /* bytes now in the spill file */
 
-/* Moves the keys out and leaves an empty set. */
+/* Moves the keys out and leaves an empty set.  `out` must be empty (spill_fd -1, tail BUF_INIT or cleared); the set
+ * goes on with the memory of its tail. */
 void keyset_take(struct keyset *s, struct keyset_keys *out);
 
 #endif

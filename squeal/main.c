@@ -137,12 +137,17 @@ main(int argc, char **argv)
 	};
 	const char *names[] = {"run", "keys", "check-config", "doctor", "grant", "help"};
 	const char *near;
+	char name[32];
 
 	if (argc < 2)
 		return cmd_usage("which command? run, keys, check-config, doctor, grant, or help");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
-		if (strcmp(argv[1], commands[i].name) == 0)
+		if (strcmp(argv[1], commands[i].name) == 0) {
+			/* What getopt_long() puts before its own messages. */
+			snprintf(name, sizeof(name), "squeal %s", argv[1]);
+			argv[1] = name;
 			return commands[i].fn(argc - 1, argv + 1);
+		}
 	}
 	near = option_nearest_word(names, sizeof(names) / sizeof(names[0]), span_of(argv[1]));
 	if (near != NULL)

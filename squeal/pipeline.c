@@ -115,6 +115,12 @@ emit(void *arg, struct queue_item *it)
 	return queue_put(arg, it);
 }
 
+static struct queue_item *
+blank(void *arg)
+{
+	return queue_blank(arg);
+}
+
 /* Signals belong to the main thread. */
 static void
 block_signals(void)
@@ -145,7 +151,7 @@ writer_main(void *arg)
 }
 
 static err_t
-start_thread(pthread_t *thread, void *(*fn)(void *), struct pipeline *p, struct err_detail *why)
+start_thread(pthread_t *thread, const char *name, void *(*fn)(void *), struct pipeline *p, struct err_detail *why)
 {
 	sigset_t old;
 	int rc;
@@ -156,6 +162,7 @@ start_thread(pthread_t *thread, void *(*fn)(void *), struct pipeline *p, struct 
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (rc != 0)
 		return err_set(why, ERR_SYS, "cannot start a thread: %s", strerror(rc));
+	pthread_setname_np(*thread, name);
 	return ERR_OK;
 }
 
@@ -339,6 +346,7 @@ open_parts(struct pipeline *p, struct err_detail *why)
 	    .clock = p->clock,
 	    .log = p->log,
 	    .emit = emit,
+	    .blank = blank,
 	    .arg = p->queue,
 	    .gate = p->gate,
 	    .metrics = &p->metrics.gather,
@@ -471,11 +479,11 @@ pipeline_run(struct topology *topo, const struct pipeline_options *opt, const st
 		goto done;
 	loop_timer_init(&p->refresh, p->loop, on_refresh, p);
 	loop_timer_every(&p->refresh, REFRESH_MS);
-	err = start_thread(&p->writer_thread, writer_main, p, why);
+	err = start_thread(&p->writer_thread, "squeal-write", writer_main, p, why);
 	if (err != ERR_OK)
 		goto done;
 	p->writer_started = true;
-	err = start_thread(&p->tail_thread, tail_main, p, why);
+	err = start_thread(&p->tail_thread, "squeal-read", tail_main, p, why);
 	if (err != ERR_OK)
 		goto done;
 	p->tail_started = true;

@@ -1,5 +1,6 @@
 #include "squeal/queue.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -18,7 +19,12 @@ struct queue {
 	bool closed;
 	bool taker_waits;
 	bool putter_waits;
+	struct queue_item *spare;  /* given back, empty */
+	struct queue_item *blank;  /* the putter's own part of them */
+	struct timespec next_take; /* the taker's own */
 };
+
+enum { SPARE_BYTES = 4096 }; /* an item whose keys took more memory than this is not kept */
 
 struct place_name *
 place_name_create(struct span text)
@@ -58,16 +64,28 @@ queue_item_create(void)
 }
 
 void
+queue_item_clear(struct queue_item *it)
+{
+	struct buf memory = it->keys.tail;
+
+	place_name_release(&it->file);
+	if (it->whole != NULL)
+		gtid_pos_fini(it->whole);
+	free(it->whole);
+	free(it->pool);
+	it->keys.tail = BUF_INIT;
+	keyset_keys_fini(&it->keys);
+	buf_clear(&memory);
+	*it = (struct queue_item){.keys = {.tail = memory, .spill_fd = -1}};
+}
+
+void
 queue_item_destroy(struct queue_item **it)
 {
 	if (*it == NULL)
 		return;
-	place_name_release(&(*it)->file);
-	if ((*it)->whole != NULL)
-		gtid_pos_fini((*it)->whole);
-	free((*it)->whole);
-	keyset_keys_fini(&(*it)->keys);
-	free((*it)->pool);
+	queue_item_clear(*it);
+	buf_fini(&(*it)->keys.tail);
 	free(*it);
 	*it = NULL;
 }
@@ -96,22 +114,49 @@ queue_create(size_t max_bytes)
 	return q;
 }
 
+static void
+destroy_chain(struct queue_item *it)
+{
+	while (it != NULL) {
+		struct queue_item *next = it->next;
+
+		queue_item_destroy(&it);
+		it = next;
+	}
+}
+
 void
 queue_destroy(struct queue **q)
 {
-	struct queue_item *it;
-
 	if (*q == NULL)
 		return;
-	while ((it = (*q)->first) != NULL) {
-		(*q)->first = it->next;
-		queue_item_destroy(&it);
-	}
+	destroy_chain((*q)->first);
+	destroy_chain((*q)->spare);
+	destroy_chain((*q)->blank);
 	pthread_cond_destroy(&(*q)->filled);
 	pthread_cond_destroy(&(*q)->drained);
 	pthread_mutex_destroy(&(*q)->lock);
 	free(*q);
 	*q = NULL;
+}
+
+struct queue_item *
+queue_blank(struct queue *q)
+{
+	struct queue_item *it;
+
+	if (q->blank == NULL) {
+		pthread_mutex_lock(&q->lock);
+		q->blank = q->spare;
+		q->spare = NULL;
+		pthread_mutex_unlock(&q->lock);
+	}
+	it = q->blank;
+	if (it == NULL)
+		return queue_item_create();
+	q->blank = it->next;
+	it->next = NULL;
+	return it;
 }
 
 bool
@@ -122,11 +167,13 @@ queue_put(struct queue *q, struct queue_item *it)
 
 	it->next = NULL;
 	pthread_mutex_lock(&q->lock);
-	while (!q->closed && q->bytes > 0 && q->bytes + cost > q->max_bytes) {
+	/* Once it is full it is filled again when it is half empty: fewer wake-ups, larger batches. */
+	if (q->bytes > 0 && q->bytes + cost > q->max_bytes) {
 		q->putter_waits = true;
-		pthread_cond_wait(&q->drained, &q->lock);
+		while (!q->closed && q->bytes > q->max_bytes / 2)
+			pthread_cond_wait(&q->drained, &q->lock);
+		q->putter_waits = false;
 	}
-	q->putter_waits = false;
 	closed = q->closed;
 	if (!closed) {
 		*q->last = it;
@@ -141,19 +188,36 @@ queue_put(struct queue *q, struct queue_item *it)
 	return !closed;
 }
 
+static struct timespec
+later(struct timespec t, uint64_t ns)
+{
+	t.tv_sec += (time_t)(ns / 1000000000u);
+	t.tv_nsec += (long)(ns % 1000000000u);
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_nsec -= 1000000000;
+		t.tv_sec++;
+	}
+	return t;
+}
+
+static struct timespec
+now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t;
+}
+
 struct queue_item *
 queue_take(struct queue *q, unsigned timeout_ms)
 {
+	struct timespec until = later(now(), (uint64_t)timeout_ms * 1000000u);
 	struct queue_item *all;
-	struct timespec until;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += timeout_ms / 1000;
-	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
+	/* In the past unless the last take was just now; then this returns at once. */
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &q->next_take, NULL) == EINTR)
+		;
 	pthread_mutex_lock(&q->lock);
 	q->taker_waits = true;
 	while (q->first == NULL && !q->closed) {
@@ -165,18 +229,35 @@ queue_take(struct queue *q, unsigned timeout_ms)
 	q->first = NULL;
 	q->last = &q->first;
 	pthread_mutex_unlock(&q->lock);
+	q->next_take = later(now(), QUEUE_PACE_US * 1000u);
 	return all;
 }
 
 void
-queue_give_back(struct queue *q, struct queue_item **it)
+queue_give_back(struct queue *q, struct queue_item **items)
 {
-	size_t cost = cost_of(*it);
+	struct queue_item *kept = NULL;
+	struct queue_item **end = &kept;
+	size_t cost = 0;
 
-	queue_item_destroy(it);
+	while (*items != NULL) {
+		struct queue_item *it = *items;
+
+		*items = it->next;
+		cost += cost_of(it);
+		if (it->keys.tail.cap > SPARE_BYTES) {
+			queue_item_destroy(&it);
+			continue;
+		}
+		queue_item_clear(it);
+		*end = it;
+		end = &it->next;
+	}
 	pthread_mutex_lock(&q->lock);
+	*end = q->spare;
+	q->spare = kept;
 	q->bytes -= cost;
-	if (q->putter_waits)
+	if (q->putter_waits && q->bytes <= q->max_bytes / 2)
 		pthread_cond_signal(&q->drained);
 	pthread_mutex_unlock(&q->lock);
 }

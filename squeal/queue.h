@@ -5,8 +5,12 @@
  * memory.  What was taken counts until it is given back.  One transaction always fits an empty queue, whatever its
  * size.
  *
+ * Takes are at least QUEUE_PACE_US apart: a taker that is faster than the putter would otherwise be woken for nearly
+ * every transaction, which costs both sides more than the transaction does.  A taker that was idle, or busy for longer
+ * than that, gets what there is at once.
+ *
  * Threads: one puts, one takes; any may close.   Blocks: put while it is full, take while it is empty.
- * Clock: the system's monotonic one, for the take's time limit only.
+ * Clock: the system's monotonic one, for waiting only.
  */
 #ifndef SQUEAL_QUEUE_H
 #define SQUEAL_QUEUE_H
@@ -18,6 +22,8 @@
 #include "lib/core/err.h"
 #include "squeal/binlog/gtid.h"
 #include "squeal/keyset.h"
+
+enum { QUEUE_PACE_US = 200 };
 
 /* A committed transaction, or (nothing in `keys`) just a place from which it is safe to resume. */
 struct queue_item {
@@ -47,10 +53,17 @@ void place_name_release(struct place_name **n); /* NULL is fine */
 struct queue_item *queue_item_create(void);
 void queue_item_destroy(struct queue_item **it);
 
+/* Forgets what the item holds and keeps its memory for another transaction. */
+void queue_item_clear(struct queue_item *it);
+
 struct queue; /* opaque */
 
 struct queue *queue_create(size_t max_bytes);
 void queue_destroy(struct queue **q);
+
+/* An empty item for the putter to fill: one that was given back, or a new one.  Reusing them spares two threads the
+ * allocator's locks. */
+struct queue_item *queue_blank(struct queue *q);
 
 /* Takes ownership of the item.  False when the queue was closed: the item is destroyed. */
 bool queue_put(struct queue *q, struct queue_item *it);
@@ -59,8 +72,8 @@ bool queue_put(struct queue *q, struct queue_item *it);
  * or when the queue was closed and is empty. */
 struct queue_item *queue_take(struct queue *q, unsigned timeout_ms);
 
-/* Destroys an item that was taken, which makes room. */
-void queue_give_back(struct queue *q, struct queue_item **it);
+/* Gives back a chain of items that were taken, which makes room; *items becomes NULL. */
+void queue_give_back(struct queue *q, struct queue_item **items);
 
 /* Wakes both sides; later puts fail, what is in it can still be taken. */
 void queue_close(struct queue *q);

@@ -27,6 +27,8 @@ struct state {
 	char start[1024];
 	char file[512];
 	uint64_t pos;
+	_Atomic uint64_t heard;	   /* events and heartbeats; only the reading thread counts */
+	uint64_t heard_before;	   /* at the last state_refresh() */
 	_Atomic uint64_t heard_ns; /* monotonic; 0: never */
 
 	enum state_log log_now;
@@ -88,7 +90,7 @@ state_streaming(struct state *s, struct span server, struct span start)
 	copy_span(s->server, sizeof(s->server), server);
 	copy_span(s->start, sizeof(s->start), start);
 	pthread_mutex_unlock(&s->lock);
-	state_heard(s);
+	atomic_store_explicit(&s->heard_ns, clock_mono_ns(s->clock), memory_order_relaxed);
 }
 
 static metric_t *
@@ -123,7 +125,8 @@ state_source(struct state *s, enum state_source now, const struct err_detail *wh
 void
 state_heard(struct state *s)
 {
-	atomic_store_explicit(&s->heard_ns, clock_mono_ns(s->clock), memory_order_relaxed);
+	atomic_store_explicit(&s->heard, atomic_load_explicit(&s->heard, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
 }
 
 void
@@ -219,6 +222,10 @@ state_reasons(struct state *s, uint64_t unready_after_ms, state_reason_fn *fn, v
 		snprintf(text, sizeof(text), "the log takes no records: %s", s->log_why);
 		fn(arg, text);
 	}
+	if (s->log_now == STATE_LOG_WAITING) {
+		snprintf(text, sizeof(text), "commits cannot be seen to be visible on the source: %s", s->log_why);
+		fn(arg, text);
+	}
 	if (!s->has_checkpoint)
 		fn(arg, "no checkpoint was stored yet");
 	pthread_mutex_unlock(&s->lock);
@@ -270,8 +277,13 @@ state_line(struct state *s, char *out, size_t size)
 void
 state_refresh(struct state *s, uint64_t queue_bytes, bool queue_full)
 {
-	uint64_t silence = silence_ms(s);
+	uint64_t heard = atomic_load_explicit(&s->heard, memory_order_relaxed);
+	uint64_t silence;
 
+	if (heard != s->heard_before)
+		atomic_store_explicit(&s->heard_ns, clock_mono_ns(s->clock), memory_order_relaxed);
+	s->heard_before = heard;
+	silence = silence_ms(s);
 	metric_set(&s->metrics->queue_bytes, queue_bytes);
 	metric_set(&s->metrics->queue_full, queue_full);
 	metric_set(&s->metrics->heard, silence == UINT64_MAX ? 0 : silence * 1000);

@@ -2,11 +2,11 @@
 
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "lib/core/crash.h"
 #include "lib/core/mem.h"
 #include "squeal/binlog/txn.h"
+#include "squeal/pause.h"
 
 enum { BACKOFF_FIRST_MS = 50, BAD_EVENT_TRIES = 3 };
 
@@ -53,18 +53,6 @@ tail_stop(struct tail *t)
 	atomic_store(&t->stop, true);
 	gather_interrupt(t->parts.gather);
 	source_interrupt(t->parts.source);
-}
-
-static void
-pause_ms(struct tail *t, uint64_t ms)
-{
-	while (ms > 0 && !t->stop) {
-		uint64_t step = ms < 50 ? ms : 50;
-		struct timespec ts = {0, (long)step * 1000000};
-
-		nanosleep(&ts, NULL);
-		ms -= step;
-	}
 }
 
 /* Two thirds to all of the pause, so that many daemons do not come back at the same moment. */
@@ -221,8 +209,8 @@ tail_run(struct tail *t)
 		log_error(t->parts.log, "no stream from the source; trying again", F_STR("code", err_name(err)),
 			  F_STR("reason", err_why(&why)), F_SPAN("from", buf_span(&t->from)),
 			  F_UINT("pause_ms", backoff));
-		pause_ms(t, jitter(t, backoff));
-		backoff = backoff * 2 > t->parts.backoff_max_ms ? t->parts.backoff_max_ms : backoff * 2;
+		pause_ms(&t->stop, jitter(t, backoff));
+		backoff = pause_longer(backoff, t->parts.backoff_max_ms);
 	}
 	if (at_end || t->stop)
 		state_source(t->parts.state, STATE_STOPPED, &(struct err_detail){0});

@@ -3,10 +3,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "lib/core/crash.h"
 #include "lib/core/mem.h"
+#include "squeal/pause.h"
 
 enum {
 	IDLE_MS = 1000,		 /* housekeeping at least this often */
@@ -45,12 +45,7 @@ writer_create(const struct writer_parts *parts, const struct squeal_options *opt
 static void
 give_back_pending(struct writer *w)
 {
-	while (w->pending != NULL) {
-		struct queue_item *it = w->pending;
-
-		w->pending = it->next;
-		queue_give_back(w->parts.queue, &it);
-	}
+	queue_give_back(w->parts.queue, &w->pending);
 	w->pending_end = &w->pending;
 }
 
@@ -77,25 +72,6 @@ writer_reload(struct writer *w, const struct squeal_options *opt)
 	atomic_store(&w->batch_keys, opt->batch_keys);
 	atomic_store(&w->batch_bytes, opt->batch_bytes);
 	atomic_store(&w->linger_ms, opt->linger);
-}
-
-/* Sleeps in small steps so that a hurry is noticed. */
-static void
-pause_ms(struct writer *w, uint64_t ms)
-{
-	while (ms > 0 && !w->hurry) {
-		uint64_t step = ms < 50 ? ms : 50;
-		struct timespec ts = {0, (long)step * 1000000};
-
-		nanosleep(&ts, NULL);
-		ms -= step;
-	}
-}
-
-static uint64_t
-next_backoff(uint64_t ms)
-{
-	return ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : ms * 2;
 }
 
 /* The last of the pending items that has a place; NULL when none has. */
@@ -152,8 +128,8 @@ wait_until_visible(struct writer *w)
 		said = true;
 		state_log(w->parts.state, STATE_LOG_WAITING, &why);
 		if (err != ERR_TIMEOUT) {
-			pause_ms(w, backoff);
-			backoff = next_backoff(backoff);
+			pause_ms(&w->hurry, backoff);
+			backoff = pause_longer(backoff, BACKOFF_MAX_MS);
 		}
 	}
 }
@@ -198,8 +174,8 @@ flush(struct writer *w)
 		log_error(w->parts.log, "the log takes no records; trying again", F_STR("reason", err_why(&why)),
 			  F_UINT("pause_ms", backoff));
 		state_log(w->parts.state, STATE_LOG_BLOCKED, &why);
-		pause_ms(w, backoff);
-		backoff = next_backoff(backoff);
+		pause_ms(&w->hurry, backoff);
+		backoff = pause_longer(backoff, BACKOFF_MAX_MS);
 	}
 	return false;
 }
@@ -229,14 +205,15 @@ add(struct writer *w, struct queue_item *it)
 	*w->pending_end = it;
 	w->pending_end = &it->next;
 	while (!done) {
-		struct err_detail why = {0};
+		struct err_detail why; /* not zeroed whole: this runs for every transaction */
 
+		err_clear(&why);
 		if (batch_add(w->batch, it, &done, &why) != ERR_OK) {
 			log_error(w->parts.log, "cannot read spilled keys back; trying again",
 				  F_STR("reason", err_why(&why)), F_UINT("pause_ms", backoff));
 			state_log(w->parts.state, STATE_LOG_BLOCKED, &why);
-			pause_ms(w, backoff);
-			backoff = next_backoff(backoff);
+			pause_ms(&w->hurry, backoff);
+			backoff = pause_longer(backoff, BACKOFF_MAX_MS);
 		} else if (!done && !flush(w)) {
 			return false;
 		}
@@ -256,7 +233,7 @@ linger(struct writer *w, struct queue_item *first)
 	for (const struct queue_item *it = first; it != NULL; it = it->next)
 		keys += it->keys.nkeys;
 	if (ms > 0 && keys > 0 && keys < w->batch_keys && !queue_is_closed(w->parts.queue))
-		pause_ms(w, ms);
+		pause_ms(&w->hurry, ms);
 }
 
 /* Adds and flushes a list of items.  False: hurried or failed; what is left of the list is given back. */
@@ -268,11 +245,12 @@ write_items(struct writer *w, struct queue_item *items)
 	while (items != NULL) {
 		struct queue_item *it = items;
 
+		if (!ok) {
+			queue_give_back(w->parts.queue, &items);
+			break;
+		}
 		items = it->next;
-		if (ok)
-			ok = add(w, it);
-		else
-			queue_give_back(w->parts.queue, &it);
+		ok = add(w, it);
 	}
 	CRASH_POINT("squeal.batched");
 	ok = ok && flush(w);

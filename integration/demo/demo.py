@@ -214,8 +214,10 @@ def main():
     except KeyboardInterrupt:
         screen.say("")
         p.keep = False
-        p.stop()
         return 130
+    except BaseException:
+        p.keep = False
+        raise
     finally:
         p.stop()
     return 0 if ok else 1

@@ -285,7 +285,7 @@ class Pipeline:
             return
         broken = []
         for daemon in self.daemons():
-            daemon.process.signal(signal.SIGTERM)
+            daemon.process.terminate()
         for daemon in self.daemons():
             daemon.stop()
             status = daemon.process.popen.returncode if daemon.process.popen else 0

@@ -104,7 +104,7 @@ class Process:
         self.keep = keep
         self.log = os.path.join(dir, name + ".log")
         self.popen = None
-        self.starts = 0
+        self.asked = None  # the process that was told to end
 
     @property
     def pid(self):
@@ -128,7 +128,6 @@ class Process:
             raise Failure("cannot start %s: %s" % (self.argv[0], e.strerror))
         finally:
             out.close()
-        self.starts += 1
         if self not in _live:
             _live.append(self)
         return self
@@ -150,13 +149,19 @@ class Process:
     def resume(self):
         self.signal(signal.SIGCONT)
 
+    def terminate(self):
+        """SIGTERM, once: a second one would ask for haste."""
+        if self.running and self.popen is not self.asked:
+            self.asked = self.popen
+            self.resume()
+            self.signal(signal.SIGTERM)
+
     def stop(self, timeout=15):
         """SIGTERM, then kill -9 when that is not obeyed.  Returns the exit status."""
         if self.popen is None:
             return None
         if self.running:
-            self.resume()
-            self.signal(signal.SIGTERM)
+            self.terminate()
             try:
                 self.popen.wait(timeout)
             except subprocess.TimeoutExpired:

@@ -216,7 +216,7 @@ broker_writer_open(struct broker_writer **out, const struct log_options *opt, co
 		goto done;
 	}
 	lock = lock_path(opt->path, source);
-	snprintf(what, sizeof(what), "writing source %.48s to the log", source);
+	snprintf(what, sizeof(what), "the log of source %.48s", source);
 	err = lockfile_take(&w->lock, lock, what, why);
 	if (err == ERR_OK)
 		err = store_open(&w->store, &broker_store_kind, opt->path, mode, BUSY_MS, fill_new, w, why);

@@ -9,6 +9,8 @@
 #ifndef SQUEAL_LIB_CORE_READER_H
 #define SQUEAL_LIB_CORE_READER_H
 
+#include <endian.h>
+
 #include "lib/core/span.h"
 
 struct reader {
@@ -55,26 +57,27 @@ reader_le(struct reader *r, size_t bytes)
 static inline uint8_t
 reader_u8(struct reader *r)
 {
-	return (uint8_t)reader_le(r, 1);
+	const unsigned char *p = reader_take(r, 1);
+
+	return p != NULL ? *p : 0;
 }
 
-static inline uint16_t
-reader_u16(struct reader *r)
-{
-	return (uint16_t)reader_le(r, 2);
-}
+/* The usual sizes in one load each: binlog events are little but such fields. */
+#define READER_FIXED(name, type, swap)                                                                       \
+	static inline type name(struct reader *r)                                                            \
+	{                                                                                                    \
+		const unsigned char *p = reader_take(r, sizeof(type));                                       \
+		type v = 0;                                                                                  \
+                                                                                                             \
+		if (p != NULL)                                                                               \
+			memcpy(&v, p, sizeof(v));                                                            \
+		return swap(v);                                                                              \
+	}
 
-static inline uint32_t
-reader_u32(struct reader *r)
-{
-	return (uint32_t)reader_le(r, 4);
-}
-
-static inline uint64_t
-reader_u64(struct reader *r)
-{
-	return reader_le(r, 8);
-}
+READER_FIXED(reader_u16, uint16_t, le16toh)
+READER_FIXED(reader_u32, uint32_t, le32toh)
+READER_FIXED(reader_u64, uint64_t, le64toh)
+#undef READER_FIXED
 
 static inline struct span
 reader_span(struct reader *r, size_t n)

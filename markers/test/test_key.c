@@ -35,6 +35,20 @@ spaces_and_control_characters_are_refused_wherever_they_stand(void **state)
 	}
 }
 
+/* Eight bytes are looked at together: every pair of neighbours must get the same answer as each alone. */
+static void
+neighbours_do_not_change_the_answer(void **state)
+{
+	for (unsigned a = 0; a < 256; a++) {
+		for (unsigned b = 0; b < 256; b++) {
+			char bytes[9] = {'k', 'k', 'k', (char)a, (char)b, 'k', 'k', 'k', 'k'};
+			bool bad = a <= 0x20 || a == 0x7F || b <= 0x20 || b == 0x7F;
+
+			assert_int_equal(key_fault(span_make(bytes, sizeof(bytes))), bad ? KEY_CONTROL : KEY_OK);
+		}
+	}
+}
+
 static void
 the_reason_says_where_and_what_to_do_without_the_keys_bytes(void **state)
 {
@@ -69,6 +83,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(lengths_from_1_to_250_are_valid),
 	    cmocka_unit_test(spaces_and_control_characters_are_refused_wherever_they_stand),
+	    cmocka_unit_test(neighbours_do_not_change_the_answer),
 	    cmocka_unit_test(the_reason_says_where_and_what_to_do_without_the_keys_bytes),
 	    cmocka_unit_test(a_long_key_is_told_its_length),
 	};

@@ -163,6 +163,37 @@ done:
 	return err;
 }
 
+/*
+ * A server whose binlog has nothing of a domain takes any start in it and goes on with what comes next, whatever was in
+ * between.  Where it has something of it, it checks the start itself.
+ */
+static err_t
+check_known(struct source_mysql *s, struct err_detail *why)
+{
+	struct gtid_pos start = {0}, has = {0};
+	struct buf text = BUF_INIT;
+	err_t err;
+
+	err = conn_value(s->conn, "SELECT @@global.gtid_binlog_pos", &text, why);
+	if (err == ERR_OK)
+		err = gtid_pos_parse(buf_span(&text), &has, why);
+	if (err == ERR_OK)
+		err = gtid_pos_parse(buf_span(&s->start), &start, why);
+	for (size_t i = 0; err == ERR_OK && i < start.n; i++) {
+		if (gtid_pos_find(&has, start.ids[i].domain) == NULL)
+			err = err_set(why, ERR_GAP,
+				      "the server's binlog has nothing of GTID domain %u, in which everything up to %u-%u-%llu "
+				      "was read: it was emptied (RESET MASTER) or is another server's; flush the caches, then "
+				      "start with source.start: now",
+				      start.ids[i].domain, start.ids[i].domain, start.ids[i].server,
+				      (unsigned long long)start.ids[i].seq);
+	}
+	gtid_pos_fini(&start);
+	gtid_pos_fini(&has);
+	buf_fini(&text);
+	return err;
+}
+
 /* --- the stream -------------------------------------------------------------------------------------------
  */
 
@@ -207,6 +238,9 @@ mysql_open(struct source *source, struct span from, struct err_detail *why)
 	if (err != ERR_OK)
 		goto done;
 	err = find_start(s, from, why);
+	if (err != ERR_OK)
+		goto done;
+	err = check_known(s, why);
 	if (err != ERR_OK)
 		goto done;
 	err = set_session(s, why);

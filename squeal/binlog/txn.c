@@ -286,7 +286,8 @@ finish(struct txn *t, const struct binlog_event *ev, bool rolled_back)
 		bump(&t->metrics->binlog_txn_rolled_back);
 		return t->ops->rollback(t->arg, &e);
 	}
-	if (t->has_rows && !t->has_text)
+	e.no_text = t->has_rows && !t->has_text;
+	if (e.no_text)
 		bump(&t->metrics->binlog_txn_no_text);
 	bump(&t->metrics->binlog_txn);
 	return t->ops->commit(t->arg, &e);

@@ -50,6 +50,7 @@ struct txn_end {
 	struct txn_place place; /* behind the last event of the transaction: safe to resume from */
 	uint64_t commit_us;	/* as exact as the source knows; whole seconds for MariaDB */
 	bool rolled_back;	/* see above */
+	bool no_text;		/* rows were changed, and no statement's text came with them */
 	/* rollback() only: the server crashed while it wrote the group.  `gtid` may come again with other
 	 * content, so it is not a place to resume behind; `place` is empty. */
 	bool torn;

@@ -24,7 +24,7 @@ assert_taken(struct keyset *s, const char *expected)
 {
 	struct keyset_cursor c = KEYSET_CURSOR_INIT;
 	struct err_detail why = {0};
-	struct keyset_keys keys;
+	struct keyset_keys keys = {.spill_fd = -1};
 	struct buf joined = BUF_INIT;
 	enum key_kind kind;
 	struct span key;

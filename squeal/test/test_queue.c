@@ -1,6 +1,7 @@
 #include "squeal/queue.h"
 
 #include <pthread.h>
+#include <string.h>
 
 #include "lib/core/test/test.h"
 
@@ -29,6 +30,7 @@ items_come_out_in_order_and_all_at_once(void **state)
 		struct queue_item *it = all;
 
 		all = it->next;
+		it->next = NULL;
 		assert_int_equal(it->gtid.seq, seq++);
 		queue_give_back(q, &it);
 	}
@@ -76,6 +78,7 @@ a_slow_taker_holds_the_putter_back(void **state)
 			struct queue_item *it = all;
 
 			all = it->next;
+			it->next = NULL;
 			assert_int_equal(it->gtid.seq, ++seq);
 			queue_give_back(p.q, &it);
 		}
@@ -83,6 +86,31 @@ a_slow_taker_holds_the_putter_back(void **state)
 	pthread_join(thread, NULL);
 	assert_int_equal(queue_bytes(p.q), 0);
 	queue_destroy(&p.q);
+}
+
+static void
+what_was_given_back_is_used_again_and_is_empty(void **state)
+{
+	struct queue *q = queue_create(1 << 20);
+	struct queue_item *it = item(7, 100), *first = it;
+
+	it->pool = strdup("pool");
+	it->file = place_name_create(SPAN_LIT("mariadb-bin.000001"));
+	assert_true(queue_put(q, it));
+	it = queue_take(q, 0);
+	queue_give_back(q, &it);
+	it = queue_blank(q);
+	assert_ptr_equal(it, first);
+	assert_null(it->pool);
+	assert_null(it->file);
+	assert_int_equal(it->keys.tail.len, 0);
+	assert_int_equal(it->keys.spill_fd, -1);
+	assert_int_equal(it->gtid.kind, GTID_NONE);
+	queue_item_destroy(&it);
+	it = queue_blank(q);
+	assert_non_null(it);
+	queue_item_destroy(&it);
+	queue_destroy(&q);
 }
 
 static void
@@ -113,12 +141,9 @@ closing_wakes_the_putter_and_keeps_what_is_in_it(void **state)
 	assert_true(p.done < 2000);
 	it = queue_take(p.q, 1000);
 	assert_non_null(it);
-	while (it != NULL) {
-		struct queue_item *next = it->next;
-
-		queue_give_back(p.q, &it);
-		it = next;
-	}
+	queue_give_back(p.q, &it);
+	assert_null(it);
+	assert_int_equal(queue_bytes(p.q), 0);
 	assert_null(queue_take(p.q, 100000));
 	assert_false(queue_put(p.q, item(1, 0)));
 	queue_destroy(&p.q);
@@ -143,6 +168,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(items_come_out_in_order_and_all_at_once),
 	    cmocka_unit_test(a_slow_taker_holds_the_putter_back),
+	    cmocka_unit_test(what_was_given_back_is_used_again_and_is_empty),
 	    cmocka_unit_test(one_item_larger_than_the_queue_passes),
 	    cmocka_unit_test(closing_wakes_the_putter_and_keeps_what_is_in_it),
 	    cmocka_unit_test(a_file_name_lives_as_long_as_its_last_user),

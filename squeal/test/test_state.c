@@ -74,7 +74,11 @@ a_silent_source_makes_it_unready(void **state)
 	clock_fake_advance_ms(&f->clock, 12000);
 	assert_string_equal(reasons(f), "nothing was heard from the source for 12 s;");
 	state_heard(f->s);
+	state_refresh(f->s, 0, false);
 	assert_string_equal(reasons(f), "");
+	clock_fake_advance_ms(&f->clock, 11000);
+	state_refresh(f->s, 0, false);
+	assert_string_equal(reasons(f), "nothing was heard from the source for 11 s;");
 }
 
 static void

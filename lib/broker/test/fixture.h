@@ -1,5 +1,5 @@
 /*
- * fixture - a log in a folder of its own under build/, with a fake clock; for the tests of lib/broker.
+ * fixture - a log in a folder of its own under /tmp, which every user can reach, with a fake clock; for the tests of lib/broker.
  */
 #ifndef SQUEAL_LIB_BROKER_TEST_FIXTURE_H
 #define SQUEAL_LIB_BROKER_TEST_FIXTURE_H
@@ -34,7 +34,7 @@ fixture_setup(void **state)
 {
 	struct fixture *f = MEM_NEW(struct fixture);
 
-	snprintf(f->dir, sizeof(f->dir), "build/broker-test-XXXXXX");
+	snprintf(f->dir, sizeof(f->dir), "/tmp/squeal-test-broker-XXXXXX");
 	if (mkdtemp(f->dir) == NULL)
 		return -1;
 	snprintf(f->path, sizeof(f->path), "%s/log.db", f->dir);

@@ -1,0 +1,233 @@
+#!/usr/bin/env python3
+"""What the pipeline costs and how fast it is, against peers and bounds, in one run.
+
+    tail       reading + extraction + batching to a null log, against the bare packet-reading loop, same binlog
+    latency    from a commit's return to the router's holding the acknowledgement, idle and under load
+    packing    deletes per packet to a server, against one at a time
+    memory     the most resident memory of squeal (a 1 GB transaction) and of a router (a server down for a minute)
+
+Prints a table and writes build/bench.json.  A bound that is missed is said to be; the exit code is 0 unless
+something could not be measured.
+
+    BENCH="tail latency"       only these
+    BENCH_SECONDS=10           of each load
+    BENCH_DOWN_SECONDS=60      how long the server is down
+    BENCH_GIB=1.0              size of the large transaction
+"""
+
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from harness import Failure, Load, Pipeline, run_dir, show_logs, wait_until  # noqa: E402
+from harness.pipeline import program  # noqa: E402
+from harness.process import BUILD  # noqa: E402
+
+SECONDS = float(os.environ.get("BENCH_SECONDS") or 10)
+DOWN_SECONDS = float(os.environ.get("BENCH_DOWN_SECONDS") or 60)
+GIB = float(os.environ.get("BENCH_GIB") or 1.0)
+RUNS = 5
+MIB = 1 << 20
+
+
+class Report:
+    def __init__(self):
+        self.rows = []
+
+    def add(self, name, value, unit, bound=None, better="less", **detail):
+        """`bound`: the goal; None where there is none."""
+        met = None if bound is None else (value <= bound if better == "less" else value >= bound)
+        self.rows.append({"name": name, "value": round(value, 3), "unit": unit, "bound": bound, "met": met,
+                          "detail": detail})
+        mark = "" if met is None else "%s %g: %s" % ("<=" if better == "less" else ">=", bound, "met" if met else "MISSED")
+        print("  %-52s %10.2f %-8s %s" % (name, value, unit, mark), flush=True)
+
+    def write(self):
+        path = os.path.join(BUILD, "bench.json")
+        with open(path, "w") as f:
+            json.dump({"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "cpus": os.cpu_count(),
+                       "machine": platform.machine(), "kernel": platform.release(), "results": self.rows}, f, indent=1)
+            f.write("\n")
+        print("bench: written to %s" % os.path.relpath(path))
+
+
+def timed(argv):
+    """(wall seconds, CPU seconds, output) of a program."""
+    begin = time.monotonic()
+    child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
+    output = child.stdout.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    wall = time.monotonic() - begin
+    if child.returncode != 0:
+        raise Failure("%s ended with %d: %s" % (argv[0], child.returncode, output[-1500:]))
+    return wall, usage.ru_utime + usage.ru_stime, output
+
+
+def peak_rss(process):
+    with open("/proc/%d/status" % process.pid) as f:
+        for line in f:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    raise Failure("no VmHWM of %s" % process.name)
+
+
+def bench_tail(report):
+    print("bench: tail + extract + batch against the bare loop", flush=True)
+    for format in ("STATEMENT", "ROW"):
+        with Pipeline(run_dir("bench"), trace_prefix="demo:", mariadb_options={"binlog_format": format}) as p:
+            p.start_servers()
+            load = Load(p, rate=200000, seconds=2.5 * SECONDS, after=0, writers=16, readers=1, reads=1, items=20000).start()
+            load.wait(SECONDS + 60)
+            if load.progress()["commits"] < 1000:
+                raise Failure("the load wrote next to nothing")
+            with open(p.password_file) as f:
+                password = f.read().strip()
+            first = p.db.sql("SHOW BINARY LOGS").split("\t")[0]
+            bare = [program("bare-loop"), p.db.socket, "squeal", password, first, "4"]
+            ours = [program("squeal"), "run", "--null-log", "--until-end", "--start", "earliest", "-c", p.config_path]
+            timed(bare), timed(ours)  # warm the page cache
+            walls, cpus, base = [], [], []
+            for _ in range(RUNS):
+                bare_wall, bare_cpu, output = timed(bare)
+                our_wall, our_cpu, _ = timed(ours)
+                walls.append(our_wall / bare_wall)
+                cpus.append(our_cpu / bare_cpu)
+                base.append((bare_wall, bare_cpu, our_wall, our_cpu))
+            b = [statistics.median(x) for x in zip(*base)]
+            detail = dict(commits=int(load.progress()["commits"]), bare_output=output.strip(), bare_wall_s=b[0],
+                          bare_cpu_s=b[1], our_wall_s=b[2], our_cpu_s=b[3])
+            report.add("tail / bare loop, wall, %s" % format, statistics.median(walls), "x", 1.5, **detail)
+            report.add("tail / bare loop, CPU, %s" % format, statistics.median(cpus), "x", None, **detail)
+            print("      %s; ours %.3f s wall, %.3f s CPU" % (output.strip(), b[2], b[3]), flush=True)
+
+
+def sent(p):
+    """Deletes and packets sent so far, all routers."""
+    deletes = packets = 0
+    for router in p.routers.values():
+        m = router.metrics()
+        deletes += m.total("squeal_router_deletes_sent_total")
+        packets += m.total("squeal_router_packets_total")
+    return deletes, packets
+
+
+def bench_latency(report):
+    print("bench: commit to acknowledged delete", flush=True)
+    # With a linger the batches grow and the latency with them: the price of packing, shown beside it.
+    for name, rate, writers, linger in (("idle (10/s)", 10, 1, 0), ("2,000 txn/s", 2000, 8, 0),
+                                        ("2,000 txn/s, linger 10 ms", 2000, 8, 10)):
+        with Pipeline(run_dir("bench"), trace_prefix="demo:", config={"squeal": {"linger": "%dms" % linger}}) as p:
+            p.start()
+            # The very first commits wait until the gate knows the server's count; that is not the steady state.
+            Load(p, rate=20, seconds=1, after=0, writers=1, readers=1, reads=10, first=1 << 40, name="warm-up").start().wait()
+            before = sent(p)
+            load = Load(p, rate=rate, seconds=SECONDS * (2 if rate < 100 else 1), writers=writers, readers=2,
+                        reads=1000).start()
+            load.wait(2 * SECONDS + 60)
+            after = sent(p)
+            v = load.check()
+            if not v.clean:
+                raise Failure("the check failed: %s" % v)
+            detail = {k: v[k] for k in ("commits", "keys", "pairs", "lost", "stale")}
+            report.add("commit to ack, %s, p50" % name, v["p50_ms"], "ms", None if linger else 3, **detail)
+            report.add("commit to ack, %s, p99" % name, v["p99_ms"], "ms", None if linger else 15, **detail)
+            if rate > 100:
+                report.add("  transactions per second reached", v["commits"] / SECONDS, "1/s")
+                report.add("deletes per packet at that rate / one at a time",
+                           (after[0] - before[0]) / max(1, after[1] - before[1]), "x", 18, better="more")
+
+
+def catch_up(window_keys, windows, keys):
+    """(deletes, packets, seconds) of a router that finds `keys` keys in the log."""
+    with Pipeline(run_dir("bench"), clusters=["a"], trace_prefix="done:",
+                  config={"router": {"window_keys": window_keys, "windows": windows}}) as p:
+        p.start_servers()
+        p.squeal.start()
+        per = 1000
+        p.db.sql("CREATE TABLE demo.n (id INT); " + "".join(
+            "INSERT INTO demo.n VALUES (%d) /*inv='%s'*/;" % (i, ",".join("user:%d:%d" % (i, j) for j in range(per)))
+            for i in range(keys // per)))
+        p.db.sql("INSERT INTO demo.n VALUES (-1) /*inv='%s'*/" % ",".join("done:%d" % i for i in range(64)))
+        wait_until(lambda: p.squeal.metrics().total("squeal_batch_key_total") >= keys + 64, 60, "the log")
+        begin = time.monotonic()
+        p.routers["a"].start()
+        p.wait_deleted(["done:%d" % i for i in range(64)], timeout=300)
+        seconds = time.monotonic() - begin
+        return sent(p) + (seconds,)
+
+
+def bench_packing(report):
+    print("bench: deletes per packet", flush=True)
+    deletes, packets, seconds = catch_up(500, 4, 200000)
+    one_deletes, one_packets, one_seconds = catch_up(1, 1, 20000)
+    ratio = (deletes / packets) / (one_deletes / one_packets)
+    report.add("deletes per packet, catching up / one at a time", ratio, "x", 18, better="more",
+               batched=deletes / packets, single=one_deletes / one_packets)
+    report.add("  deletes per second, catching up", deletes / seconds, "1/s", None, single=one_deletes / one_seconds)
+
+
+def binlog_bytes(p):
+    return sum(int(row.split("\t")[1]) for row in p.db.sql("SHOW BINARY LOGS").splitlines())
+
+
+def bench_memory(report):
+    print("bench: resident memory", flush=True)
+    buffers = 8 * MIB + 8 * MIB + 1 * MIB  # queue_bytes, txn_memory, a record and its copy
+    options = {"binlog_format": "ROW", "options": ["--innodb-log-file-size=512M", "--max-binlog-size=2G"]}
+    with Pipeline(run_dir("bench"), trace_prefix="k", mariadb_options=options) as p:
+        p.start()
+        statements = max(1, int(GIB * 16))
+        sql = ["CREATE TABLE demo.big (id INT, v MEDIUMTEXT); BEGIN"]
+        for i in range(statements):
+            keys = ",".join("k:%d:%d" % (i, j) for j in range(1000))
+            sql.append("INSERT INTO demo.big SELECT seq, REPEAT('x', 65000) FROM seq_1_to_1032 /*inv='%s'*/" % keys)
+        before = binlog_bytes(p)
+        p.db.sql(";\n".join(sql + ["COMMIT"]), database="demo", timeout=600)
+        size = binlog_bytes(p) - before
+        p.wait_deleted(["k:%d:%d" % (i, j) for i in range(statements) for j in range(1000)], timeout=120)
+        report.add("squeal, a transaction of %.2f GiB" % (size / (1 << 30)), peak_rss(p.squeal.process) / MIB, "MiB",
+                   (64 * MIB + buffers) / MIB, transaction_bytes=size)
+    with Pipeline(run_dir("bench"), trace_prefix="demo:") as p:
+        p.start()
+        p.all_caches()[0].kill()
+        load = Load(p, rate=2000, seconds=DOWN_SECONDS, writers=8, readers=2, reads=1000).start()
+        load.wait(DOWN_SECONDS + 60)
+        router = p.routers[p.cluster_names[0]]
+        behind = router.metrics().total("squeal_router_behind")
+        servers = len(p.caches[router.cluster])
+        report.add("router, a server down for %g s" % DOWN_SECONDS, peak_rss(router.process) / MIB, "MiB",
+                   64 + servers, records_behind=behind)
+        p.all_caches()[0].start()
+        begin = time.monotonic()
+        v = load.check(wait=120)
+        if not v.clean:
+            raise Failure("the check failed: %s" % v)
+        report.add("  back and level again after", time.monotonic() - begin, "s", None, lost=v["lost"], stale=v["stale"])
+        report.add("router, after it caught up", peak_rss(router.process) / MIB, "MiB", 64 + servers)
+
+
+def main():
+    report = Report()
+    parts = {"tail": bench_tail, "latency": bench_latency, "packing": bench_packing, "memory": bench_memory}
+    failed = []
+    for name in (os.environ.get("BENCH") or "tail latency packing memory").split():
+        try:
+            parts[name](report)
+        except Failure as e:
+            show_logs(os.path.join(BUILD, "run", "bench"), 5)
+            print("bench: %s could not be measured: %s" % (name, e), file=sys.stderr)
+            failed.append(name)
+    shutil.rmtree(os.path.join(BUILD, "run", "bench", "mariadb"), ignore_errors=True)
+    report.write()
+    return 1 if failed else 0
+
+
+sys.exit(main())
