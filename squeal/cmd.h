@@ -18,6 +18,8 @@ enum {
 int cmd_run(int argc, char **argv);
 int cmd_keys(int argc, char **argv);
 int cmd_check_config(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
+int cmd_grant(int argc, char **argv);
 
 /* Prints "squeal: why" and where to find help; returns CMD_USAGE. */
 int cmd_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

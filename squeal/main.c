@@ -33,6 +33,12 @@ static const char help[] =
     "      --schema    print its JSON Schema, for editors\n"
     "  squeal check-config --rules rules.yaml      is the rule file right?\n"
     "      --rules-schema   print its JSON Schema\n"
+    "  squeal doctor -c squeal.yaml [--json]       what would make invalidations disappear, and what mends it\n"
+    "      --end-to-end -- COMMAND...  write a canary with COMMAND (SQL on its standard input), and see it arrive\n"
+    "      --canary-sql SQL            that statement instead; it has {comment} where the comment goes\n"
+    "      --timeout   how long the canary may take (10s)\n"
+    "  squeal grant [-c squeal.yaml]               the statements that make squeal's account, and no more\n"
+    "      --host      the hosts it may come from, as in 10.0.%\n"
     "  squeal help SECTION                         settings of a section of squeal.yaml: ";
 
 static const char help_end[] =
@@ -123,6 +129,8 @@ main(int argc, char **argv)
 	    {"run", cmd_run},
 	    {"keys", cmd_keys},
 	    {"check-config", cmd_check_config},
+	    {"doctor", cmd_doctor},
+	    {"grant", cmd_grant},
 	    {"help", cmd_help},
 	    {"--help", cmd_help},
 	    {"-h", cmd_help},
@@ -130,12 +138,12 @@ main(int argc, char **argv)
 	    {"-V", cmd_version},
 	    {"--list-crash-points", cmd_list_crash_points},
 	};
-	const char *names[] = {"run", "keys", "check-config", "help"};
+	const char *names[] = {"run", "keys", "check-config", "doctor", "grant", "help"};
 	const char *near;
 	char name[32];
 
 	if (argc < 2)
-		return cmd_usage("which command? run, keys, check-config, or help");
+		return cmd_usage("which command? run, keys, check-config, doctor, grant, or help");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(argv[1], commands[i].name) == 0) {
 			/* What getopt_long() puts before its own messages. */

@@ -148,6 +148,36 @@ broker_bounds(struct broker_reader *r, uint64_t *first, uint64_t *end, struct er
 	return err == ERR_OK ? bounds(r, first, end, why) : err;
 }
 
+err_t
+broker_reader_checkpoint(struct broker_reader *r, const char *source, struct buf *out, struct err_detail *why)
+{
+	sqlite3_stmt *st = NULL;
+	struct span text;
+	err_t err;
+	int rc;
+
+	err = store_prepare(&r->store, &st, "SELECT text, sum FROM checkpoints WHERE source = ?", why);
+	if (err != ERR_OK)
+		return err;
+	sqlite3_bind_text(st, 1, source, -1, SQLITE_STATIC);
+	rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW) {
+		text = store_column(st, 0);
+		if ((uint64_t)sqlite3_column_int64(st, 1) == broker_checkpoint_sum(span_of(source), text))
+			buf_put_span(out, text);
+		else
+			err = err_set(why, ERR_CORRUPT,
+				      "the checkpoint of source %s in log %s is damaged; set source.start to "
+				      "gtid:POSITION with a position that is surely old enough: repeated deletes do no "
+				      "harm",
+				      source, r->store.path);
+	} else if (rc != SQLITE_DONE) {
+		err = store_error(&r->store, rc, "reading the checkpoint", why);
+	}
+	sqlite3_finalize(st);
+	return err;
+}
+
 static struct broker_record
 record_of(struct broker_reader *r, sqlite3_stmt *st)
 {

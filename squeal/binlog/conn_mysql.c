@@ -76,6 +76,7 @@ struct conn {
 	char version[128];
 	char account[300]; /* 'squeal'@'%', as the server sees us */
 	uint64_t id;
+	bool any_server;
 
 	pthread_mutex_t lock;
 	int fd; /* under lock; -1 when there is none to shut down */
@@ -332,6 +333,24 @@ conn_id(const struct conn *c)
 	return c->id;
 }
 
+const char *
+conn_account(const struct conn *c)
+{
+	return c->account;
+}
+
+const char *
+conn_cipher(const struct conn *c)
+{
+	return mysql_get_ssl_cipher(c->m);
+}
+
+void
+conn_allow_any_server(struct conn *c)
+{
+	c->any_server = true;
+}
+
 static void
 set_options(struct conn *c)
 {
@@ -426,7 +445,7 @@ conn_open(struct conn *c, struct err_detail *why)
 	c->fd = library_socket(c->m);
 	pthread_mutex_unlock(&c->lock);
 	err = conn_ask(c, "SELECT VERSION(), CURRENT_USER(), CONNECTION_ID()", take_identity, c, why);
-	if (err == ERR_OK && strstr(c->version, "MariaDB") == NULL)
+	if (err == ERR_OK && !c->any_server && strstr(c->version, "MariaDB") == NULL)
 		err = err_set(
 		    why, ERR_SOURCE_SETUP,
 		    "%s is a server of version %s: this version of squeal streams from MariaDB only; squeal "

@@ -22,6 +22,9 @@ struct conn;
 struct conn *conn_create(const struct source_options *opt);
 void conn_destroy(struct conn **c);
 
+/* conn_open() takes a server that is not MariaDB too: for questions; streaming from it is another matter. */
+void conn_allow_any_server(struct conn *c);
+
 /* Connects; every later answer must come within connect_timeout until conn_set_timeout() says otherwise.
  * ERR_CONN, ERR_TIMEOUT, ERR_AUTH, ERR_CONFIG (password file), ERR_SOURCE_SETUP (not MariaDB). */
 err_t conn_open(struct conn *c, struct err_detail *why) MUST_CHECK;
@@ -38,6 +41,11 @@ void conn_set_timeout(struct conn *c, uint64_t ms);
 /* "10.11.6-MariaDB-log", and the server's number of this connection.  Valid while open. */
 struct span conn_version(const struct conn *c);
 uint64_t conn_id(const struct conn *c);
+
+/* The account that the server took us for, quoted: 'squeal'@'%'; and the cipher, NULL without TLS.  Valid while
+ * open. */
+const char *conn_account(const struct conn *c);
+const char *conn_cipher(const struct conn *c);
 
 /* A statement without an answer. */
 err_t conn_do(struct conn *c, const char *sql, struct err_detail *why) MUST_CHECK;

@@ -47,6 +47,32 @@ a_file_that_is_no_log_is_corrupt(void **state)
 }
 
 static void
+a_reader_sees_the_checkpoint_without_being_the_writer(void **state)
+{
+	struct fixture *f = *state;
+	struct broker_writer *w = fixture_writer(f);
+	struct broker_reader *r = fixture_reader(f);
+	struct buf text = BUF_INIT;
+
+	assert_ok(f, broker_reader_checkpoint(r, "main", &text, &f->why));
+	assert_int_equal(text.len, 0);
+	fixture_append(f, w, "one", "gtid:0-1-7");
+	assert_ok(f, broker_reader_checkpoint(r, "main", &text, &f->why));
+	assert_string_equal(buf_str(&text), "gtid:0-1-7");
+	buf_clear(&text);
+	assert_ok(f, broker_reader_checkpoint(r, "other", &text, &f->why));
+	assert_int_equal(text.len, 0);
+	buf_fini(&text);
+	broker_reader_close(&r);
+	broker_writer_close(&w);
+	fixture_flip(f->path, "gtid:0-1-7");
+	r = fixture_reader(f);
+	assert_err(f, broker_reader_checkpoint(r, "main", &text, &f->why), ERR_CORRUPT, "gtid:POSITION");
+	assert_int_equal(text.len, 0);
+	broker_reader_close(&r);
+}
+
+static void
 a_log_keeps_its_id_and_another_log_has_another(void **state)
 {
 	struct fixture *f = *state;
@@ -455,6 +481,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    fixture_test(a_log_that_is_not_there_yet_is_not_found),
 	    fixture_test(a_file_that_is_no_log_is_corrupt),
+	    fixture_test(a_reader_sees_the_checkpoint_without_being_the_writer),
 	    fixture_test(a_log_keeps_its_id_and_another_log_has_another),
 	    fixture_test(an_empty_log_has_equal_bounds_and_nothing_to_read),
 	    fixture_test(records_tell_when_they_were_appended),
