@@ -70,6 +70,23 @@ fail(struct rows *r, err_t err)
 	return err;
 }
 
+/* All rows must add up before the first comes out. */
+static err_t
+check_all(struct rows *r, struct err_detail *why)
+{
+	struct row row;
+	bool more = true;
+	err_t err = ERR_OK;
+
+	while (err == ERR_OK && more)
+		err = rows_next(r, &row, &more, why);
+	if (err != ERR_OK)
+		return fail(r, err);
+	r->pos = 0;
+	r->any = false;
+	return ERR_OK;
+}
+
 /* What stands between the flags and the rows. */
 static err_t
 read_head(struct rows *r, struct err_detail *why)
@@ -123,7 +140,7 @@ rows_open(struct rows *r, const struct binlog_event *ev, const struct table *t, 
 		r->cap = 2 * (size_t)t->ncolumns;
 		r->at = mem_realloc(r->at, r->cap * sizeof(*r->at));
 	}
-	return ERR_OK;
+	return t->has_old_times ? check_all(r, why) : ERR_OK;
 }
 
 static inline bool
@@ -215,17 +232,13 @@ read_partial(struct rows *r, struct row_image *image)
 static err_t
 does_not_add_up(const struct rows *r, struct err_detail *why)
 {
-	for (uint32_t i = 0; i < r->table->ncolumns; i++) {
-		uint8_t type = r->table->columns[i].type;
-
-		if (type == COLUMN_TIME || type == COLUMN_DATETIME || type == COLUMN_TIMESTAMP)
-			return bad_rows(
-			    r, ERR_BAD_EVENT,
-			    "its rows do not add up; the table has times in MariaDB's old format, whose "
-			    "fractions a binlog does not tell: ALTER TABLE ... FORCE with "
-			    "mysql56_temporal_format=ON makes new rows readable",
-			    why);
-	}
+	if (r->table->has_old_times)
+		return bad_rows(
+		    r, ERR_BAD_EVENT,
+		    "its rows do not add up; the table has times in an old format, whose fractions a "
+		    "binlog does not tell: ALTER TABLE ... FORCE with mysql56_temporal_format=ON makes "
+		    "new rows readable",
+		    why);
 	return bad_rows(r, ERR_BAD_EVENT,
 			"its rows do not add up; compare with mariadb-binlog -v, or start behind it", why);
 }

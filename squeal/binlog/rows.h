@@ -12,9 +12,10 @@
  * An image need not have all columns (binlog_row_image=MINIMAL, NOBLOB): row_get() says which it has.
  * MariaDB's MINIMAL insert of nothing but defaults is a row without any column.
  *
- * Times of MariaDB tables that were made before 10.1 or with mysql56_temporal_format=OFF and have fractions
- * cannot be told from those without, which are shorter: such rows do not add up and are ERR_BAD_EVENT, whose
- * text names them.
+ * Times with fractions of MariaDB tables that were made before 10.1 or with mysql56_temporal_format=OFF are
+ * longer than those without, and a binlog does not tell which they are.  They are read as without;
+ * rows_open() goes through all rows of such a table first, and where they do not add up that way, no row
+ * comes out.
  *
  * Threads: one at a time per struct rows.   Blocks: never.
  */

@@ -433,6 +433,8 @@ parse(struct table *t, struct span body, const struct binlog_event *ev)
 		if (!read_metadata(c, &meta))
 			return "it has a column of a type that is not known";
 		t->njson += c->type == COLUMN_JSON;
+		t->has_old_times = t->has_old_times || c->type == COLUMN_TIME || c->type == COLUMN_DATETIME ||
+				   c->type == COLUMN_TIMESTAMP;
 	}
 	while (r.left > 0) {
 		uint8_t field = reader_u8(&r);

@@ -90,7 +90,8 @@ struct table {
 	struct span db, name;
 	uint32_t ncolumns;
 	struct table_column *columns;
-	bool has_layout; /* false: a pre-release of MySQL 5.1 wrote it; its rows cannot be read */
+	bool has_layout;    /* false: a pre-release of MySQL 5.1 wrote it; its rows cannot be read */
+	bool has_old_times; /* TIME, DATETIME or TIMESTAMP of before MySQL 5.6 and MariaDB 10.1 */
 	bool has_names;
 	bool has_signedness;
 	uint32_t nkey; /* columns of the primary key; 0 where it is not known or there is none */

@@ -259,6 +259,24 @@ compressed_rows_are_those_that_were_compressed(void **state)
 	assert_recording(f, "rows_compressed");
 }
 
+static void
+images_without_blobs_are_read(void **state)
+{
+	assert_recording(*state, "rows_noblob");
+}
+
+static void
+times_of_the_old_format_are_read_and_their_fractions_refused(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_recording(f, "rows_old_times");
+	buf_clear(&f->out);
+	assert_int_equal(read_all(f, DATA "rows_old_fractions.binlog"), ERR_BAD_EVENT);
+	assert_non_null(strstr(f->why.text, "mysql56_temporal_format=ON"));
+	assert_int_equal(f->out.len, 0);
+}
+
 /* Files of other servers that are not part of this project, and lines that must come out of them. */
 static const struct {
 	const char *name, *line;
@@ -381,6 +399,8 @@ main(void)
 	    T(minimal_images_have_some_columns_only),
 	    T(without_metadata_values_are_still_read),
 	    T(compressed_rows_are_those_that_were_compressed),
+	    T(images_without_blobs_are_read),
+	    T(times_of_the_old_format_are_read_and_their_fractions_refused),
 	    T(rows_of_other_servers_come_out),
 	    T(rows_that_are_cut_anywhere_do_not_add_up),
 	    T(another_number_of_columns_than_the_tables_is_refused),
