@@ -219,8 +219,15 @@ static err_t
 follow(struct watch *w, struct source *src, struct command *command, struct binlog_metrics *metrics,
        uint64_t until_ms, struct err_detail *why)
 {
-	static const struct txn_ops ops = {on_begin,  on_statement, on_savepoint, on_savepoint,
-					   on_commit, on_rollback,  on_moved};
+	static const struct txn_ops ops = {
+	.begin = on_begin,
+	.statement = on_statement,
+	.savepoint = on_savepoint,
+	.rollback_to = on_savepoint,
+	.commit = on_commit,
+	.rollback = on_rollback,
+	.moved = on_moved,
+	};
 	struct txn *txn = txn_create(&ops, w, metrics);
 	struct binlog_decoder decoder;
 	uint64_t ended_ms = 0;

@@ -26,6 +26,11 @@ struct keys_run {
 	struct buf text;
 	bool failed; /* standard output cannot be written */
 
+	/* --rules: keys of rows as well */
+	struct rule_live rules;
+	bool has_rules;
+	struct rule_metrics rule_metrics;
+
 	/* --rows: what changed is read too */
 	struct rows *rows; /* NULL without it */
 	uint64_t nrows;	   /* of the transaction that is read */
@@ -166,6 +171,8 @@ rows_on_rows(void *arg, const struct binlog_event *ev, const struct table *t)
 		err = rows_next(run->rows, &row, &more, &run->rows_why);
 		run->nrows += err == ERR_OK && more;
 	}
+	if (err == ERR_OK && run->has_rules)
+		err = gather_row_ops.rows(run->gather, ev, t);
 	return err;
 }
 
@@ -194,6 +201,7 @@ read_file(struct keys_run *run, const char *path, struct err_detail *why)
 {
 	struct source *src = source_file_create(path, KEYS_MAX_EVENT);
 	struct txn *txn = run->rows != NULL ? txn_create(&rows_ops, run, &run->binlog)
+			  : run->has_rules  ? txn_create(&gather_row_ops, run->gather, &run->binlog)
 					    : txn_create(&gather_ops, run->gather, &run->binlog);
 	struct binlog_decoder decoder;
 	err_t err;
@@ -240,11 +248,12 @@ done:
 int
 cmd_keys(int argc, char **argv)
 {
-	enum { OPT_TAG = 256, OPT_ANYWHERE, OPT_ROWS };
+	enum { OPT_TAG = 256, OPT_ANYWHERE, OPT_ROWS, OPT_RULES };
 	static const struct option longs[] = {
 	    {"tag", required_argument, NULL, OPT_TAG},
 	    {"anywhere", no_argument, NULL, OPT_ANYWHERE},
 	    {"rows", no_argument, NULL, OPT_ROWS},
+	    {"rules", required_argument, NULL, OPT_RULES},
 	    {NULL, 0, NULL, 0},
 	};
 	struct markers_options markers = {.tag = "inv"};
@@ -253,6 +262,7 @@ cmd_keys(int argc, char **argv)
 	struct keys_run *run;
 	int exit_code = CMD_OK;
 	bool count_rows = false;
+	const char *rules = NULL;
 	const char *tmp = getenv("TMPDIR");
 	int c;
 
@@ -267,6 +277,9 @@ cmd_keys(int argc, char **argv)
 		case OPT_ROWS:
 			count_rows = true;
 			break;
+		case OPT_RULES:
+			rules = optarg;
+			break;
 		default:
 			return CMD_USAGE;
 		}
@@ -277,6 +290,12 @@ cmd_keys(int argc, char **argv)
 		return cmd_usage("--tag: %s", err_why(&why));
 	run = mem_zalloc(1, sizeof(*run));
 	run->rows = count_rows ? rows_create(KEYS_MAX_EVENT) : NULL;
+	rule_live_init(&run->rules, NULL);
+	run->has_rules = rules != NULL;
+	if (run->has_rules && rule_live_load(&run->rules, rules, &why) != ERR_OK) {
+		fprintf(stderr, "squeal keys: %s\n", err_why(&why));
+		exit_code = CMD_CONFIG;
+	}
 	run->log = log_create("squeal keys", LOG_INFO, clock_system(), NULL, NULL);
 	run->gather = gather_create(&(struct gather_parts){
 	    .clock = clock_system(),
@@ -288,6 +307,9 @@ cmd_keys(int argc, char **argv)
 	    .markers = &markers,
 	    .spill_dir = tmp != NULL ? tmp : "/tmp",
 	    .txn_memory = KEYS_MEMORY,
+	    .rules = run->has_rules ? &run->rules : NULL,
+	    .rule_metrics = &run->rule_metrics,
+	    .max_event = KEYS_MAX_EVENT,
 	});
 	for (int i = optind; i < argc && exit_code == CMD_OK; i++) {
 		if (read_file(run, argv[i], &why) != ERR_OK) {
@@ -301,6 +323,7 @@ cmd_keys(int argc, char **argv)
 		exit_code = CMD_FAILED;
 	gather_destroy(&run->gather);
 	rows_destroy(&run->rows);
+	rule_live_fini(&run->rules);
 	log_destroy(&run->log);
 	buf_fini(&run->out);
 	buf_fini(&run->text);

@@ -8,6 +8,7 @@
 #include "markers/comment.h"
 #include "squeal/keyset.h"
 #include "squeal/pause.h"
+#include "squeal/rowkeys.h"
 
 enum {
 	MOVES = 1000,	       /* transactions without keys until a move of the position is emitted */
@@ -28,6 +29,7 @@ struct gather {
 	struct gather_parts parts;
 	struct comment_parser parser;
 	struct keyset *keys;
+	struct rowkeys *rowkeys; /* NULL without rules */
 	struct savepoint *savepoints; /* oldest first */
 	size_t nsavepoints, cap_savepoints;
 
@@ -43,6 +45,8 @@ struct gather {
 	_Atomic bool interrupted;
 };
 
+static err_t on_rule_key(void *arg, struct span key, const struct rule_group *group);
+
 struct gather *
 gather_create(const struct gather_parts *parts)
 {
@@ -56,6 +60,15 @@ gather_create(const struct gather_parts *parts)
 		log_crit(parts->log, "unusable tag", F_STR("reason", err_why(&why)));
 		abort();
 	}
+	if (parts->rules != NULL)
+		g->rowkeys = rowkeys_create(&(struct rowkeys_parts){
+		    .rules = parts->rules,
+		    .metrics = parts->rule_metrics,
+		    .log = parts->log,
+		    .max_event = parts->max_event,
+		    .key = on_rule_key,
+		    .arg = g,
+		});
 	return g;
 }
 
@@ -84,6 +97,7 @@ gather_destroy(struct gather **g)
 	forget_transaction(*g);
 	free((*g)->savepoints);
 	keyset_destroy(&(*g)->keys);
+	rowkeys_destroy(&(*g)->rowkeys);
 	buf_fini(&(*g)->pool);
 	gtid_pos_fini(&(*g)->pos);
 	place_name_release(&(*g)->file);
@@ -212,6 +226,14 @@ on_marker(void *arg, struct span key, const struct comment_group *group)
 	return add_key(arg, KEY_MARKER, key, group);
 }
 
+static err_t
+on_rule_key(void *arg, struct span key, const struct rule_group *group)
+{
+	const struct comment_group as_comment = {.pool = group->pool, .holdoff_ms = group->holdoff_ms};
+
+	return add_key(arg, KEY_DELETE, key, &as_comment);
+}
+
 static void
 on_issue(void *arg, const struct comment_issue *issue)
 {
@@ -245,6 +267,46 @@ on_statement(void *arg, struct span sql)
 	if (counts.keys + counts.markers > 0)
 		metric_bump(&g->parts.metrics->statement_with_keys, 1);
 	return err;
+}
+
+/* --- rows ------------------------------------------------------------------------------------------------ */
+
+static err_t
+on_rows(void *arg, const struct binlog_event *ev, const struct table *t)
+{
+	struct gather *g = arg;
+	struct err_detail why;
+	err_t err;
+
+	err_clear(&why);
+	err = rowkeys_take(g->rowkeys, ev, t, &why);
+	if (err != ERR_OK && err != ERR_CLOSED)
+		log_error(g->parts.log, "keys of row changes are not known", F_STR("code", err_name(err)),
+			  F_STR("reason", err_why(&why)), F_SPAN("file", ev->file), F_UINT("pos", ev->end));
+	return err;
+}
+
+/* Changes that come as rows say so with their rows; these came as a statement only. */
+static err_t
+on_without_rows(void *arg, struct span sql)
+{
+	static const char *const changes[] = {"insert", "update", "delete", "replace", "load", "with"};
+	struct gather *g = arg;
+
+	sql = span_trim(sql);
+	while (span_starts(sql, SPAN_LIT("/*")) && span_find(sql, SPAN_LIT("*/")) >= 0)
+		sql = span_trim(span_from(sql, (size_t)span_find(sql, SPAN_LIT("*/")) + 2));
+	for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+		if (!span_ieq(span_first(sql, strlen(changes[i])), span_of(changes[i])))
+			continue;
+		metric_bump(&g->parts.metrics->rule_blind, 1);
+		log_warn(g->parts.log,
+			 "a change came in statement format, which no rule can see; set binlog_format=ROW in every "
+			 "session",
+			 F_SPAN("statement", span_first(sql, 80)), F_STR("file", g->file != NULL ? g->file->text : NULL));
+		break;
+	}
+	return ERR_OK;
 }
 
 /* --- savepoints ------------------------------------------------------------------------------------------ */
@@ -401,4 +463,16 @@ const struct txn_ops gather_ops = {
     .commit = on_commit,
     .rollback = on_rollback,
     .moved = on_moved,
+};
+
+const struct txn_ops gather_row_ops = {
+    .begin = on_begin,
+    .statement = on_statement,
+    .savepoint = on_savepoint,
+    .rollback_to = on_rollback_to,
+    .commit = on_commit,
+    .rollback = on_rollback,
+    .moved = on_moved,
+    .rows = on_rows,
+    .without_rows = on_without_rows,
 };

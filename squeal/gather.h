@@ -1,9 +1,12 @@
 /*
- * gather - takes the keys out of a transaction's statements and hands them on when it commits.
+ * gather - takes the keys out of a transaction's statements and rows and hands them on when it commits.
  *
  * Plugs into txn.h: statements are searched for comments with keys as they come, keys are kept once, forgotten at
  * rollback, and emitted at commit together with the place behind the transaction.  Transactions without keys only move
  * the position; their moves are emitted now and then, see gather_idle().
+ *
+ * With rules, keys are made of row changes too (rowkeys.h).  A change in statement format is then one that the rules
+ * cannot see: counted and logged.
  *
  * A malformed comment or key is counted and logged and costs nothing else: the good keys of the same comment are
  * taken.
@@ -19,6 +22,7 @@
 #include "lib/core/err.h"
 #include "lib/core/log.h"
 #include "lib/core/metric.h"
+#include "markers/rule.h"
 #include "squeal/binlog/gate.h"
 #include "squeal/binlog/txn.h"
 #include "squeal/queue.h"
@@ -39,6 +43,7 @@
 	M(txn_with_keys,        COUNTER, "transactions", "committed transactions with keys")                   \
 	M(txn_without_keys,     COUNTER, "transactions", "committed transactions without keys")                \
 	M(txn_kept_at_rollback, COUNTER, "transactions", "rolled-back transactions whose keys were delivered because not everything could be undone") \
+	M(rule_blind,           COUNTER, "statements",   "data changes in statement format, which no rule can see")  \
 	M(spill_bytes,          COUNTER, "bytes",        "keys of large transactions written to spill files")  \
 	M(spill_retry,          COUNTER, "calls",        "spill files that could not be written at the first try")
 /* clang-format on */
@@ -50,6 +55,9 @@ extern const struct metric_row gather_metric_rows[];
 extern const size_t gather_metric_nrows;
 
 extern const struct txn_ops gather_ops; /* `arg` is the struct gather */
+
+/* The same for a gather with rules: row events are read too. */
+extern const struct txn_ops gather_row_ops;
 
 struct gather; /* opaque */
 
@@ -69,6 +77,9 @@ struct gather_parts {
 	const struct markers_options *markers;
 	const char *spill_dir;
 	size_t txn_memory;
+	struct rule_live *rules;	   /* with gather_row_ops; otherwise NULL */
+	struct rule_metrics *rule_metrics; /* the same */
+	size_t max_event;		   /* bounds rows after decompression */
 };
 
 struct gather *gather_create(const struct gather_parts *parts);

@@ -67,6 +67,7 @@ print_metrics(struct buf *out)
 	metric_markdown(state_metric_rows, state_metric_nrows, "squeal: state", out);
 	metric_markdown(binlog_metric_rows, binlog_metric_nrows, "squeal: binlog", out);
 	metric_markdown(gather_metric_rows, gather_metric_nrows, "squeal: keys", out);
+	metric_markdown(rule_metric_rows, rule_metric_nrows, "squeal: rules", out);
 	metric_markdown(gate_metric_rows, gate_metric_nrows, "squeal: visibility gate", out);
 	metric_markdown(batch_metric_rows, batch_metric_nrows, "squeal: batches", out);
 	metric_markdown(broker_metric_rows, broker_metric_nrows, "squeal and squeal-router: the log", out);

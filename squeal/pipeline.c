@@ -35,6 +35,7 @@ struct metrics {
 	struct batch_metrics batch;
 	struct broker_metrics broker;
 	struct state_metrics state;
+	struct rule_metrics rule;
 };
 
 struct pipeline {
@@ -55,6 +56,8 @@ struct pipeline {
 	struct gate *gate;
 	struct queue *queue;
 	struct state *state;
+	struct rule_live rules;
+	bool has_rules;
 	struct gather *gather;
 	struct tail *tail;
 	struct writer *writer;
@@ -212,6 +215,8 @@ on_reload(void *arg)
 	broker_writer_retain(p->broker, p->topo->log.retention, p->topo->log.max_size);
 	if (log_level_parse(span_of(p->topo->squeal.log_level), &level))
 		log_set_level(p->log, level);
+	if (p->has_rules && rule_live_load(&p->rules, p->topo->markers.rules, &why) != ERR_OK)
+		log_error(p->log, "kept the old rules", F_STR("reason", err_why(&why)));
 	log_info(p->log, "configuration reloaded", F_STR("file", p->opt->config));
 }
 
@@ -290,6 +295,7 @@ register_metrics(struct pipeline *p, char *labels, size_t size)
 	metric_registry_add(p->registry, state_metric_rows, state_metric_nrows, &m->state, labels);
 	metric_registry_add(p->registry, binlog_metric_rows, binlog_metric_nrows, &m->binlog, labels);
 	metric_registry_add(p->registry, gather_metric_rows, gather_metric_nrows, &m->gather, labels);
+	metric_registry_add(p->registry, rule_metric_rows, rule_metric_nrows, &m->rule, labels);
 	metric_registry_add(p->registry, gate_metric_rows, gate_metric_nrows, &m->gate, labels);
 	metric_registry_add(p->registry, batch_metric_rows, batch_metric_nrows, &m->batch, labels);
 	metric_registry_add(p->registry, broker_metric_rows, broker_metric_nrows, &m->broker, labels);
@@ -334,11 +340,19 @@ open_parts(struct pipeline *p, struct err_detail *why)
 	err = find_start(p, &from, why);
 	if (err != ERR_OK)
 		goto done;
+	p->has_rules = topo->markers.rules[0] != '\0';
+	if (p->has_rules) {
+		err = rule_live_load(&p->rules, topo->markers.rules, why);
+		if (err != ERR_OK)
+			goto done;
+	}
 	p->state = state_create(topo->source.name, p->clock, &p->metrics.state);
 	p->queue = queue_create(topo->squeal.queue_bytes);
 	p->source = source_mysql_create(&topo->source, topo->region.region);
 	if (p->opt->until_end)
 		source_mysql_stop_at_end(p->source);
+	if (p->has_rules)
+		source_mysql_need_rows(p->source);
 	if (strcmp(topo->source.visibility, "gate") == 0 && !p->opt->null_log)
 		p->gate = gate_create(&topo->source, p->clock, &p->metrics.gate);
 	snprintf(folder, sizeof(folder), "%s", topo->log.path);
@@ -353,6 +367,9 @@ open_parts(struct pipeline *p, struct err_detail *why)
 	    .markers = &topo->markers,
 	    .spill_dir = topo->squeal.spill_dir[0] != '\0' ? topo->squeal.spill_dir : dirname(folder),
 	    .txn_memory = topo->squeal.txn_memory,
+	    .rules = p->has_rules ? &p->rules : NULL,
+	    .rule_metrics = &p->metrics.rule,
+	    .max_event = topo->source.max_event,
 	});
 	p->tail = tail_create(
 	    &(struct tail_parts){
@@ -361,6 +378,7 @@ open_parts(struct pipeline *p, struct err_detail *why)
 		.source = p->source,
 		.gate = p->gate,
 		.gather = p->gather,
+		.ops = p->has_rules ? &gather_row_ops : &gather_ops,
 		.state = p->state,
 		.metrics = &p->metrics.binlog,
 		.max_event = topo->source.max_event,
@@ -462,6 +480,7 @@ pipeline_run(struct topology *topo, const struct pipeline_options *opt, const st
 	p->log = log;
 	p->started_ns = clock_mono_ns(clock);
 	pthread_mutex_init(&p->lock, NULL);
+	rule_live_init(&p->rules, NULL);
 	p->registry = metric_registry_create();
 	register_metrics(p, labels, sizeof(labels));
 	daemon_options_from_env(&daemon_opt);
@@ -504,6 +523,7 @@ done:
 	loop_destroy(&p->loop);
 	metric_registry_destroy(&p->registry);
 	pthread_mutex_destroy(&p->lock);
+	rule_live_fini(&p->rules);
 	free(p);
 	return err;
 }

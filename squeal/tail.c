@@ -28,7 +28,7 @@ tail_create(const struct tail_parts *parts, const char *from)
 
 	t->parts = *parts;
 	binlog_decoder_init(&t->decoder, parts->max_event, parts->metrics);
-	t->txn = txn_create(&gather_ops, parts->gather, parts->metrics);
+	t->txn = txn_create(parts->ops, parts->gather, parts->metrics);
 	buf_put_str(&t->from, from);
 	t->random = (unsigned)clock_mono_ns(parts->clock);
 	return t;

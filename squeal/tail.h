@@ -29,6 +29,7 @@ struct tail_parts {
 	struct source *source;
 	struct gate *gate; /* NULL for none */
 	struct gather *gather;
+	const struct txn_ops *ops; /* gather_ops or gather_row_ops */
 	struct state *state;
 	struct binlog_metrics *metrics;
 	size_t max_event;

@@ -76,6 +76,26 @@ take_setup(void *arg, const struct span *v, unsigned n)
 	snprintf(s->checksum, sizeof(s->checksum), "%.*s", SPAN_FMT(span_first(v[4], 31)));
 }
 
+/* Servers before 10.5 do not have the variable. */
+static err_t
+check_rows(struct source_mysql *s, const struct setup *setup, struct err_detail *why)
+{
+	struct buf metadata = BUF_INIT;
+	err_t err;
+
+	err = conn_value(s->conn, "SHOW GLOBAL VARIABLES WHERE Variable_name='binlog_row_metadata' AND Value='FULL'",
+			 &metadata, why);
+	if (err == ERR_OK && (strcmp(setup->format, "ROW") != 0 || metadata.len == 0))
+		err = err_set(
+		    why, ERR_SOURCE_SETUP,
+		    "rules (markers.rules) need every change as rows with column names, and the database has "
+		    "binlog_format=%s, binlog_row_metadata=%s: run SET GLOBAL binlog_format=ROW, SET GLOBAL "
+		    "binlog_row_metadata=FULL, set both in its configuration too, and let applications connect again",
+		    setup->format, metadata.len > 0 ? "FULL" : "not FULL");
+	buf_fini(&metadata);
+	return err;
+}
+
 static err_t
 check_setup(struct source_mysql *s, struct setup *setup, struct err_detail *why)
 {
@@ -84,7 +104,7 @@ check_setup(struct source_mysql *s, struct setup *setup, struct err_detail *why)
 	err =
 	    conn_ask(s->conn,
 		     "SELECT @@global.log_bin, @@global.binlog_format, @@global.binlog_annotate_row_events, "
-		     "@@global.server_id, @@global.binlog_checksum, @@global.binlog_row_metadata",
+		     "@@global.server_id, @@global.binlog_checksum",
 		     take_setup, setup, why);
 	if (err != ERR_OK)
 		return err;
@@ -101,13 +121,11 @@ check_setup(struct source_mysql *s, struct setup *setup, struct err_detail *why)
 		    "binlog_annotate_row_events=ON, set it in its configuration too, and let applications "
 		    "connect again",
 		    setup->format);
-	if (s->need_rows && (strcmp(setup->format, "ROW") != 0 || !setup->full_metadata))
-		return err_set(
-		    why, ERR_SOURCE_SETUP,
-		    "rules (markers.rules) need every change as rows with column names, and the database has "
-		    "binlog_format=%s, binlog_row_metadata=%s: run SET GLOBAL binlog_format=ROW, SET GLOBAL "
-		    "binlog_row_metadata=FULL, set both in its configuration too, and let applications connect again",
-		    setup->format, setup->full_metadata ? "FULL" : "less than FULL");
+	if (s->need_rows) {
+		err = check_rows(s, setup, why);
+		if (err != ERR_OK)
+			return err;
+	}
 	if (setup->server_id == s->server_id)
 		return err_set(why, ERR_SOURCE_SETUP,
 			       "source.server_id %u is the database's own server_id: choose another one",

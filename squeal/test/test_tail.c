@@ -148,6 +148,7 @@ make(void **state)
 		.clock = clock_system(),
 		.source = &f->source,
 		.gather = f->gather,
+		.ops = &gather_ops,
 		.state = f->state,
 		.metrics = &f->binlog,
 		.max_event = 1 << 20,
