@@ -495,6 +495,74 @@ an_error_of_the_receiver_is_returned(void **state)
 	assert_false(txn_is_open(f->txn));
 }
 
+static err_t
+on_table(void *arg, const struct table *t)
+{
+	buf_printf(&((struct fixture *)arg)->out, "table(%.*s) ", SPAN_FMT(t->name));
+	return ERR_OK;
+}
+
+static err_t
+on_rows(void *arg, const struct binlog_event *ev, const struct table *t)
+{
+	buf_printf(&((struct fixture *)arg)->out, "rows(%.*s) ", SPAN_FMT(t->name));
+	return ERR_OK;
+}
+
+static void
+table_map(struct fixture *f, uint8_t id, char name)
+{
+	char body[] = "\x01\0\0\0\0\0\0\0\x01"
+		      "d\0\x01"
+		      "t\0\x01\x03\0\0";
+
+	body[0] = (char)id;
+	body[12] = name;
+	feed(f, make_event(&f->stream, BINLOG_TYPE_TABLE_MAP, body, sizeof(body) - 1));
+}
+
+static err_t
+rows_of(struct fixture *f, uint64_t id, uint8_t flags, struct err_detail *why)
+{
+	char body[] = "\0\0\0\0\0\0\0\0\x01\xff\0\x05\0\0\0";
+	struct binlog_event ev;
+
+	for (size_t i = 0; i < 6; i++)
+		body[i] = (char)(id >> (8 * i));
+	body[6] = (char)flags;
+	ev = decode(&f->stream, make_event(&f->stream, BINLOG_TYPE_WRITE_ROWS_V1, body, sizeof(body) - 1));
+	return txn_feed(f->txn, &ev, why);
+}
+
+static void
+rows_come_with_the_table_that_their_number_means_now(void **state)
+{
+	static const struct txn_ops ops = {on_begin,	on_statement, on_savepoint, on_rollback_to, on_commit,
+					   on_rollback, on_moved,     on_table,	    on_rows};
+	struct fixture *f = *state;
+	struct err_detail why = {0};
+
+	txn_destroy(&f->txn);
+	f->txn = txn_create(&ops, f, &f->stream.metrics);
+	gtid(f, 1, 0);
+	buf_clear(&f->out);
+	table_map(f, 1, 'a');
+	table_map(f, 2, 'b');
+	assert_int_equal(rows_of(f, 2, 0, &why), ERR_OK);
+	assert_int_equal(rows_of(f, 1, 1, &why), ERR_OK);
+	table_map(f, 1, 'c');
+	assert_int_equal(rows_of(f, 1, 1, &why), ERR_OK);
+	/* One without a table, which only ends its statement. */
+	assert_int_equal(rows_of(f, 0xffffff, 1, &why), ERR_OK);
+	assert_string_equal(buf_str(&f->out), "table(a) table(b) rows(b) rows(a) table(c) rows(c) ");
+	assert_int_equal(rows_of(f, 9, 1, &why), ERR_BAD_EVENT);
+	assert_non_null(strstr(why.text, "table number 9"));
+	/* The next file names its tables itself. */
+	feed(f, make_rotate(&f->stream, "bin.000002", 4));
+	err_clear(&why);
+	assert_int_equal(rows_of(f, 1, 1, &why), ERR_BAD_EVENT);
+}
+
 int
 main(void)
 {
@@ -519,6 +587,7 @@ main(void)
 	    T(fillers_heartbeats_and_notes_say_nothing),
 	    T(the_commit_time_is_that_of_the_latest_statement),
 	    T(an_error_of_the_receiver_is_returned),
+	    T(rows_come_with_the_table_that_their_number_means_now),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
