@@ -23,7 +23,7 @@ number_put_i64(struct buf *out, int64_t v)
 
 /* --- floating point ---------------------------------------------------------------------------- */
 
-/* Lays out "d.ddde±x" as MySQL does: plain between 1e-15 and 1e15. */
+/* Lays out "d.ddde±x" as MySQL does: plain from 1e-15 up to, not including, 1e15. */
 static void
 put_digits(struct buf *out, char *text)
 {
