@@ -89,10 +89,16 @@ $(BUILD)/%.a:
 	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
 
 # A program names its objects and archives as prerequisites and its libraries in PROGRAM_LIBS.
-$(BUILD)/bin/% $(BUILD)/crash-bin/%:
+define link_program
 	@mkdir -p $(@D)
 	$(call say,LD      $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(PROGRAM_LIBS) -lpthread
+endef
+# Two rules: one with both patterns would mean that a single run makes both programs.
+$(BUILD)/bin/%:
+	$(link_program)
+$(BUILD)/crash-bin/%:
+	$(link_program)
 
 # A unit test links its own object, the archives that it names, and cmocka.
 $(BUILD)/test/%: $(BUILD)/obj/%.o

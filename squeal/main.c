@@ -28,6 +28,7 @@ static const char help[] =
     "      --null-log  count records and drop them: for measuring, never for caches\n"
     "  squeal keys FILE... [--tag inv] [--anywhere]   one JSON line per transaction of binlog files (- is stdin)\n"
     "      --rows      read the row changes too, and say how many rows each transaction changed\n"
+    "      --rules     make keys of row changes too, by the rules of this file\n"
     "  squeal check-config -c squeal.yaml          is the configuration right?\n"
     "      --sample    print a commented squeal.yaml\n"
     "      --schema    print its JSON Schema, for editors\n"
