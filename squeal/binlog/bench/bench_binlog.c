@@ -95,10 +95,25 @@ on_rows(void *arg, const struct binlog_event *ev, const struct table *t)
 static err_t
 run_file(const char *path, enum stage stage, struct totals *n, struct err_detail *why)
 {
-	static const struct txn_ops ops = {on_begin, on_statement, on_savepoint, on_savepoint, on_end,
-					   on_end,   on_moved,	   NULL,	 NULL};
-	static const struct txn_ops with_rows = {on_begin, on_statement, on_savepoint, on_savepoint, on_end,
-						 on_end,   on_moved,	 NULL,	       on_rows};
+	static const struct txn_ops ops = {
+	    .begin = on_begin,
+	    .statement = on_statement,
+	    .savepoint = on_savepoint,
+	    .rollback_to = on_savepoint,
+	    .commit = on_end,
+	    .rollback = on_end,
+	    .moved = on_moved,
+	};
+	static const struct txn_ops with_rows = {
+	    .begin = on_begin,
+	    .statement = on_statement,
+	    .savepoint = on_savepoint,
+	    .rollback_to = on_savepoint,
+	    .commit = on_end,
+	    .rollback = on_end,
+	    .moved = on_moved,
+	    .rows = on_rows,
+	};
 	struct source *s = source_file_create(path, MAX_EVENT);
 	struct binlog_metrics metrics = {0};
 	struct binlog_decoder d;

@@ -232,8 +232,15 @@ setup(struct bench *b, unsigned clients)
 int
 main(int argc, char **argv)
 {
-	static const struct txn_ops ops = {on_begin,	on_statement, on_savepoint, on_savepoint, on_commit,
-					   on_rollback, on_moved,     NULL,	    NULL};
+	static const struct txn_ops ops = {
+	    .begin = on_begin,
+	    .statement = on_statement,
+	    .savepoint = on_savepoint,
+	    .rollback_to = on_savepoint,
+	    .commit = on_commit,
+	    .rollback = on_rollback,
+	    .moved = on_moved,
+	};
 	static struct gate_metrics gm;
 	const struct clock *clock = clock_system();
 	struct bench b = {.mode = argc > 2 ? argv[2] : "", .gm = &gm};

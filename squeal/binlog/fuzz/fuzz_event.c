@@ -184,8 +184,17 @@ feed(struct binlog_decoder *d, struct txn *t, struct span bytes, struct seen *s,
 static void
 run(struct span file, struct span name, enum binlog_checksum checksum)
 {
-	static const struct txn_ops ops = {on_begin, on_text,  on_text,	 on_text, on_end,
-					   on_end,   on_moved, on_table, on_rows};
+	static const struct txn_ops ops = {
+	    .begin = on_begin,
+	    .statement = on_text,
+	    .savepoint = on_text,
+	    .rollback_to = on_text,
+	    .commit = on_end,
+	    .rollback = on_end,
+	    .moved = on_moved,
+	    .table = on_table,
+	    .rows = on_rows,
+	};
 	struct binlog_metrics metrics = {0};
 	struct binlog_decoder d;
 	struct seen seen = {.rows = rows_create(MAX_EVENT)};

@@ -141,8 +141,17 @@ on_rows(void *arg, const struct binlog_event *ev, const struct table *t)
 static err_t
 read_all(struct fixture *f, const char *path)
 {
-	static const struct txn_ops ops = {on_begin, on_text,  on_text,	 on_text, on_end,
-					   on_end,   on_moved, on_table, on_rows};
+	static const struct txn_ops ops = {
+	    .begin = on_begin,
+	    .statement = on_text,
+	    .savepoint = on_text,
+	    .rollback_to = on_text,
+	    .commit = on_end,
+	    .rollback = on_end,
+	    .moved = on_moved,
+	    .table = on_table,
+	    .rows = on_rows,
+	};
 	struct source *s = source_file_create(path, 1 << 24);
 	struct txn *t = txn_create(&ops, f, &f->metrics);
 	struct binlog_decoder d;

@@ -63,8 +63,15 @@ on_moved(void *arg, const struct txn_place *place)
 static err_t
 read_all(const char *path, size_t max_event, struct outcome *o)
 {
-	static const struct txn_ops ops = {on_begin, on_statement, on_savepoint, on_savepoint, on_end,
-					   on_end,   on_moved,	   NULL,	 NULL};
+	static const struct txn_ops ops = {
+	    .begin = on_begin,
+	    .statement = on_statement,
+	    .savepoint = on_savepoint,
+	    .rollback_to = on_savepoint,
+	    .commit = on_end,
+	    .rollback = on_end,
+	    .moved = on_moved,
+	};
 	struct source *s = source_file_create(path, max_event);
 	struct txn *t = txn_create(&ops, o, &o->metrics);
 	struct binlog_decoder d;

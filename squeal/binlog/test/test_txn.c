@@ -82,9 +82,15 @@ on_moved(void *arg, const struct txn_place *place)
 static int
 setup(void **state)
 {
-	static const struct txn_ops ops = {on_begin,	   on_statement, on_savepoint,
-					   on_rollback_to, on_commit,	 on_rollback,
-					   on_moved,	   NULL,	 NULL};
+	static const struct txn_ops ops = {
+	    .begin = on_begin,
+	    .statement = on_statement,
+	    .savepoint = on_savepoint,
+	    .rollback_to = on_rollback_to,
+	    .commit = on_commit,
+	    .rollback = on_rollback,
+	    .moved = on_moved,
+	};
 	static struct fixture f;
 
 	memset(&f, 0, sizeof(f));
@@ -537,8 +543,17 @@ rows_of(struct fixture *f, uint64_t id, uint8_t flags, struct err_detail *why)
 static void
 rows_come_with_the_table_that_their_number_means_now(void **state)
 {
-	static const struct txn_ops ops = {on_begin,	on_statement, on_savepoint, on_rollback_to, on_commit,
-					   on_rollback, on_moved,     on_table,	    on_rows};
+	static const struct txn_ops ops = {
+	    .begin = on_begin,
+	    .statement = on_statement,
+	    .savepoint = on_savepoint,
+	    .rollback_to = on_rollback_to,
+	    .commit = on_commit,
+	    .rollback = on_rollback,
+	    .moved = on_moved,
+	    .table = on_table,
+	    .rows = on_rows,
+	};
 	struct fixture *f = *state;
 	struct err_detail why = {0};
 
