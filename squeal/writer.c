@@ -223,17 +223,24 @@ add(struct writer *w, struct queue_item *it)
 	return true;
 }
 
-/* Gives more transactions time to come before the first of them is written. */
+/* Gives more transactions time to come before the first of them is written, and adds those that came. */
 static void
 linger(struct writer *w, struct queue_item *first)
 {
+	struct queue_item *last = first;
 	uint64_t ms = w->linger_ms;
 	uint64_t keys = 0;
 
-	for (const struct queue_item *it = first; it != NULL; it = it->next)
+	if (ms == 0)
+		return;
+	for (struct queue_item *it = first; it != NULL; it = it->next) {
 		keys += it->keys.nkeys;
-	if (ms > 0 && keys > 0 && keys < w->batch_keys && !queue_is_closed(w->parts.queue))
-		pause_ms(&w->hurry, ms);
+		last = it;
+	}
+	if (keys == 0 || keys >= w->batch_keys || queue_is_closed(w->parts.queue))
+		return;
+	pause_ms(&w->hurry, ms);
+	last->next = queue_take(w->parts.queue, 0);
 }
 
 /* Adds and flushes a list of items.  False: hurried or failed; what is left of the list is given back. */

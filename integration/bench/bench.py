@@ -127,7 +127,7 @@ def bench_latency(report):
         with Pipeline(run_dir("bench"), trace_prefix="demo:", config={"squeal": {"linger": "%dms" % linger}}) as p:
             p.start()
             # The very first commits wait until the gate knows the server's count; that is not the steady state.
-            Load(p, rate=20, seconds=1, after=0, writers=1, readers=1, reads=10, first=1 << 40, name="warm-up").start().wait()
+            Load(p, rate=20, seconds=1, after=0, writers=1, readers=1, reads=10, first=1 << 20, name="warm-up").start().wait()
             before = sent(p)
             load = Load(p, rate=rate, seconds=SECONDS * (2 if rate < 100 else 1), writers=writers, readers=2,
                         reads=1000).start()

@@ -197,6 +197,24 @@ a_transaction_of_many_records_arrives_whole(void **state)
 	assert_checkpoint(f, "gtid:0-1-3");
 }
 
+/* What comes while it lingers goes into the same record, instead of lingering once more itself. */
+static void
+what_comes_while_it_lingers_goes_along(void **state)
+{
+	struct fixture *f = *state;
+
+	f->opt.linger = 1000;
+	writer_reload(f->writer, &f->opt);
+	assert_true(queue_put(f->queue, item(1, 1)));
+	usleep(5000); /* most often the first is taken by now; when it is not, both are taken together */
+	assert_true(queue_put(f->queue, item(2, 1)));
+	while (!state_has_checkpoint(f->state))
+		usleep(1000);
+	finish(f);
+	assert_int_equal(keys_in_log(f), 2);
+	assert_int_equal(f->batch_metrics.batch_record, 1);
+}
+
 static void
 hurrying_leaves_a_checkpoint_that_covers_only_what_is_in_the_log(void **state)
 {
@@ -233,6 +251,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    EACH(everything_put_before_the_close_is_in_the_log),
 	    EACH(a_transaction_of_many_records_arrives_whole),
+	    EACH(what_comes_while_it_lingers_goes_along),
 	    EACH(hurrying_leaves_a_checkpoint_that_covers_only_what_is_in_the_log),
 	};
 
