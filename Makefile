@@ -41,7 +41,7 @@ say = $(if $(V),@:,@echo "  $(1)")
 VERSION := $(shell cat VERSION)
 
 CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE -DSQUEAL_VERSION='"$(VERSION)"'
-OPT      := $(if $(DEBUG),-O0,-O2 -D_FORTIFY_SOURCE=2)
+OPT      := $(if $(DEBUG),-O0,$(if $(SAN),-O2,-O3 -D_FORTIFY_SOURCE=2))
 ALL_CFLAGS = -std=gnu11 $(OPT) -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	     -Wvla -Wpointer-arith -Wno-unused-parameter -Werror -fno-omit-frame-pointer \
 	     -fstack-protector-strong -fPIC -MMD -MP -pthread $(CFLAGS)
