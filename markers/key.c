@@ -12,8 +12,8 @@ is_forbidden(unsigned char c)
 	return c <= 0x20 || c == 0x7F;
 }
 
-/* Whether one of 8 bytes is forbidden: the usual trick of subtracting in all of them at once.  A borrow may mark a byte
- * above one that is forbidden, never where none is. */
+/* Whether one of 8 bytes is forbidden: the usual trick of subtracting in all of them at once.  A borrow may
+ * mark a byte above one that is forbidden, never where none is. */
 static inline uint64_t
 forbidden_in(uint64_t bytes)
 {

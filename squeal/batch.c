@@ -8,9 +8,9 @@
 #include "lib/wire/record.h"
 
 enum {
-	TAKE_RECORDS = 64,		 /* finished records that should be taken before more are made … */
-	TAKE_BYTES = 4 * 1024 * 1024,	 /* … or bytes of them */
-	TXN_OVERHEAD = 48,		 /* about what a transaction costs in a record beside its keys */
+	TAKE_RECORDS = 64,	      /* finished records that should be taken before more are made … */
+	TAKE_BYTES = 4 * 1024 * 1024, /* … or bytes of them */
+	TXN_OVERHEAD = 48,	      /* about what a transaction costs in a record beside its keys */
 };
 
 typedef struct batch_metrics metric_owner;
@@ -130,7 +130,8 @@ begin_txn(struct batch *b, const struct queue_item *it)
 		    .commit_us = it->commit_us,
 		    .seen_us = it->seen_us,
 		    .holdoff_ms = it->holdoff_ms,
-		    .pool = it->pool != NULL ? arena_copy(&b->arena, span_of(it->pool)) : (struct span){"", 0},
+		    .pool =
+			it->pool != NULL ? arena_copy(&b->arena, span_of(it->pool)) : (struct span){"", 0},
 		},
 	    .first_key = b->keys.n,
 	    .first_marker = b->markers.n,

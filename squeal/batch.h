@@ -1,9 +1,9 @@
 /*
  * batch - turns committed transactions into log records.
  *
- * A record is finished when it holds batch_keys keys or about batch_bytes bytes; a transaction that does not fit goes
- * on in the next one.  Finished records gather until batch_take(); the position that comes with them is that behind
- * the last whole transaction, so a checkpoint never lies inside one.
+ * A record is finished when it holds batch_keys keys or about batch_bytes bytes; a transaction that does not
+ * fit goes on in the next one.  Finished records gather until batch_take(); the position that comes with them
+ * is that behind the last whole transaction, so a checkpoint never lies inside one.
  *
  * Threads: one at a time.   Blocks: on the disk, when it reads spilled keys back.   Clock: none.
  */
@@ -47,8 +47,9 @@ void batch_set_limits(struct batch *b, struct batch_limits limits);
 const struct gtid_pos *batch_position(const struct batch *b);
 
 /*
- * Adds keys of `it` until all are in (*done) or enough records are finished that they should be taken first: then call
- * batch_take() and this again with the same item.  The item must stay as it is until the records were taken.
+ * Adds keys of `it` until all are in (*done) or enough records are finished that they should be taken first:
+ * then call batch_take() and this again with the same item.  The item must stay as it is until the records
+ * were taken.
  */
 err_t batch_add(struct batch *b, const struct queue_item *it, bool *done, struct err_detail *why) MUST_CHECK;
 

@@ -220,13 +220,13 @@ follow(struct watch *w, struct source *src, struct command *command, struct binl
        uint64_t until_ms, struct err_detail *why)
 {
 	static const struct txn_ops ops = {
-	.begin = on_begin,
-	.statement = on_statement,
-	.savepoint = on_savepoint,
-	.rollback_to = on_savepoint,
-	.commit = on_commit,
-	.rollback = on_rollback,
-	.moved = on_moved,
+	    .begin = on_begin,
+	    .statement = on_statement,
+	    .savepoint = on_savepoint,
+	    .rollback_to = on_savepoint,
+	    .commit = on_commit,
+	    .rollback = on_rollback,
+	    .moved = on_moved,
 	};
 	struct txn *txn = txn_create(&ops, w, metrics);
 	struct binlog_decoder decoder;

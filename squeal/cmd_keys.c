@@ -112,7 +112,8 @@ emit(void *arg, struct queue_item *it)
 	return !run->failed;
 }
 
-/* --- with --rows, between the transactions and what gathers their keys ------------------------------------ */
+/* --- with --rows, between the transactions and what gathers their keys ------------------------------------
+ */
 
 static err_t
 rows_on_begin(void *arg, const struct txn_begin *b)
@@ -231,7 +232,8 @@ read_file(struct keys_run *run, const char *path, struct err_detail *why)
 					 ? "it is being written, or its server crashed; the rest may follow"
 					 : "it was cut short: copy it again"));
 	if (err == ERR_OK && txn_is_open(txn))
-		log_warn(run->log, "the file ends inside a transaction, which is left out", F_STR("file", path));
+		log_warn(run->log, "the file ends inside a transaction, which is left out",
+			 F_STR("file", path));
 	if (run->rows_why.code != ERR_OK)
 		err_set(why, err, "%s", err_why(&run->rows_why));
 	if (err == ERR_CLOSED && run->failed)

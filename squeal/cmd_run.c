@@ -14,8 +14,10 @@ cmd_run(int argc, char **argv)
 {
 	enum { OPT_START = 256, OPT_NULL_LOG, OPT_UNTIL_END };
 	static const struct option longs[] = {
-	    {"config", required_argument, NULL, 'c'},	   {"start", required_argument, NULL, OPT_START},
-	    {"null-log", no_argument, NULL, OPT_NULL_LOG}, {"until-end", no_argument, NULL, OPT_UNTIL_END},
+	    {"config", required_argument, NULL, 'c'},
+	    {"start", required_argument, NULL, OPT_START},
+	    {"null-log", no_argument, NULL, OPT_NULL_LOG},
+	    {"until-end", no_argument, NULL, OPT_UNTIL_END},
 	    {NULL, 0, NULL, 0},
 	};
 	struct pipeline_options opt = {0};

@@ -657,7 +657,8 @@ doctor_derive(struct doctor_facts *f)
 		doctor_fact_printf(f, "gtid.domains", "%u", count_domains(pos));
 	if (doctor_fact(f, "our.server_id") != NULL)
 		doctor_fact_printf(f, "free.server_id", "%.0f",
-				   number(f, "our.server_id") + (number(f, "our.server_id") < UINT32_MAX ? 1 : -1));
+				   number(f, "our.server_id") +
+				       (number(f, "our.server_id") < UINT32_MAX ? 1 : -1));
 	if (doctor_fact(f, "cipher") != NULL)
 		doctor_fact_printf(
 		    f, "tls.text", "%s%s",

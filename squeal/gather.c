@@ -11,8 +11,8 @@
 #include "squeal/rowkeys.h"
 
 enum {
-	MOVES = 1000,	       /* transactions without keys until a move of the position is emitted */
-	SAVEPOINTS = 10000,    /* remembered per transaction; a rollback to an older one keeps its keys */
+	MOVES = 1000,	    /* transactions without keys until a move of the position is emitted */
+	SAVEPOINTS = 10000, /* remembered per transaction; a rollback to an older one keeps its keys */
 	SPILL_PAUSE_MS = 200,
 };
 
@@ -29,7 +29,7 @@ struct gather {
 	struct gather_parts parts;
 	struct comment_parser parser;
 	struct keyset *keys;
-	struct rowkeys *rowkeys; /* NULL without rules */
+	struct rowkeys *rowkeys;      /* NULL without rules */
 	struct savepoint *savepoints; /* oldest first */
 	size_t nsavepoints, cap_savepoints;
 
@@ -55,7 +55,8 @@ gather_create(const struct gather_parts *parts)
 
 	g->parts = *parts;
 	g->keys = keyset_create(parts->txn_memory, parts->spill_dir);
-	if (comment_parser_init(&g->parser, span_of(parts->markers->tag), parts->markers->anywhere, &why) != ERR_OK) {
+	if (comment_parser_init(&g->parser, span_of(parts->markers->tag), parts->markers->anywhere, &why) !=
+	    ERR_OK) {
 		/* topology_load() has checked the tag */
 		log_crit(parts->log, "unusable tag", F_STR("reason", err_why(&why)));
 		abort();
@@ -164,7 +165,8 @@ gather_idle(struct gather *g)
 	return g->moves == 0 || emit_position(g);
 }
 
-/* --- statements ------------------------------------------------------------------------------------------ */
+/* --- statements ------------------------------------------------------------------------------------------
+ */
 
 static err_t
 add_key(struct gather *g, enum key_kind kind, struct span key, const struct comment_group *group)
@@ -182,7 +184,8 @@ add_key(struct gather *g, enum key_kind kind, struct span key, const struct comm
 		err = keyset_add(g->keys, kind, key, &added, &why);
 		if (err == ERR_OK) {
 			if (keyset_spilled(g->keys) > spilled)
-				metric_bump(&g->parts.metrics->spill_bytes, keyset_spilled(g->keys) - spilled);
+				metric_bump(&g->parts.metrics->spill_bytes,
+					    keyset_spilled(g->keys) - spilled);
 			break;
 		}
 		if (!said) {
@@ -269,7 +272,8 @@ on_statement(void *arg, struct span sql)
 	return err;
 }
 
-/* --- rows ------------------------------------------------------------------------------------------------ */
+/* --- rows ------------------------------------------------------------------------------------------------
+ */
 
 static err_t
 on_rows(void *arg, const struct binlog_event *ev, const struct table *t)
@@ -301,15 +305,18 @@ on_without_rows(void *arg, struct span sql)
 			continue;
 		metric_bump(&g->parts.metrics->rule_blind, 1);
 		log_warn(g->parts.log,
-			 "a change came in statement format, which no rule can see; set binlog_format=ROW in every "
+			 "a change came in statement format, which no rule can see; set binlog_format=ROW in "
+			 "every "
 			 "session",
-			 F_SPAN("statement", span_first(sql, 80)), F_STR("file", g->file != NULL ? g->file->text : NULL));
+			 F_SPAN("statement", span_first(sql, 80)),
+			 F_STR("file", g->file != NULL ? g->file->text : NULL));
 		break;
 	}
 	return ERR_OK;
 }
 
-/* --- savepoints ------------------------------------------------------------------------------------------ */
+/* --- savepoints ------------------------------------------------------------------------------------------
+ */
 
 static size_t
 find_savepoint(const struct gather *g, struct span name)
@@ -363,14 +370,16 @@ on_rollback_to(void *arg, struct span name)
 	if (keyset_rollback(g->keys, g->savepoints[at - 1].mark, &why) != ERR_OK) {
 		/* Keeping keys is always safe. */
 		metric_bump(&g->parts.metrics->savepoint_lost, 1);
-		log_warn(g->parts.log, "kept the keys of a rolled-back savepoint", F_STR("reason", err_why(&why)));
+		log_warn(g->parts.log, "kept the keys of a rolled-back savepoint",
+			 F_STR("reason", err_why(&why)));
 		return ERR_OK;
 	}
 	metric_bump(&g->parts.metrics->key_rolled_back, before - keyset_count(g->keys));
 	return ERR_OK;
 }
 
-/* --- ends ------------------------------------------------------------------------------------------------ */
+/* --- ends ------------------------------------------------------------------------------------------------
+ */
 
 static void
 enter_file(struct gather *g, struct span file)
@@ -401,17 +410,19 @@ on_commit(void *arg, const struct txn_end *e)
 	if (g->parts.gate != NULL)
 		gate_note(g->parts.gate, &(struct gate_mark){e->place.file, e->place.pos, e->ticket});
 	if (e->no_text)
-		log_warn(g->parts.log,
-			 "rows were changed without the statement's text, so its keys are not known; set "
-			 "binlog_annotate_row_events=ON (MySQL: binlog_rows_query_log_events=ON) in every session",
-			 F_SPAN("file", e->place.file), F_UINT("pos", e->place.pos));
+		log_warn(
+		    g->parts.log,
+		    "rows were changed without the statement's text, so its keys are not known; set "
+		    "binlog_annotate_row_events=ON (MySQL: binlog_rows_query_log_events=ON) in every session",
+		    F_SPAN("file", e->place.file), F_UINT("pos", e->place.pos));
 	if (keyset_count(g->keys) == 0 && !g->parts.each) {
 		metric_bump(&g->parts.metrics->txn_without_keys, 1);
 		forget_transaction(g);
 		return ++g->moves < MOVES || emit_position(g) ? ERR_OK : ERR_CLOSED;
 	}
 	metric_bump(keyset_count(g->keys) > 0 ? &g->parts.metrics->txn_with_keys
-					     : &g->parts.metrics->txn_without_keys, 1);
+					      : &g->parts.metrics->txn_without_keys,
+		    1);
 	if (e->rolled_back)
 		metric_bump(&g->parts.metrics->txn_kept_at_rollback, 1);
 	it = blank_item(g);
@@ -439,7 +450,8 @@ on_rollback(void *arg, const struct txn_end *e)
 	enter_file(g, e->place.file);
 	metric_bump(&g->parts.metrics->key_rolled_back, keyset_count(g->keys));
 	forget_transaction(g);
-	/* The server may give the same GTID to another transaction: resuming behind it would skip that one. */
+	/* The server may give the same GTID to another transaction: resuming behind it would skip that one.
+	 */
 	if (e->torn)
 		return ERR_OK;
 	gtid_pos_advance(&g->pos, &e->gtid);

@@ -1,15 +1,15 @@
 /*
  * gather - takes the keys out of a transaction's statements and rows and hands them on when it commits.
  *
- * Plugs into txn.h: statements are searched for comments with keys as they come, keys are kept once, forgotten at
- * rollback, and emitted at commit together with the place behind the transaction.  Transactions without keys only move
- * the position; their moves are emitted now and then, see gather_idle().
+ * Plugs into txn.h: statements are searched for comments with keys as they come, keys are kept once,
+ * forgotten at rollback, and emitted at commit together with the place behind the transaction.  Transactions
+ * without keys only move the position; their moves are emitted now and then, see gather_idle().
  *
- * With rules, keys are made of row changes too (rowkeys.h).  A change in statement format is then one that the rules
- * cannot see: counted and logged.
+ * With rules, keys are made of row changes too (rowkeys.h).  A change in statement format is then one that
+ * the rules cannot see: counted and logged.
  *
- * A malformed comment or key is counted and logged and costs nothing else: the good keys of the same comment are
- * taken.
+ * A malformed comment or key is counted and logged and costs nothing else: the good keys of the same comment
+ * are taken.
  *
  * Threads: the reading thread.   Blocks: as emit() does, and while a spill file cannot be written.
  * Clock: injected.
@@ -85,8 +85,8 @@ struct gather_parts {
 struct gather *gather_create(const struct gather_parts *parts);
 void gather_destroy(struct gather **g);
 
-/* A stream begins at `start`: forgets an unfinished transaction.  The first time, and whenever the position differs
- * from the one that was reached, the start itself is emitted.  False: nobody takes it. */
+/* A stream begins at `start`: forgets an unfinished transaction.  The first time, and whenever the position
+ * differs from the one that was reached, the start itself is emitted.  False: nobody takes it. */
 bool gather_start(struct gather *g, const struct gtid_pos *start);
 
 /* The position behind the last whole transaction. */

@@ -11,8 +11,8 @@
 #include "lib/core/mem.h"
 
 /*
- * Packed key: u8 kind, u8 length, bytes.  The hash table holds offsets into `packed`; sets of up to SMALL keys
- * are searched without it, since that is what nearly every transaction is.
+ * Packed key: u8 kind, u8 length, bytes.  The hash table holds offsets into `packed`; sets of up to SMALL
+ * keys are searched without it, since that is what nearly every transaction is.
  */
 enum { SMALL = 8, HEAD = 2, SPILL_CHUNK = 256 * 1024 };
 
@@ -20,11 +20,11 @@ struct keyset {
 	size_t memory;
 	char *spill_dir;
 	uint64_t seed;
-	struct buf packed;  /* keys since the last spill */
-	size_t in_memory;   /* their number */
-	uint64_t nkeys;	    /* all */
-	uint32_t *slots;    /* offset + 1 into packed; 0 is free */
-	size_t nslots;	    /* power of two; 0 while the set is small */
+	struct buf packed; /* keys since the last spill */
+	size_t in_memory;  /* their number */
+	uint64_t nkeys;	   /* all */
+	uint32_t *slots;   /* offset + 1 into packed; 0 is free */
+	size_t nslots;	   /* power of two; 0 while the set is small */
 	int spill_fd;
 	uint64_t spilled;
 };
@@ -152,10 +152,11 @@ open_spill(struct keyset *s, struct err_detail *why)
 	snprintf(path, sizeof(path), "%s/squeal-spill-XXXXXX", s->spill_dir);
 	s->spill_fd = mkostemp(path, O_CLOEXEC);
 	if (s->spill_fd < 0)
-		return err_set(why, ERR_IO,
-			       "cannot create a spill file in %s: %s (set squeal.spill_dir to a folder that can be "
-			       "written)",
-			       s->spill_dir, strerror(errno));
+		return err_set(
+		    why, ERR_IO,
+		    "cannot create a spill file in %s: %s (set squeal.spill_dir to a folder that can be "
+		    "written)",
+		    s->spill_dir, strerror(errno));
 	unlink(path);
 	return ERR_OK;
 }
@@ -173,8 +174,8 @@ spill(struct keyset *s, struct err_detail *why)
 			return err;
 	}
 	while (done < s->packed.len) {
-		ssize_t n = pwrite(s->spill_fd, s->packed.p + done, s->packed.len - done,
-				   (off_t)(s->spilled + done));
+		ssize_t n =
+		    pwrite(s->spill_fd, s->packed.p + done, s->packed.len - done, (off_t)(s->spilled + done));
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -311,8 +312,8 @@ fill_chunk(const struct keyset_keys *k, struct keyset_cursor *c, struct err_deta
 }
 
 err_t
-keyset_next(const struct keyset_keys *k, struct keyset_cursor *c, enum key_kind *kind, struct span *key, bool *more,
-	    struct err_detail *why)
+keyset_next(const struct keyset_keys *k, struct keyset_cursor *c, enum key_kind *kind, struct span *key,
+	    bool *more, struct err_detail *why)
 {
 	const unsigned char *p;
 

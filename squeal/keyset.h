@@ -1,13 +1,14 @@
 /*
  * keyset - the keys of one open transaction.
  *
- * A key added twice is kept once.  Savepoints mark a place, and rolling back to one forgets what came after it.
- * Memory is bounded: beyond `memory` bytes the keys go to an unlinked spill file, in order, and a key that comes
- * again after a spill is kept again (a repeat, which is allowed).
+ * A key added twice is kept once.  Savepoints mark a place, and rolling back to one forgets what came after
+ * it. Memory is bounded: beyond `memory` bytes the keys go to an unlinked spill file, in order, and a key
+ * that comes again after a spill is kept again (a repeat, which is allowed).
  *
  * Keys are 1 to 250 bytes long; the kind tells keys to delete from remote-marker keys.
  *
- * Threads: filled by one thread; what keyset_take() gives may go to another.   Blocks: on the disk when it spills.
+ * Threads: filled by one thread; what keyset_take() gives may go to another.   Blocks: on the disk when it
+ * spills.
  */
 #ifndef SQUEAL_KEYSET_H
 #define SQUEAL_KEYSET_H
@@ -52,8 +53,8 @@ struct keyset *keyset_create(size_t memory, const char *spill_dir);
 void keyset_destroy(struct keyset **s);
 
 /*
- * Copies the key (1..250 bytes).  *added is false for a key that was there.  ERR_FULL, ERR_IO, ERR_SYS: the spill
- * file could not be written; the set is as before and the call may be repeated.
+ * Copies the key (1..250 bytes).  *added is false for a key that was there.  ERR_FULL, ERR_IO, ERR_SYS: the
+ * spill file could not be written; the set is as before and the call may be repeated.
  */
 err_t keyset_add(struct keyset *s, enum key_kind kind, struct span key, bool *added,
 		 struct err_detail *why) MUST_CHECK;
@@ -72,8 +73,8 @@ void keyset_clear(struct keyset *s);
 uint64_t keyset_count(const struct keyset *s);
 uint64_t keyset_spilled(const struct keyset *s); /* bytes now in the spill file */
 
-/* Moves the keys out and leaves an empty set.  `out` must be empty (spill_fd -1, tail BUF_INIT or cleared); the set
- * goes on with the memory of its tail. */
+/* Moves the keys out and leaves an empty set.  `out` must be empty (spill_fd -1, tail BUF_INIT or cleared);
+ * the set goes on with the memory of its tail. */
 void keyset_take(struct keyset *s, struct keyset_keys *out);
 
 #endif

@@ -1,7 +1,8 @@
 /*
  * pause - waits before another try, and stops waiting when it is told to.
  *
- * Threads: any.   Blocks: up to the given time, or about PAUSE_STEP_MS after *stop became true.   Clock: real time.
+ * Threads: any.   Blocks: up to the given time, or about PAUSE_STEP_MS after *stop became true.   Clock: real
+ * time.
  */
 #ifndef SQUEAL_PAUSE_H
 #define SQUEAL_PAUSE_H

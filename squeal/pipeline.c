@@ -94,7 +94,8 @@ on_tail_ended(void *arg)
 {
 	struct pipeline *p = arg;
 
-	/* In a GAP the daemon stays, not ready, for the operator to see; at the end of the input it leaves. */
+	/* In a GAP the daemon stays, not ready, for the operator to see; at the end of the input it leaves.
+	 */
 	if (p->opt->until_end)
 		loop_post(p->loop, shut_down, p);
 }
@@ -154,7 +155,8 @@ writer_main(void *arg)
 }
 
 static err_t
-start_thread(pthread_t *thread, const char *name, void *(*fn)(void *), struct pipeline *p, struct err_detail *why)
+start_thread(pthread_t *thread, const char *name, void *(*fn)(void *), struct pipeline *p,
+	     struct err_detail *why)
 {
 	sigset_t old;
 	int rc;
@@ -193,8 +195,8 @@ on_setting(void *arg, const char *section, const char *name, bool taken)
 	if (taken)
 		log_notice(p->log, "setting changed", F_STR("section", section), F_STR("name", name));
 	else
-		log_warn(p->log, "setting changed in the file, but needs a restart", F_STR("section", section),
-			 F_STR("name", name));
+		log_warn(p->log, "setting changed in the file, but needs a restart",
+			 F_STR("section", section), F_STR("name", name));
 }
 
 static void
@@ -465,8 +467,8 @@ print_summary(struct pipeline *p)
 }
 
 err_t
-pipeline_run(struct topology *topo, const struct pipeline_options *opt, const struct clock *clock, struct log *log,
-	     struct err_detail *why)
+pipeline_run(struct topology *topo, const struct pipeline_options *opt, const struct clock *clock,
+	     struct log *log, struct err_detail *why)
 {
 	static const struct daemon_ops ops = {.drain = on_drain, .reload = on_reload};
 	struct pipeline *p = MEM_NEW(struct pipeline);

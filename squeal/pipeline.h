@@ -1,5 +1,6 @@
 /*
- * pipeline - the whole of `squeal run`: connects the parts, starts the two threads, and answers the admin port.
+ * pipeline - the whole of `squeal run`: connects the parts, starts the two threads, and answers the admin
+ * port.
  *
  *     reading thread   source ─▶ decoder ─▶ txn ─▶ gather ─▶ queue
  *     writing thread   queue ─▶ batch ─▶ gate ─▶ log

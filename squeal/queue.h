@@ -1,13 +1,14 @@
 /*
- * queue - committed transactions on their way from the thread that reads the binlog to the one that writes the log.
+ * queue - committed transactions on their way from the thread that reads the binlog to the one that writes
+ * the log.
  *
- * Bounded by bytes: queue_put() waits while too much is on its way, so a slow log slows the reading down and costs no
- * memory.  What was taken counts until it is given back.  One transaction always fits an empty queue, whatever its
- * size.
+ * Bounded by bytes: queue_put() waits while too much is on its way, so a slow log slows the reading down and
+ * costs no memory.  What was taken counts until it is given back.  One transaction always fits an empty
+ * queue, whatever its size.
  *
- * Takes are at least QUEUE_PACE_US apart: a taker that is faster than the putter would otherwise be woken for nearly
- * every transaction, which costs both sides more than the transaction does.  A taker that was idle, or busy for longer
- * than that, gets what there is at once.
+ * Takes are at least QUEUE_PACE_US apart: a taker that is faster than the putter would otherwise be woken for
+ * nearly every transaction, which costs both sides more than the transaction does.  A taker that was idle, or
+ * busy for longer than that, gets what there is at once.
  *
  * Threads: one puts, one takes; any may close.   Blocks: put while it is full, take while it is empty.
  * Clock: the system's monotonic one, for waiting only.
@@ -28,8 +29,9 @@ enum { QUEUE_PACE_US = 200 };
 /* A committed transaction, or (nothing in `keys`) just a place from which it is safe to resume. */
 struct queue_item {
 	struct queue_item *next;
-	struct gtid gtid;	 /* GTID_NONE where the source has none */
-	struct gtid_pos *whole;	 /* not NULL: the position after this item, all of it, instead of one id more */
+	struct gtid gtid; /* GTID_NONE where the source has none */
+	struct gtid_pos
+	    *whole; /* not NULL: the position after this item, all of it, instead of one id more */
 	struct place_name *file; /* shared, counted; NULL when not known */
 	uint64_t pos;		 /* offset behind the transaction in `file`; 0 when not known */
 	uint64_t ticket;	 /* for the gate */
@@ -61,15 +63,15 @@ struct queue; /* opaque */
 struct queue *queue_create(size_t max_bytes);
 void queue_destroy(struct queue **q);
 
-/* An empty item for the putter to fill: one that was given back, or a new one.  Reusing them spares two threads the
- * allocator's locks. */
+/* An empty item for the putter to fill: one that was given back, or a new one.  Reusing them spares two
+ * threads the allocator's locks. */
 struct queue_item *queue_blank(struct queue *q);
 
 /* Takes ownership of the item.  False when the queue was closed: the item is destroyed. */
 bool queue_put(struct queue *q, struct queue_item *it);
 
-/* Everything that waits, oldest first, for the caller to give back one by one; NULL after `timeout_ms` with nothing,
- * or when the queue was closed and is empty. */
+/* Everything that waits, oldest first, for the caller to give back one by one; NULL after `timeout_ms` with
+ * nothing, or when the queue was closed and is empty. */
 struct queue_item *queue_take(struct queue *q, unsigned timeout_ms);
 
 /* Gives back a chain of items that were taken, which makes room; *items becomes NULL. */

@@ -67,9 +67,9 @@ on_issue(void *arg, const struct rule_issue *issue)
 	struct rowkeys *k = arg;
 
 	log_warn(k->parts.log, "a rule cannot make a key", F_SPAN("rule", issue->rule),
-		 F_SPAN("template", issue->template), F_SPAN("db", k->table->db), F_SPAN("table", k->table->name),
-		 F_SPAN("column", issue->column), F_SPAN("bytes", issue->excerpt),
-		 F_STR("reason", rule_reason_text(issue->reason)));
+		 F_SPAN("template", issue->template), F_SPAN("db", k->table->db),
+		 F_SPAN("table", k->table->name), F_SPAN("column", issue->column),
+		 F_SPAN("bytes", issue->excerpt), F_STR("reason", rule_reason_text(issue->reason)));
 }
 
 static const struct rule_ops rule_ops = {.key = on_key, .issue = on_issue};
@@ -94,8 +94,8 @@ rules_of(struct rowkeys *k, const struct table *t)
 	set = rule_live_acquire(k->parts.rules);
 	*s = (struct slot){.used = true, .version = t->version, .generation = generation};
 	if (set != NULL)
-		s->table = rule_table_match(set, t->db, t->name, t->has_names ? k->names : NULL, t->ncolumns, &rule_ops,
-					    k);
+		s->table = rule_table_match(set, t->db, t->name, t->has_names ? k->names : NULL, t->ncolumns,
+					    &rule_ops, k);
 	rule_set_release(&set);
 	return s->table;
 }
@@ -143,11 +143,13 @@ rowkeys_take(struct rowkeys *k, const struct binlog_event *ev, const struct tabl
 		err = rule_apply(rules, &row, &rule_ops, k, &k->counts);
 	}
 	if (err == ERR_OK && rule_counts_lost(&k->counts) > 0)
-		err = err_set(why, ERR_GAP,
-			      "%llu key%s of table %.*s.%.*s cannot be known (see the warnings before this: set "
-			      "binlog_row_image=FULL and binlog_row_metadata=FULL on the source, or correct the rule)",
-			      (unsigned long long)rule_counts_lost(&k->counts), rule_counts_lost(&k->counts) == 1 ? "" : "s",
-			      SPAN_FMT(span_first(t->db, 64)), SPAN_FMT(span_first(t->name, 64)));
+		err = err_set(
+		    why, ERR_GAP,
+		    "%llu key%s of table %.*s.%.*s cannot be known (see the warnings before this: set "
+		    "binlog_row_image=FULL and binlog_row_metadata=FULL on the source, or correct the rule)",
+		    (unsigned long long)rule_counts_lost(&k->counts),
+		    rule_counts_lost(&k->counts) == 1 ? "" : "s", SPAN_FMT(span_first(t->db, 64)),
+		    SPAN_FMT(span_first(t->name, 64)));
 	rule_counts_flush(&k->counts, k->parts.metrics);
 	return err;
 }

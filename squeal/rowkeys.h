@@ -1,9 +1,9 @@
 /*
  * rowkeys - keys of row changes: applies the rules to row events.
  *
- * Keeps, for each version of a table, what the rules say about it, and decodes only the columns that a key needs.  A
- * key that cannot be known (a column that the binlog does not hold, or that has no name there) is ERR_GAP: it is
- * invalid in the caches now, and nobody can say which it was.
+ * Keeps, for each version of a table, what the rules say about it, and decodes only the columns that a key
+ * needs.  A key that cannot be known (a column that the binlog does not hold, or that has no name there) is
+ * ERR_GAP: it is invalid in the caches now, and nobody can say which it was.
  *
  * Threads: the reading thread; the rules may be replaced from another one.   Blocks: never.   Clock: none.
  */
@@ -32,7 +32,8 @@ struct rowkeys_parts {
 struct rowkeys *rowkeys_create(const struct rowkeys_parts *parts);
 void rowkeys_destroy(struct rowkeys **k); /* NULL is fine */
 
-/* Hands over the keys of a row event of table `t`.  ERR_GAP, or what rows_open(), rows_next() or key() said. */
+/* Hands over the keys of a row event of table `t`.  ERR_GAP, or what rows_open(), rows_next() or key() said.
+ */
 err_t rowkeys_take(struct rowkeys *k, const struct binlog_event *ev, const struct table *t,
 		   struct err_detail *why) MUST_CHECK;
 

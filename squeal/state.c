@@ -223,7 +223,8 @@ state_reasons(struct state *s, uint64_t unready_after_ms, state_reason_fn *fn, v
 		fn(arg, text);
 	}
 	if (s->log_now == STATE_LOG_WAITING) {
-		snprintf(text, sizeof(text), "commits cannot be seen to be visible on the source: %s", s->log_why);
+		snprintf(text, sizeof(text), "commits cannot be seen to be visible on the source: %s",
+			 s->log_why);
 		fn(arg, text);
 	}
 	if (!s->has_checkpoint)
@@ -269,8 +270,9 @@ void
 state_line(struct state *s, char *out, size_t size)
 {
 	pthread_mutex_lock(&s->lock);
-	snprintf(out, size, "source %s, log %s, %" PRIu64 " transactions, checkpoint %s", source_words[s->source_now],
-		 log_words[s->log_now], s->txns, s->has_checkpoint ? s->checkpoint : "none");
+	snprintf(out, size, "source %s, log %s, %" PRIu64 " transactions, checkpoint %s",
+		 source_words[s->source_now], log_words[s->log_now], s->txns,
+		 s->has_checkpoint ? s->checkpoint : "none");
 	pthread_mutex_unlock(&s->lock);
 }
 

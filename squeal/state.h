@@ -73,8 +73,8 @@ void state_streaming(struct state *s, struct span server, struct span start);
 /* The source side changed for `why` (a sentence, copied); counts the error by its kind. */
 void state_source(struct state *s, enum state_source now, const struct err_detail *why);
 
-/* Something was heard from the source.  The reading thread says so for every event, so it only counts; the time is
- * taken by state_refresh(), to its caller's precision. */
+/* Something was heard from the source.  The reading thread says so for every event, so it only counts; the
+ * time is taken by state_refresh(), to its caller's precision. */
 void state_heard(struct state *s);
 
 /* The reading side stands behind this place. */

@@ -94,9 +94,9 @@ open_stream(struct tail *t, struct err_detail *why)
 	}
 	note_position(t);
 	state_streaming(t->parts.state, src->info.server, buf_span(&t->from));
-	log_info(t->parts.log, "streaming", F_SPAN("server", src->info.server), F_SPAN("from", buf_span(&t->from)),
-		 F_UINT("server_id", src->info.server_id), F_UINT("source_id", src->info.source_id),
-		 F_UINT("connection", src->info.connection));
+	log_info(t->parts.log, "streaming", F_SPAN("server", src->info.server),
+		 F_SPAN("from", buf_span(&t->from)), F_UINT("server_id", src->info.server_id),
+		 F_UINT("source_id", src->info.source_id), F_UINT("connection", src->info.connection));
 done:
 	gtid_pos_fini(&start);
 	return err;
@@ -169,8 +169,10 @@ enter_gap(struct tail *t, const struct err_detail *why)
 {
 	state_source(t->parts.state, STATE_GAP, why);
 	log_crit(t->parts.log, "GAP: stopped reading, because what follows cannot be proven to be whole",
-		 F_SPAN("after", buf_span(&t->from)), F_SPAN("file", span_make(t->decoder.file, t->decoder.file_len)),
-		 F_UINT("pos", t->decoder.pos), F_STR("code", err_name(why->code)), F_STR("reason", err_why(why)),
+		 F_SPAN("after", buf_span(&t->from)),
+		 F_SPAN("file", span_make(t->decoder.file, t->decoder.file_len)),
+		 F_UINT("pos", t->decoder.pos), F_STR("code", err_name(why->code)),
+		 F_STR("reason", err_why(why)),
 		 F_STR("do", "mend the cause, or flush the caches and start again with source.start: now"));
 }
 
@@ -203,9 +205,9 @@ tail_run(struct tail *t)
 			break;
 		}
 		state_source(t->parts.state, STATE_CONNECTING, &why);
-		log_error(t->parts.log, "no stream from the source; trying again", F_STR("code", err_name(err)),
-			  F_STR("reason", err_why(&why)), F_SPAN("from", buf_span(&t->from)),
-			  F_UINT("pause_ms", backoff));
+		log_error(t->parts.log, "no stream from the source; trying again",
+			  F_STR("code", err_name(err)), F_STR("reason", err_why(&why)),
+			  F_SPAN("from", buf_span(&t->from)), F_UINT("pause_ms", backoff));
 		pause_ms(&t->stop, jitter(t, backoff));
 		backoff = pause_longer(backoff, t->parts.backoff_max_ms);
 	}

@@ -1,14 +1,14 @@
 /*
- * tail - the reading side: opens the source, feeds its events through decoder and txn into gather, and opens it again
- * when the link is lost.
+ * tail - the reading side: opens the source, feeds its events through decoder and txn into gather, and opens
+ * it again when the link is lost.
  *
- * Lost links, refused connections and a database that is not set up are retried with a growing pause, from behind the
- * last whole transaction that was read.  Where continuity cannot be proven (purged binlog, unknown event, incident,
- * the same bad event three times) the state becomes GAP and reading ends: what was read is still written, and an
- * operator decides from where to go on.
+ * Lost links, refused connections and a database that is not set up are retried with a growing pause, from
+ * behind the last whole transaction that was read.  Where continuity cannot be proven (purged binlog, unknown
+ * event, incident, the same bad event three times) the state becomes GAP and reading ends: what was read is
+ * still written, and an operator decides from where to go on.
  *
- * Threads: tail_run() is a thread's whole life; tail_stop() from any.   Blocks: tail_run() on the source and, through
- * gather, on the queue.   Clock: injected; pauses are real time.
+ * Threads: tail_run() is a thread's whole life; tail_stop() from any.   Blocks: tail_run() on the source and,
+ * through gather, on the queue.   Clock: injected; pauses are real time.
  */
 #ifndef SQUEAL_TAIL_H
 #define SQUEAL_TAIL_H

@@ -9,7 +9,7 @@
 #include "squeal/pause.h"
 
 enum {
-	IDLE_MS = 1000,		 /* housekeeping at least this often */
+	IDLE_MS = 1000, /* housekeeping at least this often */
 	BACKOFF_FIRST_MS = 20,
 	BACKOFF_MAX_MS = 2000,
 	TRIM_RECORDS = 2000,	 /* records trimmed in one go, so that an append never waits for long */
@@ -88,9 +88,9 @@ last_place(const struct writer *w)
 }
 
 /*
- * Waits until the transactions that are pending can be seen by readers of the source.  A source that cannot say so
- * within the patience is not waited for any longer: it is down, or another server, and then a delete that comes early
- * is better than none.
+ * Waits until the transactions that are pending can be seen by readers of the source.  A source that cannot
+ * say so within the patience is not waited for any longer: it is down, or another server, and then a delete
+ * that comes early is better than none.
  */
 static void
 wait_until_visible(struct writer *w)
@@ -116,7 +116,8 @@ wait_until_visible(struct writer *w)
 			return;
 		if (clock_mono_ms(w->parts.clock) - since >= w->parts.visibility_patience_ms) {
 			metric_inc(&w->parts.state_metrics->visibility_gave_up);
-			log_error(w->parts.log, "released keys whose commit could not be confirmed to be visible",
+			log_error(w->parts.log,
+				  "released keys whose commit could not be confirmed to be visible",
 				  F_STR("file", it->file->text), F_UINT("pos", it->pos),
 				  F_STR("reason", err_why(&why)));
 			return;
@@ -150,7 +151,8 @@ flush(struct writer *w)
 	CRASH_POINT("squeal.visible");
 	while (!w->hurry) {
 		struct err_detail why = {0};
-		err_t err = broker_append(w->parts.broker, out.records, out.nrecords, out.checkpoint, &first, &why);
+		err_t err =
+		    broker_append(w->parts.broker, out.records, out.nrecords, out.checkpoint, &first, &why);
 
 		if (err == ERR_OK) {
 			uint64_t now = clock_real_us(w->parts.clock);
@@ -171,8 +173,8 @@ flush(struct writer *w)
 			return false;
 		}
 		metric_inc(&w->parts.state_metrics->log_retry);
-		log_error(w->parts.log, "the log takes no records; trying again", F_STR("reason", err_why(&why)),
-			  F_UINT("pause_ms", backoff));
+		log_error(w->parts.log, "the log takes no records; trying again",
+			  F_STR("reason", err_why(&why)), F_UINT("pause_ms", backoff));
 		state_log(w->parts.state, STATE_LOG_BLOCKED, &why);
 		pause_ms(&w->hurry, backoff);
 		backoff = pause_longer(backoff, BACKOFF_MAX_MS);

@@ -1,15 +1,16 @@
 /*
- * writer - takes committed transactions from the queue, waits until readers of the database can see them, puts them
- * into the log, and moves the checkpoint.
+ * writer - takes committed transactions from the queue, waits until readers of the database can see them,
+ * puts them into the log, and moves the checkpoint.
  *
  *     queue ──▶ batch ──▶ gate (visible?) ──▶ broker_append(records, checkpoint) ──▶ give the items back
  *
- * While the log is being written the queue fills, and the next append takes all of it: under load the batches grow by
- * themselves, and `linger` may stay 0.  The checkpoint goes into the same transaction as the records, so it is never
- * ahead of them.  What the log does not take is tried again for ever with a pause; nothing is dropped.
+ * While the log is being written the queue fills, and the next append takes all of it: under load the batches
+ * grow by themselves, and `linger` may stay 0.  The checkpoint goes into the same transaction as the records,
+ * so it is never ahead of them.  What the log does not take is tried again for ever with a pause; nothing is
+ * dropped.
  *
- * Threads: writer_run() is a thread's whole life; the rest from the main thread.   Blocks: writer_run() on queue,
- * source and disk.   Clock: injected.
+ * Threads: writer_run() is a thread's whole life; the rest from the main thread.   Blocks: writer_run() on
+ * queue, source and disk.   Clock: injected.
  */
 #ifndef SQUEAL_WRITER_H
 #define SQUEAL_WRITER_H
@@ -46,7 +47,8 @@ struct writer_parts {
 struct writer *writer_create(const struct writer_parts *parts, const struct squeal_options *opt);
 void writer_destroy(struct writer **w);
 
-/* Returns when the queue was closed and everything in it is in the log, or after writer_hurry() or a failure. */
+/* Returns when the queue was closed and everything in it is in the log, or after writer_hurry() or a failure.
+ */
 void writer_run(struct writer *w);
 
 /* Stop retrying and waiting: what is not in the log stays in the binlog. */

@@ -113,7 +113,8 @@ app_read_shelf(struct app_thread *t, unsigned shelf, char *value)
 {
 	char sql[160];
 
-	snprintf(sql, sizeof(sql), "SELECT COUNT(*), COALESCE(SUM(v), 0) FROM items WHERE id >= %u AND id < %u",
+	snprintf(sql, sizeof(sql),
+		 "SELECT COUNT(*), COALESCE(SUM(v), 0) FROM items WHERE id >= %u AND id < %u",
 		 shelf * APP_SHELF, (shelf + 1) * APP_SHELF);
 	return read_value(t, sql, value);
 }
@@ -146,13 +147,14 @@ create_table(struct app *app)
 static void
 print_progress(struct app *a)
 {
-	printf("commits=%llu keys=%llu rollbacks=%llu indeterminate=%llu unchanged=%llu sql_errors=%llu reads=%llu "
+	printf("commits=%llu keys=%llu rollbacks=%llu indeterminate=%llu unchanged=%llu sql_errors=%llu "
+	       "reads=%llu "
 	       "hits=%llu fills=%llu refused=%llu cache_down=%llu next=%llu\n",
 	       (unsigned long long)a->commits, (unsigned long long)a->keys, (unsigned long long)a->rollbacks,
 	       (unsigned long long)a->indeterminate, (unsigned long long)a->unchanged,
 	       (unsigned long long)a->sql_errors, (unsigned long long)a->reads, (unsigned long long)a->hits,
-	       (unsigned long long)a->fills, (unsigned long long)a->refused, (unsigned long long)a->cache_down,
-	       (unsigned long long)a->next);
+	       (unsigned long long)a->fills, (unsigned long long)a->refused,
+	       (unsigned long long)a->cache_down, (unsigned long long)a->next);
 	fflush(stdout);
 }
 
@@ -224,9 +226,12 @@ load_main(struct app *a)
 static int
 usage(void)
 {
-	fputs("usage: demo-app load|check --socket S --cluster NAME=HOST:PORT,... [--cluster ...] --journal FILE\n"
-	      "   load:  --rate TXN_PER_S --reads PER_S --seconds S --after S --writers N --readers N --items N --seed N --first N\n"
-	      "   check: --trace FILE (one per cluster, in order) --items N --wait S --fault FROM_US-TO_US ...\n",
+	fputs("usage: demo-app load|check --socket S --cluster NAME=HOST:PORT,... [--cluster ...] --journal "
+	      "FILE\n"
+	      "   load:  --rate TXN_PER_S --reads PER_S --seconds S --after S --writers N --readers N "
+	      "--items N --seed N --first N\n"
+	      "   check: --trace FILE (one per cluster, in order) --items N --wait S --fault FROM_US-TO_US "
+	      "...\n",
 	      stderr);
 	return 2;
 }
@@ -235,11 +240,12 @@ int
 main(int argc, char **argv)
 {
 	static const struct option options[] = {
-	    {"socket", 1, NULL, 's'},  {"user", 1, NULL, 'u'},	  {"database", 1, NULL, 'd'}, {"cluster", 1, NULL, 'c'},
-	    {"journal", 1, NULL, 'j'}, {"rate", 1, NULL, 'r'},	  {"seconds", 1, NULL, 't'},  {"after", 1, NULL, 'a'},
-	    {"writers", 1, NULL, 'w'}, {"readers", 1, NULL, 'R'}, {"items", 1, NULL, 'i'},    {"seed", 1, NULL, 'S'},
-	    {"first", 1, NULL, 'f'},   {"trace", 1, NULL, 'T'},	  {"wait", 1, NULL, 'W'},     {"fault", 1, NULL, 'F'},
-	    {"reads", 1, NULL, 'P'},   {NULL, 0, NULL, 0},
+	    {"socket", 1, NULL, 's'},  {"user", 1, NULL, 'u'},	  {"database", 1, NULL, 'd'},
+	    {"cluster", 1, NULL, 'c'}, {"journal", 1, NULL, 'j'}, {"rate", 1, NULL, 'r'},
+	    {"seconds", 1, NULL, 't'}, {"after", 1, NULL, 'a'},	  {"writers", 1, NULL, 'w'},
+	    {"readers", 1, NULL, 'R'}, {"items", 1, NULL, 'i'},	  {"seed", 1, NULL, 'S'},
+	    {"first", 1, NULL, 'f'},   {"trace", 1, NULL, 'T'},	  {"wait", 1, NULL, 'W'},
+	    {"fault", 1, NULL, 'F'},   {"reads", 1, NULL, 'P'},	  {NULL, 0, NULL, 0},
 	};
 	static struct app a = {.user = "root", .database = "demo", .writers = 8, .readers = 4, .items = 2000};
 	size_t ntraces = 0;
@@ -263,7 +269,8 @@ main(int argc, char **argv)
 			a.database = optarg;
 			break;
 		case 'c':
-			if (a.nclusters == CACHE_MAX_CLUSTERS || !cache_cluster_parse(&a.clusters[a.nclusters++], optarg))
+			if (a.nclusters == CACHE_MAX_CLUSTERS ||
+			    !cache_cluster_parse(&a.clusters[a.nclusters++], optarg))
 				return usage();
 			break;
 		case 'j':
@@ -316,8 +323,9 @@ main(int argc, char **argv)
 			return usage();
 		}
 	}
-	if (optind != argc - 1 || !a.socket || !a.journal_path || a.nclusters == 0 || a.rate <= 0 || a.reads_per_s <= 0 || a.writers < 1 ||
-	    a.writers > APP_MAX_THREADS || a.readers > APP_MAX_THREADS || a.items < APP_SHELF)
+	if (optind != argc - 1 || !a.socket || !a.journal_path || a.nclusters == 0 || a.rate <= 0 ||
+	    a.reads_per_s <= 0 || a.writers < 1 || a.writers > APP_MAX_THREADS ||
+	    a.readers > APP_MAX_THREADS || a.items < APP_SHELF)
 		return usage();
 	mysql_library_init(0, NULL, NULL);
 	if (strcmp(argv[optind], "load") == 0)

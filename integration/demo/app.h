@@ -82,7 +82,8 @@ bool app_read_shelf(struct app_thread *t, unsigned shelf, char *value);
 void *writer_main(void *thread);
 void *reader_main(void *thread);
 
-/* Compares journal, traces, caches and database, and prints what was found.  0 when nothing is lost or stale. */
+/* Compares journal, traces, caches and database, and prints what was found.  0 when nothing is lost or stale.
+ */
 int check_main(struct app *app);
 
 #endif

@@ -51,7 +51,8 @@ cache_cluster_parse(struct cache_cluster *out, const char *text)
 		size_t n = strcspn(p, ",");
 		const char *colon = memchr(p, ':', n);
 
-		if (!colon || (size_t)(colon - p) >= sizeof(out->servers[0].host) || out->nservers == CACHE_MAX_SERVERS)
+		if (!colon || (size_t)(colon - p) >= sizeof(out->servers[0].host) ||
+		    out->nservers == CACHE_MAX_SERVERS)
 			return false;
 		memcpy(out->servers[out->nservers].host, p, (size_t)(colon - p));
 		out->servers[out->nservers].port = (unsigned)strtoul(colon + 1, NULL, 10);
@@ -74,7 +75,8 @@ cache_create(const struct cache_cluster *cluster)
 	c->routing = memcached_create(NULL);
 	memcached_behavior_set(c->routing, MEMCACHED_BEHAVIOR_KETAMA, 1);
 	for (size_t i = 0; i < cluster->nservers; i++) {
-		memcached_server_add(c->routing, cluster->servers[i].host, (in_port_t)cluster->servers[i].port);
+		memcached_server_add(c->routing, cluster->servers[i].host,
+				     (in_port_t)cluster->servers[i].port);
 		c->servers[i].fd = -1;
 	}
 	return c;
@@ -138,7 +140,8 @@ connection_open(struct cache *c, size_t server)
 		goto fail;
 	if (connect(s->fd, found->ai_addr, found->ai_addrlen) != 0 && errno != EINPROGRESS)
 		goto fail;
-	if (!ready(s->fd, POLLOUT) || getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0)
+	if (!ready(s->fd, POLLOUT) || getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 ||
+	    error != 0)
 		goto fail;
 	setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	s->id = ++c->connections;
@@ -286,7 +289,8 @@ get(struct cache *c, const char *key, const char *flags, char *value, struct cac
 	if (result != CACHE_HIT)
 		return result;
 	if (token)
-		*token = (struct cache_token){.server = server, .connection = c->servers[server].id, .cas = cas};
+		*token =
+		    (struct cache_token){.server = server, .connection = c->servers[server].id, .cas = cas};
 	/* A placeholder is empty, and no value of ours is. */
 	return won ? CACHE_WON : busy || value[0] == '\0' ? CACHE_BUSY : CACHE_HIT;
 }

@@ -3,11 +3,11 @@
  *
  * Stock memcached can keep a look-aside cache right, if every reader plays by these rules:
  *
- *     mg <key> v c N30   hit: the value.  Miss: memcached puts a placeholder there, and W says that we won the
- *                        right to fill it, together with its CAS; Z says that somebody else did.
- *     W                  read the database, then  ms <key> <len> C<cas>.  A delete in between removed the
- *                        placeholder, so the fill is refused: what we read may be older than the delete.
- *     Z                  read the database and leave the cache alone.
+ *     mg <key> v c N30   hit: the value.  Miss: memcached puts a placeholder there, and W says that we won
+ * the right to fill it, together with its CAS; Z says that somebody else did. W                  read the
+ * database, then  ms <key> <len> C<cas>.  A delete in between removed the placeholder, so the fill is
+ * refused: what we read may be older than the delete. Z                  read the database and leave the
+ * cache alone.
  *
  * A token counts only on the connection it came from: memcached's CAS starts again when memcached does, and a
  * new process might hand out an old number.  A timeout is a miss, and the connection is dropped, since a late
@@ -45,13 +45,13 @@ struct cache_cluster {
 bool cache_cluster_parse(struct cache_cluster *out, const char *text);
 
 enum cache_result {
-	CACHE_HIT,	/* the value is in `value` */
-	CACHE_WON,	/* a miss, and ours to fill with the token */
-	CACHE_BUSY,	/* a miss that somebody else fills */
-	CACHE_MISS,	/* nothing there */
-	CACHE_STORED,	/* the fill was taken */
-	CACHE_REFUSED,	/* the fill came too late: a delete was faster, or the token's connection is gone */
-	CACHE_DOWN,	/* no answer */
+	CACHE_HIT,     /* the value is in `value` */
+	CACHE_WON,     /* a miss, and ours to fill with the token */
+	CACHE_BUSY,    /* a miss that somebody else fills */
+	CACHE_MISS,    /* nothing there */
+	CACHE_STORED,  /* the fill was taken */
+	CACHE_REFUSED, /* the fill came too late: a delete was faster, or the token's connection is gone */
+	CACHE_DOWN,    /* no answer */
 };
 
 struct cache_token {
@@ -69,7 +69,8 @@ size_t cache_server_of(struct cache *c, const char *key);
 
 /* `value` has room for CACHE_MAX_VALUE bytes and is ended by NUL. */
 enum cache_result cache_lease(struct cache *c, const char *key, char *value, struct cache_token *token);
-enum cache_result cache_fill(struct cache *c, const char *key, const char *value, const struct cache_token *token);
+enum cache_result cache_fill(struct cache *c, const char *key, const char *value,
+			     const struct cache_token *token);
 
 /* Looks without leaving a trace. */
 enum cache_result cache_peek(struct cache *c, const char *key, char *value);

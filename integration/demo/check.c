@@ -1,8 +1,8 @@
 /*
  * check - was every committed key deleted everywhere, and does every cache agree with the database?
  *
- * First a barrier: one more transaction with keys for every server of every cluster.  A server gets its deletes
- * in the log's order, so when the barrier's keys are acknowledged, all that is to come has come.  Then
+ * First a barrier: one more transaction with keys for every server of every cluster.  A server gets its
+ * deletes in the log's order, so when the barrier's keys are acknowledged, all that is to come has come. Then
  *
  *     lost       committed transactions without an acknowledged delete, per cluster
  *     invented   rolled-back work whose key was deleted
@@ -27,9 +27,9 @@ struct txn {
 
 struct trace {
 	FILE *file;
-	uint64_t acks;			    /* lines read */
-	bool barrier[CACHE_MAX_SERVERS];    /* acknowledged by this server */
-	bool routed[CACHE_MAX_SERVERS];	    /* some key of the barrier goes there */
+	uint64_t acks;			 /* lines read */
+	bool barrier[CACHE_MAX_SERVERS]; /* acknowledged by this server */
+	bool routed[CACHE_MAX_SERVERS];	 /* some key of the barrier goes there */
 	unsigned char barrier_owner[MAX_BARRIER];
 };
 
@@ -115,8 +115,9 @@ take_line(struct check *c, size_t cluster, char *line)
 				c->app->clusters[cluster].name);
 	} else if (sscanf(key, "rb:%" SCNu64, &n) == 1) {
 		if (c->invented++ < SHOWN)
-			fprintf(stderr, "demo-app: invented: %s was rolled back to a savepoint, and deleted in %s\n", key,
-				c->app->clusters[cluster].name);
+			fprintf(stderr,
+				"demo-app: invented: %s was rolled back to a savepoint, and deleted in %s\n",
+				key, c->app->clusters[cluster].name);
 	} else if (sscanf(key, "barrier:%" SCNu64 ":%u", &n, &i) == 2 && n == c->barrier && i < MAX_BARRIER) {
 		trace->barrier[trace->barrier_owner[i]] = true;
 	}
@@ -187,7 +188,8 @@ send_barrier(struct check *c)
 		if (!app_connect(&c->thread))
 			continue;
 		ok = mysql_query(c->thread.db,
-				 "CREATE TABLE IF NOT EXISTS barrier (id INT PRIMARY KEY AUTO_INCREMENT)") == 0 &&
+				 "CREATE TABLE IF NOT EXISTS barrier (id INT PRIMARY KEY AUTO_INCREMENT)") ==
+			 0 &&
 		     mysql_real_query(c->thread.db, sql, size) == 0;
 		if (!ok) {
 			fprintf(stderr, "demo-app: barrier: %s\n", mysql_error(c->thread.db));
@@ -234,7 +236,8 @@ count_behind(struct check *c, bool show)
 				continue;
 			behind++;
 			if (show)
-				fprintf(stderr, "demo-app: %s:%u of %s has not acknowledged the last transaction\n",
+				fprintf(stderr,
+					"demo-app: %s:%u of %s has not acknowledged the last transaction\n",
 					cluster->servers[s].host, cluster->servers[s].port, cluster->name);
 		}
 	}
@@ -260,7 +263,8 @@ wait_quiet(struct check *c)
 }
 
 static void
-compare(struct check *c, struct cache *cache, const struct cache_cluster *cluster, const char *key, const char *want)
+compare(struct check *c, struct cache *cache, const struct cache_cluster *cluster, const char *key,
+	const char *want)
 {
 	char value[CACHE_MAX_VALUE];
 
@@ -268,8 +272,8 @@ compare(struct check *c, struct cache *cache, const struct cache_cluster *cluste
 	case CACHE_HIT:
 		c->compared++;
 		if (strcmp(value, want) != 0 && c->stale++ < SHOWN)
-			fprintf(stderr, "demo-app: stale: %s in %s is %s, the database says %s\n", key, cluster->name,
-				value, want);
+			fprintf(stderr, "demo-app: stale: %s in %s is %s, the database says %s\n", key,
+				cluster->name, value, want);
 		break;
 	case CACHE_DOWN:
 		if (c->unreachable++ < SHOWN)
@@ -341,13 +345,14 @@ print_latency(struct check *c, const char *name, bool calm)
 		const struct txn *t = &c->txns[i];
 
 		for (size_t k = 0; k < c->app->nclusters; k++) {
-			if (t->state == 'C' && t->ack_us[k] != 0 && !(calm && during_fault(c->app, t->commit_us)))
+			if (t->state == 'C' && t->ack_us[k] != 0 &&
+			    !(calm && during_fault(c->app, t->commit_us)))
 				us[n++] = t->ack_us[k] > t->commit_us ? t->ack_us[k] - t->commit_us : 0;
 		}
 	}
 	qsort(us, n, sizeof(*us), by_size);
-	printf(" %spairs=%" PRIu64 " %sp50_ms=%.2f %sp99_ms=%.2f", name, n, name, n ? (double)us[n / 2] / 1000 : 0.0,
-	       name, n ? (double)us[n * 99 / 100] / 1000 : 0.0);
+	printf(" %spairs=%" PRIu64 " %sp50_ms=%.2f %sp99_ms=%.2f", name, n, name,
+	       n ? (double)us[n / 2] / 1000 : 0.0, name, n ? (double)us[n * 99 / 100] / 1000 : 0.0);
 	free(us);
 }
 
@@ -374,8 +379,8 @@ check_main(struct app *app)
 	printf("commits=%" PRIu64 " keys=%" PRIu64 " rolled_back=%" PRIu64 " indeterminate=%" PRIu64
 	       " deletes_acked=%" PRIu64 " compared=%" PRIu64 " not_cached=%" PRIu64 " invented=%" PRIu64
 	       " lost=%" PRIu64 " stale=%" PRIu64 " measured=%d",
-	       c.commits, c.keys, c.rolled_back, c.indeterminate, c.acks, c.compared, c.missed, c.invented, c.lost,
-	       c.stale, measured);
+	       c.commits, c.keys, c.rolled_back, c.indeterminate, c.acks, c.compared, c.missed, c.invented,
+	       c.lost, c.stale, measured);
 	print_latency(&c, "", false);
 	print_latency(&c, "calm_", true);
 	printf("\n");

@@ -26,7 +26,8 @@ connection_lost(MYSQL *db)
 {
 	unsigned e = mysql_errno(db);
 
-	return (e >= CR_MIN_ERROR && e <= CR_MAX_ERROR) || e == ER_SERVER_SHUTDOWN || e == ER_CONNECTION_KILLED;
+	return (e >= CR_MIN_ERROR && e <= CR_MAX_ERROR) || e == ER_SERVER_SHUTDOWN ||
+	       e == ER_CONNECTION_KILLED;
 }
 
 /* Sends a statement as it is.  On failure the transaction is over; `commits`: and may have happened. */
@@ -116,7 +117,8 @@ static void
 two_updates(struct work *w, unsigned a, unsigned b)
 {
 	/* In the order of their ids, or two writers would wait for each other. */
-	if (send_text(w, "BEGIN") && update(w, a < b ? a : b, false, false) && update(w, a < b ? b : a, false, false))
+	if (send_text(w, "BEGIN") && update(w, a < b ? a : b, false, false) &&
+	    update(w, a < b ? b : a, false, false))
 		send_commit(w);
 }
 
@@ -131,7 +133,8 @@ static void
 put_item(struct work *w, unsigned a, unsigned b)
 {
 	(void)b;
-	send_change(w, a, true, false, "REPLACE INTO items (id, v) VALUES (%u, %llu)", a, (unsigned long long)w->n);
+	send_change(w, a, true, false, "REPLACE INTO items (id, v) VALUES (%u, %llu)", a,
+		    (unsigned long long)w->n);
 }
 
 static void
@@ -155,7 +158,8 @@ static const struct {
 	unsigned share;
 	void (*run)(struct work *w, unsigned a, unsigned b);
 } kinds[] = {
-    {60, one_update}, {15, two_updates}, {3, remove_item}, {10, put_item}, {7, rolled_back}, {5, back_to_savepoint},
+    {60, one_update}, {15, two_updates}, {3, remove_item},
+    {10, put_item},   {7, rolled_back},	 {5, back_to_savepoint},
 };
 
 static void
@@ -171,7 +175,8 @@ write_journal(struct work *w, uint64_t now)
 		fprintf(a->journal, "C %llu %llu %u\n", n, (unsigned long long)now, w->keys);
 		break;
 	case UNCHANGED:
-		/* Nothing changed, so nothing in a cache is wrong; whether the binlog has it depends on its format. */
+		/* Nothing changed, so nothing in a cache is wrong; whether the binlog has it depends on its
+		 * format. */
 		a->unchanged++;
 		break;
 	case ROLLED_BACK:

@@ -120,8 +120,8 @@ err_t broker_bounds(struct broker_reader *r, uint64_t *first, uint64_t *end,
 		    struct err_detail *why) MUST_CHECK;
 
 /*
- * The checkpoint of `source`, appended to `out`, without being its writer; nothing is appended when there is none.
- * ERR_CORRUPT: its checksum does not match.
+ * The checkpoint of `source`, appended to `out`, without being its writer; nothing is appended when there is
+ * none. ERR_CORRUPT: its checksum does not match.
  */
 err_t broker_reader_checkpoint(struct broker_reader *r, const char *source, struct buf *out,
 			       struct err_detail *why) MUST_CHECK;

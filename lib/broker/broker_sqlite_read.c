@@ -166,11 +166,12 @@ broker_reader_checkpoint(struct broker_reader *r, const char *source, struct buf
 		if ((uint64_t)sqlite3_column_int64(st, 1) == broker_checkpoint_sum(span_of(source), text))
 			buf_put_span(out, text);
 		else
-			err = err_set(why, ERR_CORRUPT,
-				      "the checkpoint of source %s in log %s is damaged; set source.start to "
-				      "gtid:POSITION with a position that is surely old enough: repeated deletes do no "
-				      "harm",
-				      source, r->store.path);
+			err = err_set(
+			    why, ERR_CORRUPT,
+			    "the checkpoint of source %s in log %s is damaged; set source.start to "
+			    "gtid:POSITION with a position that is surely old enough: repeated deletes do no "
+			    "harm",
+			    source, r->store.path);
 	} else if (rc != SQLITE_DONE) {
 		err = store_error(&r->store, rc, "reading the checkpoint", why);
 	}

@@ -5,8 +5,8 @@
  * all of it, so that a mistake anywhere is found by whoever is started first, and uses its part.  The tables
  * below are the only place where a setting's name, type, default, range, unit and help exist.
  *
- * Unknown keys are errors with line, column and a suggestion.  A server is "host:port", "/path/of/a/socket" or a
- * mapping; a socket has port 0, as in libmemcached, whose hash of it is that of "/path:0".
+ * Unknown keys are errors with line, column and a suggestion.  A server is "host:port", "/path/of/a/socket"
+ * or a mapping; a socket has port 0, as in libmemcached, whose hash of it is that of "/path:0".
  *
  * Threads: the one that loads it; afterwards any may read.   Blocks: on reading the file.
  */
@@ -144,7 +144,8 @@ struct topology {
 err_t topology_load(struct topology **out, const char *path, struct err_detail *why) MUST_CHECK;
 
 /* The same from text; `name` stands in messages, and relative paths are left as they are. */
-err_t topology_parse(struct topology **out, struct span yaml, const char *name, struct err_detail *why) MUST_CHECK;
+err_t topology_parse(struct topology **out, struct span yaml, const char *name,
+		     struct err_detail *why) MUST_CHECK;
 
 void topology_destroy(struct topology **t);
 
@@ -156,9 +157,9 @@ void topology_server_address(const struct server_options *s, struct buf *out);
 
 /*
  * Takes the reloadable settings of `fresh` into `t`.  Each changed setting is reported once: taken, or
- * needing a restart.  Clusters and servers need a restart (section "clusters" and the name of one that came or
- * went; "clusters[NAME]" and the setting, or "servers", of one that changed).  Texts are valid during the call.  Other
- * threads must not read `t` meanwhile.
+ * needing a restart.  Clusters and servers need a restart (section "clusters" and the name of one that came
+ * or went; "clusters[NAME]" and the setting, or "servers", of one that changed).  Texts are valid during the
+ * call.  Other threads must not read `t` meanwhile.
  */
 typedef void topology_change_fn(void *arg, const char *section, const char *name, bool taken);
 void topology_reload(struct topology *t, const struct topology *fresh, topology_change_fn *fn, void *arg);

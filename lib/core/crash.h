@@ -21,8 +21,8 @@ struct crash_point {
 #define CRASH_POINT(point_name)                                                                              \
 	do {                                                                                                 \
 		static struct crash_point crash_here = {point_name, 0};                                      \
-		static struct crash_point *const crash_ref                                                   \
-		    __attribute__((used, section("squeal_crash"))) = &crash_here;                            \
+		static struct crash_point *const crash_ref __attribute__((used, section("squeal_crash"))) =  \
+		    &crash_here;                                                                             \
 		(void)crash_ref;                                                                             \
 		crash_visit(&crash_here);                                                                    \
 	} while (0)

@@ -11,7 +11,7 @@ struct err_row {
 
 static const struct err_row err_rows[] = {
 #define ERR_ROW(name, action, text) [name] = {#name, action, text},
-	ERR_TABLE(ERR_ROW)
+    ERR_TABLE(ERR_ROW)
 #undef ERR_ROW
 };
 

@@ -59,8 +59,8 @@ file_read_secret(const char *path, struct buf *out, struct err_detail *why)
 	}
 	if ((st.st_mode & (S_IRWXG | S_IRWXO)) != 0 && S_ISREG(st.st_mode)) {
 		err = err_set(why, ERR_CONFIG,
-			      "the password file %s can be read by others (mode %03o): run chmod 600 %s", path,
-			      (unsigned)(st.st_mode & 0777), path);
+			      "the password file %s can be read by others (mode %03o): run chmod 600 %s",
+			      path, (unsigned)(st.st_mode & 0777), path);
 		goto done;
 	}
 	err = file_read(path, 4096, &text, why);
@@ -72,8 +72,8 @@ file_read_secret(const char *path, struct buf *out, struct err_detail *why)
 	if (text.len > 0 && text.p[text.len - 1] == '\r')
 		text.len--;
 	if (text.len == 0) {
-		err = err_set(why, ERR_CONFIG, "the password file %s has an empty first line: put the password there",
-			      path);
+		err = err_set(why, ERR_CONFIG,
+			      "the password file %s has an empty first line: put the password there", path);
 		goto done;
 	}
 	buf_put(out, text.p, text.len);

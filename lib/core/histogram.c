@@ -30,8 +30,8 @@ raise_max(struct histogram *h, uint64_t value)
 {
 	uint64_t max = atomic_load_explicit(&h->max, memory_order_relaxed);
 
-	while (value > max && !atomic_compare_exchange_weak_explicit(&h->max, &max, value, memory_order_relaxed,
-								      memory_order_relaxed))
+	while (value > max && !atomic_compare_exchange_weak_explicit(
+				  &h->max, &max, value, memory_order_relaxed, memory_order_relaxed))
 		;
 }
 

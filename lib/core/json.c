@@ -81,7 +81,8 @@ utf8_length(const unsigned char *p, size_t left)
 			return 0;
 		c = c << 6 | (p[i] & 0x3fu);
 	}
-	if ((n == 3 && c < 0x800) || (n == 4 && (c < 0x10000 || c > 0x10ffff)) || (c >= 0xd800 && c <= 0xdfff))
+	if ((n == 3 && c < 0x800) || (n == 4 && (c < 0x10000 || c > 0x10ffff)) ||
+	    (c >= 0xd800 && c <= 0xdfff))
 		return 0;
 	return n;
 }

@@ -1,7 +1,8 @@
 /*
  * log - one line per thing that happened, for one reader with one question.
  *
- *     2026-11-20T21:38:00.123456Z WARN  router: server is away server=10.0.0.1:11211 reason="connection refused"
+ *     2026-11-20T21:38:00.123456Z WARN  router: server is away server=10.0.0.1:11211 reason="connection
+ * refused"
  *
  * A line is what happened, then key=value fields.  Values that hold spaces, quotes or control bytes are
  * quoted and escaped here, so no foreign byte can start a line or colour a terminal.  Choose the level by who
@@ -61,7 +62,8 @@ void log_set_level(struct log *l, enum log_level min);
 bool log_level_parse(struct span text, enum log_level *out);
 
 /* NULL `l` drops the line.  `what` must be a string literal: the rate limit tells lines apart by it. */
-void log_write(struct log *l, enum log_level level, const char *what, const struct log_field *fields, size_t n);
+void log_write(struct log *l, enum log_level level, const char *what, const struct log_field *fields,
+	       size_t n);
 
 /* Lines held back by the rate limit so far. */
 uint64_t log_suppressed(const struct log *l);
@@ -70,7 +72,7 @@ uint64_t log_suppressed(const struct log *l);
 void log_escape(struct buf *out, struct span value);
 
 #define LOG_AT(l, level, what, ...)                                                                          \
-	log_write((l), (level), (what), (const struct log_field[]){{0}, ##__VA_ARGS__} + 1,                   \
+	log_write((l), (level), (what), (const struct log_field[]){{0}, ##__VA_ARGS__} + 1,                  \
 		  sizeof((const struct log_field[]){{0}, ##__VA_ARGS__}) / sizeof(struct log_field) - 1)
 #define log_debug(l, ...)  LOG_AT(l, LOG_DEBUG, __VA_ARGS__)
 #define log_info(l, ...)   LOG_AT(l, LOG_INFO, __VA_ARGS__)

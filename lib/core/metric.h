@@ -14,8 +14,8 @@
  * Prometheus sees squeal_batch_keys_total, squeal_batch_pending, squeal_batch_age_seconds (a summary with
  * quantiles; microseconds become seconds).
  *
- * Threads: any thread may count (relaxed atomics) and any may render.   Blocks: render takes a mutex that only
- * add and remove share.
+ * Threads: any thread may count (relaxed atomics) and any may render.   Blocks: render takes a mutex that
+ * only add and remove share.
  */
 #ifndef SQUEAL_LIB_CORE_METRIC_H
 #define SQUEAL_LIB_CORE_METRIC_H
@@ -89,8 +89,8 @@ void metric_registry_destroy(struct metric_registry **r);
  * Shows the struct at `base` under `labels` (`server="10.0.0.1:11211"`, "" for none; copied).  `rows` and
  * `base` must outlive the registration.  Sets with the same rows are one family with several label sets.
  */
-void metric_registry_add(struct metric_registry *r, const struct metric_row *rows, size_t nrows, const void *base,
-			 const char *labels);
+void metric_registry_add(struct metric_registry *r, const struct metric_row *rows, size_t nrows,
+			 const void *base, const char *labels);
 void metric_registry_remove(struct metric_registry *r, const void *base);
 
 /* Prometheus text format 0.0.4. */

@@ -12,18 +12,11 @@ struct unit_word {
 };
 
 /* Factors to milliseconds. */
-static const struct unit_word duration_units[] = {{"ms", 1},	    {"s", 1000},     {"m", 60000},
-						  {"h", 3600000},   {"d", 86400000}};
-static const struct unit_word size_units[] = {{"B", 1},
-					      {"KB", 1000},
-					      {"MB", 1000000},
-					      {"GB", 1000000000},
-					      {"KiB", 1024},
-					      {"MiB", 1048576},
-					      {"GiB", 1073741824},
-					      {"K", 1024},
-					      {"M", 1048576},
-					      {"G", 1073741824}};
+static const struct unit_word duration_units[] = {
+    {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
+static const struct unit_word size_units[] = {
+    {"B", 1},	      {"KB", 1000},	   {"MB", 1000000}, {"GB", 1000000000}, {"KiB", 1024},
+    {"MiB", 1048576}, {"GiB", 1073741824}, {"K", 1024},	    {"M", 1048576},	{"G", 1073741824}};
 
 static void *
 field_of(const struct option_row *row, const void *base)
@@ -147,7 +140,8 @@ option_nearest(const struct option_section *s, struct span name)
 
 /* "10", "10unit", "10 unit" → number times the unit's factor. */
 static bool
-parse_scaled(struct span text, const struct unit_word *units, size_t nunits, uint64_t bare_factor, uint64_t *out)
+parse_scaled(struct span text, const struct unit_word *units, size_t nunits, uint64_t bare_factor,
+	     uint64_t *out)
 {
 	size_t digits = 0;
 	struct span word;
@@ -219,8 +213,8 @@ set_number(const struct option_row *row, void *base, struct span text, struct er
 				   : row->type == OPTION_SIZE	? "a size such as 64KiB, 10MiB or 1GiB"
 								: "a whole number";
 
-		err = err_set(why, ERR_CONFIG, "%s: \"%.*s\" is not %s", row->name, SPAN_FMT(span_first(text, 60)),
-			      form);
+		err = err_set(why, ERR_CONFIG, "%s: \"%.*s\" is not %s", row->name,
+			      SPAN_FMT(span_first(text, 60)), form);
 		goto done;
 	}
 	if (v < row->min || v > row->max) {
@@ -383,7 +377,8 @@ option_sample(const struct option_section *s, int indent, struct buf *out)
 
 		buf_printf(out, "%*s# %s (", indent, "", row->help);
 		put_range(row, out);
-		buf_printf(out, ")\n%*s# %s: %s\n", indent, "", row->name, row->def[0] != '\0' ? row->def : "\"\"");
+		buf_printf(out, ")\n%*s# %s: %s\n", indent, "", row->name,
+			   row->def[0] != '\0' ? row->def : "\"\"");
 	}
 }
 

@@ -9,8 +9,10 @@
  *         OPT(linger,     DURATION, "1ms",    0,   1000,  "ms",   YES,   "wait this long for more keys")
  *     struct batch_options { OPTION_FIELDS(BATCH_OPTIONS) };
  *
- * and its source the rows:   static const struct option_row batch_option_rows[] =
- *                                { OPTION_ROWS(struct batch_options, BATCH_OPTIONS) };
+ * and its source the rows:
+ *
+ *     typedef struct batch_options option_owner;
+ *     static const struct option_row batch_option_rows[] = {OPTION_ROWS(BATCH_OPTIONS)};
  *
  * The struct, the parser of squeal.yaml, --help, the sample configuration and docs/options.md all come from
  * the same row.  Types:
@@ -73,7 +75,7 @@ struct option_section {
 
 /* OPTION_ROWS needs the struct's type for the offsets; X-macros cannot carry it, so it is set by a typedef:
  *     typedef struct batch_options option_owner;   in the source file, before the rows.                   */
-#define OPTION_ROW(nm, tp, df, mn, mx, un, rl, hp)                                                            \
+#define OPTION_ROW(nm, tp, df, mn, mx, un, rl, hp)                                                           \
 	{.name = #nm,                                                                                        \
 	 .type = OPTION_##tp,                                                                                \
 	 .def = df,                                                                                          \
@@ -85,7 +87,8 @@ struct option_section {
 	 .offset = offsetof(option_owner, nm)},
 #define OPTION_ROWS(table) table(OPTION_ROW)
 
-/* Sets every field of the struct at `base` to its default.  A default that does not parse is a bug: aborts. */
+/* Sets every field of the struct at `base` to its default.  A default that does not parse is a bug: aborts.
+ */
 void option_defaults(const struct option_section *s, void *base);
 
 /* Frees the strings; the struct can be given defaults again. */
@@ -101,7 +104,8 @@ const char *option_nearest(const struct option_section *s, struct span name);
 const char *option_nearest_word(const char *const *words, size_t n, struct span name);
 
 /* Parses `text` into the row's field.  On error the field is untouched and *why says what would be right. */
-err_t option_set(const struct option_row *row, void *base, struct span text, struct err_detail *why) MUST_CHECK;
+err_t option_set(const struct option_row *row, void *base, struct span text,
+		 struct err_detail *why) MUST_CHECK;
 
 /* The value as it would be written in squeal.yaml. */
 void option_print(const struct option_row *row, const void *base, struct buf *out);
@@ -109,8 +113,8 @@ void option_print(const struct option_row *row, const void *base, struct buf *ou
 bool option_same(const struct option_row *row, const void *a, const void *b);
 
 /* Text for people, made from the rows. */
-void option_help(const struct option_section *s, struct buf *out);	 /* --help */
+void option_help(const struct option_section *s, struct buf *out);		 /* --help */
 void option_sample(const struct option_section *s, int indent, struct buf *out); /* YAML, commented out */
-void option_markdown(const struct option_section *s, struct buf *out);	 /* a table for docs/options.md */
+void option_markdown(const struct option_section *s, struct buf *out); /* a table for docs/options.md */
 
 #endif

@@ -61,7 +61,8 @@ span_u64(struct span a, uint64_t *out)
 	for (size_t i = 0; i < a.len; i++) {
 		if (a.p[i] < '0' || a.p[i] > '9')
 			return false;
-		if (__builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, (unsigned)(a.p[i] - '0'), &v))
+		if (__builtin_mul_overflow(v, 10u, &v) ||
+		    __builtin_add_overflow(v, (unsigned)(a.p[i] - '0'), &v))
 			return false;
 	}
 	*out = v;

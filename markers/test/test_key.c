@@ -44,7 +44,8 @@ neighbours_do_not_change_the_answer(void **state)
 			char bytes[9] = {'k', 'k', 'k', (char)a, (char)b, 'k', 'k', 'k', 'k'};
 			bool bad = a <= 0x20 || a == 0x7F || b <= 0x20 || b == 0x7F;
 
-			assert_int_equal(key_fault(span_make(bytes, sizeof(bytes))), bad ? KEY_CONTROL : KEY_OK);
+			assert_int_equal(key_fault(span_make(bytes, sizeof(bytes))),
+					 bad ? KEY_CONTROL : KEY_OK);
 		}
 	}
 }

@@ -42,8 +42,8 @@ void conn_set_timeout(struct conn *c, uint64_t ms);
 struct span conn_version(const struct conn *c);
 uint64_t conn_id(const struct conn *c);
 
-/* The account that the server took us for, quoted: 'squeal'@'%'; and the cipher, NULL without TLS.  Valid while
- * open. */
+/* The account that the server took us for, quoted: 'squeal'@'%'; and the cipher, NULL without TLS.  Valid
+ * while open. */
 const char *conn_account(const struct conn *c);
 const char *conn_cipher(const struct conn *c);
 

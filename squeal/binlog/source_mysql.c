@@ -83,14 +83,16 @@ check_rows(struct source_mysql *s, const struct setup *setup, struct err_detail 
 	struct buf metadata = BUF_INIT;
 	err_t err;
 
-	err = conn_value(s->conn, "SHOW GLOBAL VARIABLES WHERE Variable_name='binlog_row_metadata' AND Value='FULL'",
+	err = conn_value(s->conn,
+			 "SHOW GLOBAL VARIABLES WHERE Variable_name='binlog_row_metadata' AND Value='FULL'",
 			 &metadata, why);
 	if (err == ERR_OK && (strcmp(setup->format, "ROW") != 0 || metadata.len == 0))
 		err = err_set(
 		    why, ERR_SOURCE_SETUP,
 		    "rules (markers.rules) need every change as rows with column names, and the database has "
 		    "binlog_format=%s, binlog_row_metadata=%s: run SET GLOBAL binlog_format=ROW, SET GLOBAL "
-		    "binlog_row_metadata=FULL, set both in its configuration too, and let applications connect again",
+		    "binlog_row_metadata=FULL, set both in its configuration too, and let applications "
+		    "connect again",
 		    setup->format, metadata.len > 0 ? "FULL" : "not FULL");
 	buf_fini(&metadata);
 	return err;
@@ -190,8 +192,8 @@ done:
 }
 
 /*
- * A server whose binlog has nothing of a domain takes any start in it and goes on with what comes next, whatever was in
- * between.  Where it has something of it, it checks the start itself.
+ * A server whose binlog has nothing of a domain takes any start in it and goes on with what comes next,
+ * whatever was in between.  Where it has something of it, it checks the start itself.
  */
 static err_t
 check_known(struct source_mysql *s, struct err_detail *why)
@@ -208,8 +210,10 @@ check_known(struct source_mysql *s, struct err_detail *why)
 	for (size_t i = 0; err == ERR_OK && i < start.n; i++) {
 		if (gtid_pos_find(&has, start.ids[i].domain) == NULL)
 			err = err_set(why, ERR_GAP,
-				      "the server's binlog has nothing of GTID domain %u, in which everything up to %u-%u-%llu "
-				      "was read: it was emptied (RESET MASTER) or is another server's; flush the caches, then "
+				      "the server's binlog has nothing of GTID domain %u, in which "
+				      "everything up to %u-%u-%llu "
+				      "was read: it was emptied (RESET MASTER) or is another server's; flush "
+				      "the caches, then "
 				      "start with source.start: now",
 				      start.ids[i].domain, start.ids[i].domain, start.ids[i].server,
 				      (unsigned long long)start.ids[i].seq);

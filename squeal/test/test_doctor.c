@@ -286,7 +286,8 @@ the_expiry_is_mended_in_the_servers_own_words(void **state)
 static void
 another_server_id_is_one_that_there_can_be(void **state)
 {
-	assert_string_equal(judge_text("server_id=9|our.server_id=9", "server_id").mend, "source.server_id: 10");
+	assert_string_equal(judge_text("server_id=9|our.server_id=9", "server_id").mend,
+			    "source.server_id: 10");
 	assert_string_equal(judge_text("server_id=4294967295|our.server_id=4294967295", "server_id").mend,
 			    "source.server_id: 4294967294");
 }

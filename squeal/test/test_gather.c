@@ -169,7 +169,8 @@ a_rollback_delivers_nothing_and_moves_the_position(void **state)
 	assert_int_equal(gather_position(f->gather)->ids[0].seq, 2);
 }
 
-/* The server gives the GTID of a torn group to the next transaction: resuming behind it would lose that one. */
+/* The server gives the GTID of a torn group to the next transaction: resuming behind it would lose that one.
+ */
 static void
 a_torn_group_does_not_move_the_position(void **state)
 {

@@ -1,10 +1,10 @@
 #include "squeal/keyset.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <signal.h>
 
 #include "lib/core/test/test.h"
 

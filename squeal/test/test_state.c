@@ -55,7 +55,8 @@ readiness_needs_a_stream_and_a_stored_checkpoint(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_string_equal(reasons(f), "not connected to the source: just started;no checkpoint was stored yet;");
+	assert_string_equal(reasons(f),
+			    "not connected to the source: just started;no checkpoint was stored yet;");
 	state_streaming(f->s, SPAN_LIT("10.11"), SPAN_LIT("gtid:0-1-1"));
 	assert_string_equal(reasons(f), "no checkpoint was stored yet;");
 	state_acknowledged(f->s, SPAN_LIT("gtid:0-1-2"), 1, 3);

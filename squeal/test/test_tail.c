@@ -18,10 +18,10 @@ enum { OPENS = 8 };
 
 /* What one opening of the stream does. */
 struct script {
-	err_t open;		/* refuse to open */
-	unsigned events;	/* hand out so many events, then … */
-	err_t then;		/* … fail so, or (ERR_OK) end */
-	bool flip;		/* damage the last of them */
+	err_t open;	 /* refuse to open */
+	unsigned events; /* hand out so many events, then … */
+	err_t then;	 /* … fail so, or (ERR_OK) end */
+	bool flip;	 /* damage the last of them */
 };
 
 struct fixture {
@@ -60,7 +60,8 @@ fake_open(struct source *s, struct span from, struct err_detail *why)
 	assert_int_equal(source_open(f->file, (struct span){"", 0}, why), ERR_OK);
 	s->info = f->file->info;
 	s->info.file = SPAN_LIT("mixed.binlog");
-	snprintf(f->start, sizeof(f->start), "%s", span_starts(from, SPAN_LIT("gtid:")) ? f->from[n] + 5 : "");
+	snprintf(f->start, sizeof(f->start), "%s",
+		 span_starts(from, SPAN_LIT("gtid:")) ? f->from[n] + 5 : "");
 	s->info.start = span_of(f->start);
 	f->handed = 0;
 	return ERR_OK;

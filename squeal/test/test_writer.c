@@ -53,8 +53,11 @@ make(void **state)
 	if (mkdtemp(f->folder) == NULL)
 		return 1;
 	snprintf(f->path, sizeof(f->path), "%s/log.db", f->folder);
-	f->log_opt = (struct log_options){
-	    .type = (char *)"sqlite", .path = f->path, .retention = 86400, .max_size = 1 << 30, .sync = (char *)"normal"};
+	f->log_opt = (struct log_options){.type = (char *)"sqlite",
+					  .path = f->path,
+					  .retention = 86400,
+					  .max_size = 1 << 30,
+					  .sync = (char *)"normal"};
 	f->opt = (struct squeal_options){.batch_keys = 100, .batch_bytes = 65536};
 	f->context = (struct broker_context){clock_system(), NULL, &f->broker_metrics};
 	if (broker_writer_open(&f->broker, &f->log_opt, "main", &f->context, &why) != ERR_OK) {

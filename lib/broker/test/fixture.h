@@ -1,5 +1,6 @@
 /*
- * fixture - a log in a folder of its own under /tmp, which every user can reach, with a fake clock; for the tests of lib/broker.
+ * fixture - a log in a folder of its own under /tmp, which every user can reach, with a fake clock; for the
+ * tests of lib/broker.
  */
 #ifndef SQUEAL_LIB_BROKER_TEST_FIXTURE_H
 #define SQUEAL_LIB_BROKER_TEST_FIXTURE_H

@@ -27,7 +27,8 @@ commas_stand_between_values_only(void **state)
 	json_name(&j, "f");
 	json_double(&j, NAN);
 	json_object_end(&j);
-	assert_string_equal(buf_str(&b), "{\"a\":1,\"b\":[-2,{},null],\"c\":true,\"d\":null,\"e\":1.500,\"f\":null}");
+	assert_string_equal(buf_str(&b),
+			    "{\"a\":1,\"b\":[-2,{},null],\"c\":true,\"d\":null,\"e\":1.500,\"f\":null}");
 	buf_fini(&b);
 }
 
@@ -58,7 +59,9 @@ valid_utf8_passes_and_invalid_becomes_an_escape(void **state)
 	    {SPAN_LIT("\xe0\x80\x80"), "\"\\u00e0\\u0080\\u0080\""},
 	    {SPAN_LIT("\xed\xa0\x80"), "\"\\u00ed\\u00a0\\u0080\""},
 	    {SPAN_LIT("\xf5\x80\x80\x80"), "\"\\u00f5\\u0080\\u0080\\u0080\""},
-	    {SPAN_LIT("\xff""a"), "\"\\u00ffa\""},
+	    {SPAN_LIT("\xff"
+		      "a"),
+	     "\"\\u00ffa\""},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -45,11 +45,12 @@ a_line_has_time_level_subject_and_fields(void **state)
 {
 	struct fixture *f = *state;
 
-	log_warn(f->log, "server is away", F_STR("server", "10.0.0.1:11211"), F_UINT("tries", 3), F_INT("delta", -4),
-		 F_BOOL("ready", false), F_STR("none", NULL));
-	assert_string_equal(buf_str(&f->lines),
-			    "2023-11-14T22:13:21.000000Z WARN   test: server is away server=10.0.0.1:11211 tries=3 "
-			    "delta=-4 ready=false none=-\n");
+	log_warn(f->log, "server is away", F_STR("server", "10.0.0.1:11211"), F_UINT("tries", 3),
+		 F_INT("delta", -4), F_BOOL("ready", false), F_STR("none", NULL));
+	assert_string_equal(
+	    buf_str(&f->lines),
+	    "2023-11-14T22:13:21.000000Z WARN   test: server is away server=10.0.0.1:11211 tries=3 "
+	    "delta=-4 ready=false none=-\n");
 }
 
 static void
@@ -105,7 +106,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(a_line_has_time_level_subject_and_fields, make, drop),
-	    cmocka_unit_test_setup_teardown(foreign_bytes_cannot_start_a_line_or_colour_a_terminal, make, drop),
+	    cmocka_unit_test_setup_teardown(foreign_bytes_cannot_start_a_line_or_colour_a_terminal, make,
+					    drop),
 	    cmocka_unit_test_setup_teardown(lower_levels_are_dropped_until_they_are_asked_for, make, drop),
 	    cmocka_unit_test_setup_teardown(repeats_are_held_back_and_counted, make, drop),
 	    cmocka_unit_test(level_names_are_read_in_any_case),

@@ -79,7 +79,8 @@ the_docs_table_has_a_line_per_row(void **state)
 	struct buf out = BUF_INIT;
 
 	metric_markdown(rows, NROWS, "Sample", &out);
-	assert_non_null(strstr(buf_str(&out), "| `squeal_sample_sent_total` | counter | deletes | deletes sent |\n"));
+	assert_non_null(
+	    strstr(buf_str(&out), "| `squeal_sample_sent_total` | counter | deletes | deletes sent |\n"));
 	assert_non_null(strstr(buf_str(&out), "| `squeal_sample_time_seconds` | summary | seconds |"));
 	buf_fini(&out);
 }

@@ -106,8 +106,9 @@ a_wrong_value_leaves_the_field_and_says_what_would_be_right(void **state)
 	    {"wait", "2m", "wait: \"2m\" is out of range: 0ms to 1m"},
 	    {"keep", "1500ms", "keep: \"1500ms\" is not a duration such as 500ms, 2s, 10m or 24h"},
 	    {"room", "1", "room: \"1\" is out of range: 1KiB to 1GiB"},
-	    {"room", "18446744073709551615GiB", "room: \"18446744073709551615GiB\" is not a size such as 64KiB, 10MiB "
-						"or 1GiB"},
+	    {"room", "18446744073709551615GiB",
+	     "room: \"18446744073709551615GiB\" is not a size such as 64KiB, 10MiB "
+	     "or 1GiB"},
 	    {"strict", "maybe", "strict: \"maybe\" is neither true nor false"},
 	    {"mode", "fas", "mode: \"fas\" is not one of fast|slow"},
 	    {"mode", "", "mode: \"\" is not one of fast|slow"},
@@ -188,7 +189,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(defaults_come_from_the_rows, make, drop),
 	    cmocka_unit_test_setup_teardown(units_are_understood, make, drop),
-	    cmocka_unit_test_setup_teardown(a_wrong_value_leaves_the_field_and_says_what_would_be_right, make, drop),
+	    cmocka_unit_test_setup_teardown(a_wrong_value_leaves_the_field_and_says_what_would_be_right, make,
+					    drop),
 	    cmocka_unit_test_setup_teardown(a_mistyped_name_finds_its_neighbour, make, drop),
 	    cmocka_unit_test_setup_teardown(values_print_as_they_are_written, make, drop),
 	    cmocka_unit_test_setup_teardown(sameness_is_by_value, make, drop),
