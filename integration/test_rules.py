@@ -134,6 +134,14 @@ def test_a_session_in_statement_format_is_counted_and_said(live):
     assert "binlog_format=ROW" in live.squeal.process.log_text()
 
 
+@pytest.mark.parametrize("options", [[], ["--rows"]])
+def test_squeal_keys_says_what_rules_cannot_see(tmp_path, options):
+    recorded = os.path.join(os.path.dirname(__file__), "..", "squeal", "binlog", "test", "data", "statement.binlog")
+    done = subprocess.run([program("squeal"), "keys", "--rules", rules_file(str(tmp_path))] + options + [recorded],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=True)
+    assert "which no rule can see" in done.stderr
+
+
 def test_a_source_that_hides_rows_or_names_is_refused_with_what_mends_it(pipeline, rundir):
     p = pipeline(start=False, clusters=["a"], config={"markers": {"rules": rules_file(rundir)}})
     p.squeal.start(wait=False)
@@ -150,4 +158,5 @@ def test_a_rule_for_a_column_that_is_not_there_is_a_gap(pipeline, rundir):
     p.db.sql("CREATE TABLE demo.gone (id INT PRIMARY KEY); INSERT INTO demo.gone VALUES (1)")
     wait_until(lambda: not p.squeal.ready(), 10, "/readyz to fail")
     assert "GAP" in p.squeal.get("/readyz")[1]
+    assert "key of table demo.gone cannot be known" in p.squeal.get("/readyz")[1]
     assert p.squeal.metrics().total("squeal_source_gap") == 1

@@ -177,6 +177,14 @@ rows_on_rows(void *arg, const struct binlog_event *ev, const struct table *t)
 	return err;
 }
 
+static err_t
+rows_on_without_rows(void *arg, struct span sql)
+{
+	struct keys_run *run = arg;
+
+	return run->has_rules ? gather_row_ops.without_rows(run->gather, sql) : ERR_OK;
+}
+
 static const struct txn_ops rows_ops = {
     .begin = rows_on_begin,
     .statement = rows_on_statement,
@@ -186,6 +194,7 @@ static const struct txn_ops rows_ops = {
     .rollback = rows_on_rollback,
     .moved = rows_on_moved,
     .rows = rows_on_rows,
+    .without_rows = rows_on_without_rows,
 };
 
 /* The file's base name is what positions name. */
@@ -236,6 +245,8 @@ read_file(struct keys_run *run, const char *path, struct err_detail *why)
 			 F_STR("file", path));
 	if (run->rows_why.code != ERR_OK)
 		err_set(why, err, "%s", err_why(&run->rows_why));
+	if (err != ERR_OK && gather_why(run->gather)->code == err)
+		err_set(why, err, "%s", err_why(gather_why(run->gather)));
 	if (err == ERR_CLOSED && run->failed)
 		err = err_set(why, ERR_IO, "standard output cannot be written");
 done:

@@ -42,6 +42,7 @@ struct gather {
 	bool started;
 	uint64_t moves; /* transactions without keys since the position was last emitted */
 	struct place_name *file;
+	struct err_detail why; /* of the last error that a callback returned */
 	_Atomic bool interrupted;
 };
 
@@ -110,6 +111,12 @@ void
 gather_interrupt(struct gather *g)
 {
 	atomic_store(&g->interrupted, true);
+}
+
+const struct err_detail *
+gather_why(const struct gather *g)
+{
+	return &g->why;
 }
 
 const struct gtid_pos *
@@ -279,15 +286,9 @@ static err_t
 on_rows(void *arg, const struct binlog_event *ev, const struct table *t)
 {
 	struct gather *g = arg;
-	struct err_detail why;
-	err_t err;
 
-	err_clear(&why);
-	err = rowkeys_take(g->rowkeys, ev, t, &why);
-	if (err != ERR_OK && err != ERR_CLOSED)
-		log_error(g->parts.log, "keys of row changes are not known", F_STR("code", err_name(err)),
-			  F_STR("reason", err_why(&why)), F_SPAN("file", ev->file), F_UINT("pos", ev->end));
-	return err;
+	err_clear(&g->why);
+	return rowkeys_take(g->rowkeys, ev, t, &g->why);
 }
 
 /* Changes that come as rows say so with their rows; these came as a statement only. */

@@ -95,6 +95,10 @@ const struct gtid_pos *gather_position(const struct gather *g);
 /* Emits a move of the position that waits; called at heartbeats.  False: nobody takes it. */
 bool gather_idle(struct gather *g);
 
+/* The sentence of the last error that a callback returned; its code is ERR_OK when there was none.  Callbacks
+ * of txn.h have no room for one. */
+const struct err_detail *gather_why(const struct gather *g);
+
 /* Makes a wait for a spill file end.  Any thread. */
 void gather_interrupt(struct gather *g);
 

@@ -289,11 +289,12 @@ open_admin(struct pipeline *p, struct err_detail *why)
 }
 
 static void
-register_metrics(struct pipeline *p, char *labels, size_t size)
+register_metrics(struct pipeline *p)
 {
 	struct metrics *m = &p->metrics;
+	char labels[128];
 
-	snprintf(labels, size, "source=\"%s\"", p->topo->source.name);
+	snprintf(labels, sizeof(labels), "source=\"%s\"", p->topo->source.name);
 	metric_registry_add(p->registry, state_metric_rows, state_metric_nrows, &m->state, labels);
 	metric_registry_add(p->registry, binlog_metric_rows, binlog_metric_nrows, &m->binlog, labels);
 	metric_registry_add(p->registry, gather_metric_rows, gather_metric_nrows, &m->gather, labels);
@@ -473,7 +474,6 @@ pipeline_run(struct topology *topo, const struct pipeline_options *opt, const st
 	static const struct daemon_ops ops = {.drain = on_drain, .reload = on_reload};
 	struct pipeline *p = MEM_NEW(struct pipeline);
 	struct daemon_options daemon_opt = {.log = log};
-	char labels[128];
 	err_t err;
 
 	p->topo = topo;
@@ -484,7 +484,7 @@ pipeline_run(struct topology *topo, const struct pipeline_options *opt, const st
 	pthread_mutex_init(&p->lock, NULL);
 	rule_live_init(&p->rules, NULL);
 	p->registry = metric_registry_create();
-	register_metrics(p, labels, sizeof(labels));
+	register_metrics(p);
 	daemon_options_from_env(&daemon_opt);
 	err = loop_create(&p->loop, clock, why);
 	if (err != ERR_OK)

@@ -199,7 +199,10 @@ tail_run(struct tail *t)
 		if (err == ERR_OK || err == ERR_CLOSED || t->stop)
 			continue;
 		if (why.code == ERR_OK)
-			err_set(&why, err, "%s", err_text(err));
+			err_set(&why, err, "%s",
+				gather_why(t->parts.gather)->code == err
+				    ? err_why(gather_why(t->parts.gather))
+				    : err_text(err));
 		if (!is_worth_a_retry(t, err)) {
 			enter_gap(t, &why);
 			break;
