@@ -38,7 +38,7 @@ struct gather {
 	struct buf pool;
 	bool pool_conflict;
 
-	struct gtid_pos pos;
+	struct position pos;
 	bool started;
 	uint64_t moves; /* transactions without keys since the position was last emitted */
 	struct place_name *file;
@@ -101,7 +101,7 @@ gather_destroy(struct gather **g)
 	keyset_destroy(&(*g)->keys);
 	rowkeys_destroy(&(*g)->rowkeys);
 	buf_fini(&(*g)->pool);
-	gtid_pos_fini(&(*g)->pos);
+	position_fini(&(*g)->pos);
 	place_name_release(&(*g)->file);
 	free(*g);
 	*g = NULL;
@@ -119,7 +119,7 @@ gather_why(const struct gather *g)
 	return &g->why;
 }
 
-const struct gtid_pos *
+const struct position *
 gather_position(const struct gather *g)
 {
 	return &g->pos;
@@ -137,32 +137,33 @@ emit_position(struct gather *g)
 {
 	struct queue_item *it = blank_item(g);
 
-	it->whole = MEM_NEW(struct gtid_pos);
-	gtid_pos_copy(it->whole, &g->pos);
+	it->whole = MEM_NEW(struct position);
+	position_copy(it->whole, &g->pos);
 	g->moves = 0;
 	return g->parts.emit(g->parts.arg, it);
 }
 
-static bool
-is_same_position(const struct gtid_pos *a, const struct gtid_pos *b)
+bool
+gather_start(struct gather *g, const struct position *start)
 {
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++) {
-		if (!gtid_same(&a->ids[i], &b->ids[i]))
-			return false;
-	}
-	return true;
+	forget_transaction(g);
+	if (g->started && position_same(&g->pos, start))
+		return true;
+	g->started = true;
+	position_copy(&g->pos, start);
+	return emit_position(g);
 }
 
 bool
-gather_start(struct gather *g, const struct gtid_pos *start)
+gather_follow_by_gtid(struct gather *g, const struct gtid_set *read)
 {
-	forget_transaction(g);
-	if (g->started && is_same_position(&g->pos, start))
+	struct position pos = {.kind = POSITION_MYSQL};
+
+	if (g->pos.kind != POSITION_FILE)
 		return true;
-	g->started = true;
-	gtid_pos_copy(&g->pos, start);
+	gtid_set_copy(&pos.mysql, read);
+	position_copy(&g->pos, &pos);
+	position_fini(&pos);
 	return emit_position(g);
 }
 
@@ -407,7 +408,7 @@ on_commit(void *arg, const struct txn_end *e)
 
 	CRASH_POINT("squeal.commit");
 	enter_file(g, e->place.file);
-	gtid_pos_advance(&g->pos, &e->gtid);
+	position_advance(&g->pos, &e->gtid, e->place.file, e->place.pos);
 	if (g->parts.gate != NULL)
 		gate_note(g->parts.gate, &(struct gate_mark){e->place.file, e->place.pos, e->ticket});
 	if (e->no_text)
@@ -455,7 +456,7 @@ on_rollback(void *arg, const struct txn_end *e)
 	 */
 	if (e->torn)
 		return ERR_OK;
-	gtid_pos_advance(&g->pos, &e->gtid);
+	position_advance(&g->pos, &e->gtid, e->place.file, e->place.pos);
 	if (g->parts.gate != NULL)
 		gate_note(g->parts.gate, &(struct gate_mark){e->place.file, e->place.pos, e->ticket});
 	return ++g->moves < MOVES || emit_position(g) ? ERR_OK : ERR_CLOSED;
@@ -464,7 +465,14 @@ on_rollback(void *arg, const struct txn_end *e)
 static err_t
 on_moved(void *arg, const struct txn_place *place)
 {
-	enter_file(arg, place->file);
+	struct gather *g = arg;
+
+	enter_file(g, place->file);
+	/* A checkpoint that stayed in an old file would be lost with it. */
+	if (g->pos.kind == POSITION_FILE) {
+		position_move(&g->pos, place->file, place->pos);
+		g->moves++;
+	}
 	return ERR_OK;
 }
 

@@ -87,10 +87,14 @@ void gather_destroy(struct gather **g);
 
 /* A stream begins at `start`: forgets an unfinished transaction.  The first time, and whenever the position
  * differs from the one that was reached, the start itself is emitted.  False: nobody takes it. */
-bool gather_start(struct gather *g, const struct gtid_pos *start);
+bool gather_start(struct gather *g, const struct position *start);
 
 /* The position behind the last whole transaction. */
-const struct gtid_pos *gather_position(const struct gather *g);
+const struct position *gather_position(const struct gather *g);
+
+/* A MySQL source that was followed by file and offset has ids now, and `read` are all that came so far: goes
+ * on by them.  Only between transactions.  False: nobody takes it. */
+bool gather_follow_by_gtid(struct gather *g, const struct gtid_set *read);
 
 /* Emits a move of the position that waits; called at heartbeats.  False: nobody takes it. */
 bool gather_idle(struct gather *g);

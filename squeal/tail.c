@@ -67,21 +67,20 @@ static void
 note_position(struct tail *t)
 {
 	buf_clear(&t->from);
-	buf_put_str(&t->from, "gtid:");
-	gtid_pos_format(gather_position(t->parts.gather), &t->from);
+	position_format(gather_position(t->parts.gather), &t->from);
 }
 
 static err_t
 open_stream(struct tail *t, struct err_detail *why)
 {
 	struct source *src = t->parts.source;
-	struct gtid_pos start = {0};
+	struct position start = {0};
 	err_t err;
 
 	err = source_open(src, buf_span(&t->from), why);
 	if (err != ERR_OK)
 		goto done;
-	err = gtid_pos_parse(src->info.start, &start, why);
+	err = position_parse(src->info.start, &start, why);
 	if (err != ERR_OK)
 		goto done;
 	if (t->parts.gate != NULL)
@@ -98,7 +97,7 @@ open_stream(struct tail *t, struct err_detail *why)
 		 F_SPAN("from", buf_span(&t->from)), F_UINT("server_id", src->info.server_id),
 		 F_UINT("source_id", src->info.source_id), F_UINT("connection", src->info.connection));
 done:
-	gtid_pos_fini(&start);
+	position_fini(&start);
 	return err;
 }
 

@@ -6,7 +6,7 @@
 
 #include "lib/core/test/test.h"
 
-/* What gather emitted, one line per item: "0-1-5 a,b pool=p holdoff=9" or "pos 0-1-5". */
+/* What gather emitted, one line per item: "0-1-5 a,b pool=p holdoff=9" or "pos gtid:0-1-5". */
 struct fixture {
 	struct clock_fake clock;
 	struct gather_metrics metrics;
@@ -36,7 +36,7 @@ emit(void *arg, struct queue_item *it)
 	}
 	if (it->whole != NULL) {
 		buf_put_str(&f->emitted, "pos ");
-		gtid_pos_format(it->whole, &f->emitted);
+		position_format(it->whole, &f->emitted);
 	} else {
 		gtid_format(&it->gtid, &f->emitted);
 	}
@@ -166,7 +166,7 @@ a_rollback_delivers_nothing_and_moves_the_position(void **state)
 	commit(f);
 	assert_string_equal(buf_str(&f->emitted), "0-1-2 c\n");
 	assert_int_equal(f->metrics.key_rolled_back, 2);
-	assert_int_equal(gather_position(f->gather)->ids[0].seq, 2);
+	assert_int_equal(gather_position(f->gather)->mariadb.ids[0].seq, 2);
 }
 
 /* The server gives the GTID of a torn group to the next transaction: resuming behind it would lose that one.
@@ -185,7 +185,7 @@ a_torn_group_does_not_move_the_position(void **state)
 	e = end_of(f);
 	e.torn = true;
 	assert_int_equal(gather_ops.rollback(f->gather, &e), ERR_OK);
-	assert_int_equal(gather_position(f->gather)->ids[0].seq, 1);
+	assert_int_equal(gather_position(f->gather)->mariadb.ids[0].seq, 1);
 	assert_true(gather_idle(f->gather));
 	assert_string_equal(buf_str(&f->emitted), "0-1-1 a\n");
 }
@@ -287,14 +287,14 @@ transactions_without_keys_move_the_position_now_and_then(void **state)
 	}
 	assert_int_equal(f->emitted.len, 0);
 	assert_true(gather_idle(f->gather));
-	assert_string_equal(buf_str(&f->emitted), "pos 0-1-3\n");
+	assert_string_equal(buf_str(&f->emitted), "pos gtid:0-1-3\n");
 	assert_true(gather_idle(f->gather));
-	assert_string_equal(buf_str(&f->emitted), "pos 0-1-3\n");
+	assert_string_equal(buf_str(&f->emitted), "pos gtid:0-1-3\n");
 	for (int i = 0; i < 1000; i++) {
 		begin(f);
 		commit(f);
 	}
-	assert_non_null(strstr(buf_str(&f->emitted), "pos 0-1-1003\n"));
+	assert_non_null(strstr(buf_str(&f->emitted), "pos gtid:0-1-1003\n"));
 	assert_int_equal(f->metrics.txn_without_keys, 1003);
 }
 
@@ -303,21 +303,21 @@ static void
 the_start_is_emitted_once_and_a_return_to_the_same_place_is_not(void **state)
 {
 	struct fixture *f = *state;
-	struct gtid_pos start = {0};
+	struct position start = {0};
 	struct err_detail why = {0};
 
-	assert_int_equal(gtid_pos_parse(SPAN_LIT("0-1-40"), &start, &why), ERR_OK);
+	assert_int_equal(position_parse(SPAN_LIT("0-1-40"), &start, &why), ERR_OK);
 	assert_true(gather_start(f->gather, &start));
 	assert_true(gather_start(f->gather, &start));
-	assert_string_equal(buf_str(&f->emitted), "pos 0-1-40\n");
-	gtid_pos_fini(&start);
+	assert_string_equal(buf_str(&f->emitted), "pos gtid:0-1-40\n");
+	position_fini(&start);
 }
 
 static void
 a_new_stream_forgets_the_unfinished_transaction(void **state)
 {
 	struct fixture *f = *state;
-	struct gtid_pos start = {0};
+	struct position start = {0};
 
 	assert_true(gather_start(f->gather, &start));
 	begin(f);
