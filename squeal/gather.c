@@ -39,6 +39,8 @@ struct gather {
 	bool pool_conflict;
 
 	struct position pos;
+	struct gtid_set offer; /* gather_offer_gtids() */
+	bool has_offer;
 	bool started;
 	uint64_t moves; /* transactions without keys since the position was last emitted */
 	struct place_name *file;
@@ -102,6 +104,7 @@ gather_destroy(struct gather **g)
 	rowkeys_destroy(&(*g)->rowkeys);
 	buf_fini(&(*g)->pool);
 	position_fini(&(*g)->pos);
+	gtid_set_fini(&(*g)->offer);
 	place_name_release(&(*g)->file);
 	free(*g);
 	*g = NULL;
@@ -147,6 +150,7 @@ bool
 gather_start(struct gather *g, const struct position *start)
 {
 	forget_transaction(g);
+	g->has_offer = false;
 	if (g->started && position_same(&g->pos, start))
 		return true;
 	g->started = true;
@@ -154,16 +158,28 @@ gather_start(struct gather *g, const struct position *start)
 	return emit_position(g);
 }
 
-bool
-gather_follow_by_gtid(struct gather *g, const struct gtid_set *read)
+void
+gather_offer_gtids(struct gather *g, const struct gtid_set *before)
 {
-	struct position pos = {.kind = POSITION_MYSQL};
+	g->has_offer = g->pos.kind == POSITION_FILE;
+	if (g->has_offer)
+		gtid_set_copy(&g->offer, before);
+}
 
-	if (g->pos.kind != POSITION_FILE)
+/* Behind a transaction.  False: nobody takes the position. */
+static bool
+take_offer(struct gather *g, const struct gtid *gtid)
+{
+	bool taken = g->has_offer && gtid->kind == GTID_MYSQL;
+
+	g->has_offer = false;
+	if (!taken)
 		return true;
-	gtid_set_copy(&pos.mysql, read);
-	position_copy(&g->pos, &pos);
-	position_fini(&pos);
+	gtid_set_add(&g->offer, gtid);
+	position_clear(&g->pos);
+	g->pos.kind = POSITION_MYSQL;
+	gtid_set_copy(&g->pos.mysql, &g->offer);
+	log_notice(g->parts.log, "the source gives ids now; the checkpoint is a GTID set from here on");
 	return emit_position(g);
 }
 
@@ -420,6 +436,8 @@ on_commit(void *arg, const struct txn_end *e)
 	if (keyset_count(g->keys) == 0 && !g->parts.each) {
 		metric_bump(&g->parts.metrics->txn_without_keys, 1);
 		forget_transaction(g);
+		if (!take_offer(g, &e->gtid))
+			return ERR_CLOSED;
 		return ++g->moves < MOVES || emit_position(g) ? ERR_OK : ERR_CLOSED;
 	}
 	metric_bump(keyset_count(g->keys) > 0 ? &g->parts.metrics->txn_with_keys
@@ -438,7 +456,7 @@ on_commit(void *arg, const struct txn_end *e)
 	it->pool = g->pool.len > 0 ? span_dup(buf_span(&g->pool)) : NULL;
 	keyset_take(g->keys, &it->keys);
 	forget_transaction(g);
-	if (!g->parts.emit(g->parts.arg, it))
+	if (!g->parts.emit(g->parts.arg, it) || !take_offer(g, &e->gtid))
 		return ERR_CLOSED;
 	CRASH_POINT("squeal.queued");
 	return ERR_OK;

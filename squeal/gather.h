@@ -92,9 +92,12 @@ bool gather_start(struct gather *g, const struct position *start);
 /* The position behind the last whole transaction. */
 const struct position *gather_position(const struct gather *g);
 
-/* A MySQL source that was followed by file and offset has ids now, and `read` are all that came so far: goes
- * on by them.  Only between transactions.  False: nobody takes it. */
-bool gather_follow_by_gtid(struct gather *g, const struct gtid_set *read);
+/*
+ * For a MySQL source that is followed by file and offset, and that gives ids now: `before` are all ids before
+ * this place, a file's start.  When the next transaction has an id the position becomes a set.  Not before,
+ * since files of the time without ids say nothing of their transactions; a set would pass over these.
+ */
+void gather_offer_gtids(struct gather *g, const struct gtid_set *before);
 
 /* Emits a move of the position that waits; called at heartbeats.  False: nobody takes it. */
 bool gather_idle(struct gather *g);

@@ -101,6 +101,19 @@ done:
 	return err;
 }
 
+/* A file's start says which ids are in the files before it. */
+static err_t
+offer_gtids(struct tail *t, const struct binlog_event *ev, struct err_detail *why)
+{
+	struct gtid_set before = {0};
+	err_t err = gtid_set_decode(ev->u.gtid_set, &before, why);
+
+	if (err == ERR_OK)
+		gather_offer_gtids(t->parts.gather, &before);
+	gtid_set_fini(&before);
+	return err;
+}
+
 /* Reads until something ends it; *at_end for the end of what was to be read. */
 static err_t
 read_stream(struct tail *t, bool *at_end, struct err_detail *why)
@@ -123,6 +136,11 @@ read_stream(struct tail *t, bool *at_end, struct err_detail *why)
 		err = txn_read(t->txn, &t->decoder, bytes, &ev, why);
 		if (err != ERR_OK)
 			return err;
+		if (ev.kind == BINLOG_GTID_SET && t->parts.source->info.has_gtids) {
+			err = offer_gtids(t, &ev, why);
+			if (err != ERR_OK)
+				return err;
+		}
 		if (ev.kind == BINLOG_HEARTBEAT || ev.kind == BINLOG_ROTATE) {
 			state_read(t->parts.state, ev.file, ev.end);
 			if (!gather_idle(t->parts.gather))
