@@ -6,9 +6,8 @@
  * flags, u32 server_id, u32 n, file name, u64 position, u32 n, GTID set
  *
  * (mysql-server, sql/rpl_source.cc.)  MariaDB knows the first two only and takes GTIDs from the session.  The
- * third one takes a set always, and a server with gtid_mode=ON only.  With a file name it begins in that
- * file, at a position of 64 bits, and leaves out what is in the set; without one it finds the file by the
- * set.
+ * third one always goes by the set, needs gtid_mode=ON, and breaks off at a transaction without a GTID; a
+ * file name and a position of 64 bits only spare it the search for the file.
  *
  * Threads: any.   Blocks: never.
  */

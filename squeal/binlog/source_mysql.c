@@ -496,13 +496,12 @@ resolve_start(struct source_mysql *s, const struct setup *setup, struct span fro
 		goto done;
 	}
 	buf_clear(&s->note);
-	if (start->kind == POSITION_FILE && resume_file_pos(start, &server) != start->pos) {
-		buf_printf(
-		    &s->note,
-		    "the checkpoint is beyond 4 GiB of %.*s, which cannot be asked for without GTIDs: the "
-		    "file is read again from its beginning",
-		    SPAN_FMT(span_first(buf_span(&start->file), 160)));
-		start->pos = resume_file_pos(start, &server);
+	if (start->kind == POSITION_FILE && resume_file_pos(start) != start->pos) {
+		buf_printf(&s->note,
+			   "the checkpoint is beyond 4 GiB of %.*s, which cannot be asked for: the "
+			   "file is read again from its beginning",
+			   SPAN_FMT(span_first(buf_span(&start->file), 160)));
+		start->pos = resume_file_pos(start);
 	}
 	if (!span_is(span_trim(from), "earliest"))
 		note_new_servers(s, start, &server);
@@ -573,7 +572,8 @@ ask_for_stream(struct source_mysql *s, const struct setup *setup, const struct p
 		d.file = buf_span(&start->file);
 		d.pos = start->pos;
 	}
-	if (!setup->mariadb && s->source.info.has_gtids) {
+	/* A file may have transactions of the time before GTIDs, which only those get who go by file. */
+	if (!setup->mariadb && s->source.info.has_gtids && start->kind != POSITION_FILE) {
 		d.by_gtid = true;
 		gtid_set_encode(&start->mysql, &gtids);
 		d.gtids = buf_span(&gtids);
