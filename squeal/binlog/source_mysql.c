@@ -10,6 +10,7 @@
 #include "squeal/binlog/conn_mysql.h"
 #include "squeal/binlog/position.h"
 #include "squeal/binlog/resume.h"
+#include "squeal/binlog/watch.h"
 
 enum { START_OF_FILE = 4 };
 
@@ -32,6 +33,10 @@ struct source_mysql {
 	bool lacks;	 /* the endpoint that was tried lacks what we have read, and may still get it */
 	bool is_missing; /* no endpoint has our position … */
 	uint64_t missing_since; /* … and this is how long */
+
+	struct watch *watch;			/* NULL where there is nothing to watch */
+	struct err_detail stale[ENDPOINTS_MAX]; /* of those that were left for being stale … */
+	uint64_t stale_since;			/* … the last of them at this time */
 
 	struct buf version;
 	struct buf start;
@@ -664,6 +669,38 @@ judge_round(struct source_mysql *s, bool missing, const struct err_detail *why)
 	return resume_is_never(why->code) ? why->code : ERR_BEHIND;
 }
 
+static void
+break_stream(void *arg)
+{
+	struct source_mysql *s = arg;
+
+	conn_break(s->conn);
+}
+
+static err_t
+start_watch(struct source_mysql *s, struct err_detail *why)
+{
+	if (s->endpoints.n == 1 || s->opt->endpoint_check == 0 || s->stop_at_end)
+		return ERR_OK;
+	if (s->watch == NULL)
+		s->watch = watch_create(s->opt, &s->endpoints, break_stream, s);
+	if (s->watch == NULL)
+		return err_set(why, ERR_SYS, "no thread or file handle left to watch the endpoints with");
+	watch_follow(s->watch, SIZE_MAX);
+	return ERR_OK;
+}
+
+/* One that was left for being stale is not taken again until a stream has begun at another one, or nobody
+ * else could be read for a while. */
+static void
+forgive_stale(struct source_mysql *s)
+{
+	if (s->stale_since != 0 && clock_mono_ms(s->clock) - s->stale_since > s->opt->gap_patience) {
+		memset(s->stale, 0, sizeof(s->stale));
+		s->stale_since = 0;
+	}
+}
+
 /* An endpoint that will never have our position is not asked again: it could get other transactions under the
  * ids of those that it lost. */
 static err_t
@@ -673,18 +710,24 @@ mysql_open(struct source *source, struct span from, struct err_detail *why)
 	size_t n = s->endpoints.n, first = s->current + s->failed;
 	struct err_detail reason = {0};
 	bool missing = false;
+	err_t err = start_watch(s, why);
+
+	if (err != ERR_OK)
+		return err;
+	forgive_stale(s);
 
 	for (size_t i = 0; i < n; i++) {
 		size_t index = (first + i) % n;
 		struct err_detail one;
-		err_t err;
 
 		s->lacks = false;
-		one = s->never[index];
+		one = s->never[index].code != ERR_OK ? s->never[index] : s->stale[index];
 		err = one.code != ERR_OK ? one.code : open_endpoint(s, index, from, &one);
 		if (err == ERR_OK) {
 			s->current = index;
 			s->failed = false;
+			if (s->watch != NULL)
+				watch_follow(s->watch, index);
 			return ERR_OK;
 		}
 		one.code = err;
@@ -697,7 +740,8 @@ mysql_open(struct source *source, struct span from, struct err_detail *why)
 		/* What is told: why the position is not there, else what the first one said. */
 		if (reason.code == ERR_OK || ((resume_is_never(err) || s->lacks) && !missing))
 			reason = one;
-		missing |= resume_is_never(err) || s->lacks;
+		/* A place in a file waits for its own server, which may be one of the others. */
+		missing |= (resume_is_never(err) && err != ERR_OTHER_SERVER) || s->lacks;
 	}
 	if (reason.code != ERR_CLOSED)
 		reason.code = judge_round(s, missing, &reason);
@@ -710,7 +754,17 @@ mysql_open(struct source *source, struct span from, struct err_detail *why)
 static err_t
 leave_endpoint(struct source_mysql *s, err_t err, struct err_detail *why)
 {
+	size_t ahead;
+
 	s->failed = true;
+	if (s->watch != NULL && watch_is_stale(s->watch, &ahead, &s->stale[s->current])) {
+		if (why != NULL)
+			*why = s->stale[s->current];
+		s->stale_since = clock_mono_ms(s->clock);
+		s->current = ahead;
+		s->failed = false;
+		return ERR_CONN;
+	}
 	if (!resume_is_never(err))
 		return err;
 	s->never[s->current].code = err;
@@ -741,6 +795,7 @@ mysql_next(struct source *source, struct span *event, struct err_detail *why)
 	    event->p[4] != BINLOG_TYPE_FORMAT_DESCRIPTION) {
 		s->has_begun = true;
 		memset(s->never, 0, sizeof(s->never));
+		memset(s->stale, 0, sizeof(s->stale));
 		s->is_missing = false;
 		conn_set_timeout(s->conn, s->opt->dead_after);
 	}
@@ -758,6 +813,7 @@ mysql_destroy(struct source *source)
 {
 	struct source_mysql *s = of(source);
 
+	watch_destroy(&s->watch);
 	conn_destroy(&s->conn);
 	buf_fini(&s->version);
 	buf_fini(&s->start);
