@@ -642,14 +642,18 @@ done:
 /* --- several endpoints ------------------------------------------------------------------------------------
  */
 
+/* True when no endpoint is left to wait for: those that could have our position were left for being stale. */
 static bool
-is_all_never(const struct source_mysql *s)
+is_nobody_left(const struct source_mysql *s)
 {
+	size_t never = 0;
+
 	for (size_t i = 0; i < s->endpoints.n; i++) {
-		if (s->never[i].code == ERR_OK)
+		if (s->never[i].code == ERR_OK && s->stale[i].code == ERR_OK)
 			return false;
+		never += s->never[i].code != ERR_OK;
 	}
-	return true;
+	return never > 0;
 }
 
 /* What becomes of a round in which no endpoint could be opened, because of `why`. */
@@ -658,7 +662,7 @@ judge_round(struct source_mysql *s, bool missing, const struct err_detail *why)
 {
 	uint64_t now = clock_mono_ms(s->clock);
 
-	if (!missing || is_all_never(s))
+	if (!missing || is_nobody_left(s))
 		return why->code;
 	if (!s->is_missing) {
 		s->is_missing = true;
@@ -769,7 +773,7 @@ leave_endpoint(struct source_mysql *s, err_t err, struct err_detail *why)
 		return err;
 	s->never[s->current].code = err;
 	snprintf(s->never[s->current].text, sizeof(s->never[0].text), "%s", err_why(why));
-	if (is_all_never(s))
+	if (is_nobody_left(s))
 		return err;
 	if (why != NULL)
 		why->code = ERR_CONN;
