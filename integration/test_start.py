@@ -118,7 +118,7 @@ def test_a_gtid_that_never_was_is_a_gap(pipeline):
 
 @pytest.mark.parametrize("format", ["STATEMENT", "ROW"])
 def test_reading_follows_the_binlog_from_file_to_file_and_over_restarts_of_the_database(pipeline, format):
-    p = pipeline(clusters=["a"], mariadb_options={"binlog_format": format})
+    p = pipeline(clusters=["a"], db_options={"binlog_format": format})
     keys = []
     for i in range(4):
         keys.append("k:%d" % i)
