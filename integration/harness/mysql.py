@@ -134,7 +134,8 @@ class Mysql(Database):
             where = "SOURCE_AUTO_POSITION=0, SOURCE_LOG_FILE='binlog.000001', SOURCE_LOG_POS=4"
         self.sql("STOP REPLICA;"
                  "CHANGE REPLICATION SOURCE TO SOURCE_HOST='%s', SOURCE_PORT=%d, SOURCE_USER='repl',"
-                 "SOURCE_PASSWORD='secret', SOURCE_CONNECT_RETRY=1, SOURCE_RETRY_COUNT=100000, GET_SOURCE_PUBLIC_KEY=1, %s;"
+                 "SOURCE_PASSWORD='secret', SOURCE_CONNECT_RETRY=1, SOURCE_RETRY_COUNT=100000,"
+                 "GET_SOURCE_PUBLIC_KEY=1, %s;"
                  "SET GLOBAL super_read_only = ON; START REPLICA" % (primary.host, primary.port, where))
 
     def _has(self, target):

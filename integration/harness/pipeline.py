@@ -150,8 +150,8 @@ def program(name, crash=False, library="libmariadb"):
 
 class Squeal(_Daemon):
     def __init__(self, dir, config, admin_port, keep=False, crash=False, args=(), library="libmariadb"):
-        super().__init__("squeal", [program("squeal", crash, library), "run", "-c", config] + list(args), dir, admin_port,
-                         keep=keep)
+        argv = [program("squeal", crash, library), "run", "-c", config] + list(args)
+        super().__init__("squeal", argv, dir, admin_port, keep=keep)
 
 
 class Router(_Daemon):
