@@ -1,11 +1,10 @@
 """The servers that the other tests stand on do what those tests believe they do."""
 
-import os
 import subprocess
 
 import pytest
 
-from harness import Failure, mysql_argv, wait_until
+from harness import Failure, wait_until
 
 ROWS = "CREATE DATABASE demo; CREATE TABLE demo.t (a INT PRIMARY KEY, b VARCHAR(20));"
 
@@ -175,11 +174,3 @@ def test_a_killed_server_comes_back_with_what_was_committed(database, flavour):
     assert db.sql("SELECT 1", check=False) is None
     db.start()
     assert count(db) == 1
-
-
-def test_mysql_runs_as_a_user_without_privileges(rundir):
-    if os.geteuid() != 0:
-        pytest.skip("every other test of MySQL is this one: we are not root")
-    done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] + mysql_argv("mysqld")
-                          + ["--no-defaults", "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert " Ver 9." in done.stdout, done.stdout
