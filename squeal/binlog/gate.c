@@ -30,8 +30,9 @@ struct gate {
 	const struct clock *clock;
 	struct gate_metrics *metrics;
 	_Atomic bool interrupted;
-	_Atomic bool stale; /* reset: whoever waits closes the connection and asks anew */
 
+	pthread_mutex_t lock; /* what is set under it may be read without */
+	_Atomic bool stale;   /* reset: whoever waits closes the connection and asks anew */
 	void *ways[WAYS];
 	_Atomic int way; /* that of the server at hand; WAYS: not known before the connection is there */
 };
@@ -61,6 +62,7 @@ gate_create(const struct source_options *opt, const struct clock *clock, struct 
 	for (int i = 0; i < WAYS; i++)
 		g->ways[i] = way_ops[i]->create(clock, metrics);
 	g->way = WAYS;
+	pthread_mutex_init(&g->lock, NULL);
 	return g;
 }
 
@@ -72,6 +74,7 @@ gate_destroy(struct gate **g)
 	for (int i = 0; i < WAYS; i++)
 		way_ops[i]->destroy((*g)->ways[i]);
 	conn_destroy(&(*g)->conn);
+	pthread_mutex_destroy(&(*g)->lock);
 	free(*g);
 	*g = NULL;
 }
@@ -83,6 +86,7 @@ gate_interrupt(struct gate *g)
 	conn_interrupt(g->conn);
 }
 
+/* Under the lock. */
 static void
 forget(struct gate *g)
 {
@@ -95,8 +99,10 @@ forget(struct gate *g)
 void
 gate_reset(struct gate *g)
 {
+	pthread_mutex_lock(&g->lock);
 	forget(g);
 	atomic_store(&g->stale, true);
+	pthread_mutex_unlock(&g->lock);
 }
 
 err_t
@@ -105,11 +111,14 @@ gate_open(struct gate *g, struct err_detail *why)
 	int way;
 	err_t err;
 
+	pthread_mutex_lock(&g->lock);
 	if (atomic_exchange(&g->stale, false))
 		conn_close(g->conn);
+	if (!conn_is_open(g->conn))
+		forget(g);
+	pthread_mutex_unlock(&g->lock);
 	if (conn_is_open(g->conn))
 		return ERR_OK;
-	forget(g);
 	metric_inc(&g->metrics->gate_connect);
 	err = conn_open(g->conn, why);
 	if (err == ERR_OK) {
@@ -118,7 +127,10 @@ gate_open(struct gate *g, struct err_detail *why)
 		err = way_ops[way]->open(g->ways[way], g->conn, why);
 	}
 	if (err == ERR_OK) {
-		atomic_store(&g->way, way);
+		pthread_mutex_lock(&g->lock);
+		if (!atomic_load(&g->stale))
+			atomic_store(&g->way, way);
+		pthread_mutex_unlock(&g->lock);
 	} else {
 		metric_inc(&g->metrics->gate_error);
 		conn_close(g->conn);
@@ -162,7 +174,7 @@ gate_wait(struct gate *g, const struct gate_mark *m, uint64_t timeout_ms, struct
 
 	if (atomic_load(&g->interrupted))
 		return err_set(why, ERR_CLOSED, "waiting for commits to become visible was interrupted");
-	if (is_visible(g, m)) {
+	if (!atomic_load(&g->stale) && is_visible(g, m)) {
 		metric_inc(&g->metrics->gate_pass);
 		return ERR_OK;
 	}
@@ -170,16 +182,17 @@ gate_wait(struct gate *g, const struct gate_mark *m, uint64_t timeout_ms, struct
 	for (bool first = true; err == ERR_OK; first = false) {
 		int way;
 
-		if (!first && atomic_load(&g->stale))
+		if (atomic_load(&g->stale))
 			err = gate_open(g, why);
 		way = atomic_load(&g->way);
-		/* A reset in between: the next round connects again. */
 		if (err == ERR_OK && way != WAYS)
 			err = way_ops[way]->ask(g->ways[way], g->conn, m, waited_ms, why);
 		if (err != ERR_OK)
 			break;
 		waited_ms = clock_mono_ms(g->clock) - began / 1000000;
-		if (is_visible(g, m)) {
+		/* After a reset the answer was that of a connection which is given up: the next round asks
+		 * anew. */
+		if (!atomic_load(&g->stale) && is_visible(g, m)) {
 			histogram_record(&g->metrics->gate_time, (clock_mono_ns(g->clock) - began) / 1000);
 			return ERR_OK;
 		}

@@ -6,7 +6,7 @@
 #include "squeal/binlog/txn.h"
 
 enum {
-	RING = 1024,	     /* transactions that an answer can be matched with */
+	RING = 1024, /* transactions that an answer can be matched with */
 	HOLD_MS =
 	    100, /* while tickets are not matched: a commit takes less than this from binlog to engines */
 	HOLD_GROUPS = 3,  /* the same, in group commits: one may run, one may wait behind it, and our own */
