@@ -48,7 +48,8 @@ FUZZERS        += $(BINLOG_FUZZERS)
 $(BINLOG_FUZZERS): $(BINLOG_A) $(CORE_A)
 $(BINLOG_FUZZERS): TEST_LIBS := $(BINLOG_LIBS) -lxxhash
 
-# Not part of any check: ns per event of a file; the gate against a server.
+# ns per event of a file, which is no part of any check; the gate against a server (integration/test_gate.py).
+PROGRAMS += $(BUILD)/bin/bench_gate
 $(BUILD)/bin/bench_binlog: $(BUILD)/obj/squeal/binlog/bench/bench_binlog.o $(BINLOG_A) $(CORE_A)
 $(BUILD)/bin/bench_gate: $(BUILD)/obj/squeal/binlog/bench/bench_gate.o $(BINLOG_A) $(CONF_A) $(CORE_A)
 $(BUILD)/bin/bench_binlog $(BUILD)/bin/bench_gate: PROGRAM_LIBS := $(BINLOG_LIBS) $(CONF_LIBS) -lxxhash
