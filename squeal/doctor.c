@@ -46,7 +46,8 @@ expand(const struct doctor_facts *f, const char *template, struct buf *out)
 	return buf_str(out);
 }
 
-/* The lines of the configuration that make a statement's SET GLOBALs last: the last value of each variable. */
+/* The lines of the configuration that make a statement's SET GLOBALs last: the last value of each variable.
+ */
 static void
 put_keep(struct span mend, struct buf *out)
 {

@@ -3,9 +3,10 @@
  * it.
  *
  * Facts go in (names and values: the server's variables, and what survey.h, probe.h and canary.h found out),
- * findings come out.  The tables of doctor_rows.h are all there is to know: rows of the same check stand together,
- * worst first, and the first one that fires is the check's finding, so a check gives one finding or, where
- * its fact does not exist on this server, none.  A fact that could not be got gives a note that says so.
+ * findings come out.  The tables of doctor_rows.h are all there is to know: rows of the same check stand
+ * together, worst first, and the first one that fires is the check's finding, so a check gives one finding
+ * or, where its fact does not exist on this server, none.  A fact that could not be got gives a note that
+ * says so.
  *
  * Texts may name facts: "sync_binlog is {sync_binlog}".
  *
@@ -56,8 +57,9 @@ void doctor_fact_failed(struct doctor_facts *f, const char *name, const char *wh
 /* NULL when it is not known. */
 const char *doctor_fact(const struct doctor_facts *f, const char *name);
 
-/* Puts the facts that follow from others: what the server is (server.flavor, server.number, set), variables under
- * one name whatever this server calls them (replica.updates, semi_sync.point), sums (expiry.s, gtid.domains). */
+/* Puts the facts that follow from others: what the server is (server.flavor, server.number, set), variables
+ * under one name whatever this server calls them (replica.updates, semi_sync.point), sums (expiry.s,
+ * gtid.domains). */
 void doctor_derive(struct doctor_facts *f);
 
 /* --- judging ----------------------------------------------------------------------------------------------

@@ -321,8 +321,8 @@ derive_expiry(struct doctor_facts *f)
 	else if (seconds == NULL)
 		doctor_fact_printf(f, "expiry.mend", "%s expire_logs_days=7", set);
 	else if (!mariadb && doctor_number(f, "expire_logs_days") > 0)
-		doctor_fact_printf(f, "expiry.mend", "%s expire_logs_days=0; %s binlog_expire_logs_seconds=604800",
-				   set, set);
+		doctor_fact_printf(f, "expiry.mend",
+				   "%s expire_logs_days=0; %s binlog_expire_logs_seconds=604800", set, set);
 	else
 		doctor_fact_printf(f, "expiry.mend", "%s binlog_expire_logs_seconds=604800", set);
 	if (doctor_fact(f, "reach.s") != NULL)
@@ -357,8 +357,9 @@ doctor_derive(struct doctor_facts *f)
 	if (doctor_fact(f, "our.server_id") != NULL)
 		doctor_fact_printf(f, "free.server_id", "%.0f", id + (id < UINT32_MAX ? 1 : -1));
 	if (doctor_fact(f, "cipher") != NULL)
-		doctor_fact_printf(f, "tls.text", "%s%s",
-				   cipher ? doctor_text(f, "cipher") : "none; the database is on this machine",
-				   cipher && doctor_is(f, "our.tls", "verify") ? ", certificate verified" : "");
+		doctor_fact_printf(
+		    f, "tls.text", "%s%s",
+		    cipher ? doctor_text(f, "cipher") : "none; the database is on this machine",
+		    cipher && doctor_is(f, "our.tls", "verify") ? ", certificate verified" : "");
 	doctor_fact_printf(f, "replica.text", "%s", doctor_on(f, "replica") ? "a replica" : "not a replica");
 }

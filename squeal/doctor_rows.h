@@ -1,12 +1,12 @@
 /*
  * doctor_rows - how the tables of doctor.h are written: one file for each theme, one row for each item.
  *
- * What MariaDB and MySQL have in common is one row.  What they call by other names is one row too, about a fact
- * with a name of its own (doctor_derive()).  What only one of them has is a row about a variable that the other
- * does not have: a row whose fact is not known says nothing.
+ * What MariaDB and MySQL have in common is one row.  What they call by other names is one row too, about a
+ * fact with a name of its own (doctor_derive()).  What only one of them has is a row about a variable that
+ * the other does not have: a row whose fact is not known says nothing.
  *
- * A statement that sets a variable begins with "{set} ": SET PERSIST where the server has it, which lasts, and
- * SET GLOBAL elsewhere, which needs its line in the server's configuration as well.
+ * A statement that sets a variable begins with "{set} ": SET PERSIST where the server has it, which lasts,
+ * and SET GLOBAL elsewhere, which needs its line in the server's configuration as well.
  *
  * Threads: one at a time.   Blocks: never.
  */
@@ -70,7 +70,8 @@ bool doctor_contains(const struct doctor_facts *f, const char *name, const char 
 bool doctor_on(const struct doctor_facts *f, const char *name);
 bool doctor_off(const struct doctor_facts *f, const char *name);
 
-/* What the account may on *.*, by the fact "grants"; and whether it may more than squeal and its doctor need. */
+/* What the account may on *.*, by the fact "grants"; and whether it may more than squeal and its doctor need.
+ */
 bool doctor_may(const struct doctor_facts *f, const char *privilege);
 bool doctor_may_more(const struct doctor_facts *f);
 

@@ -60,7 +60,8 @@ ask(struct asking *a, const char *sql, conn_row_fn *row, const char *fact, const
 	return err == ERR_OK;
 }
 
-/* The same, of MySQL: with the statement's name of today, and where the server does not know it, the old one. */
+/* The same, of MySQL: with the statement's name of today, and where the server does not know it, the old one.
+ */
 static bool
 ask_either(struct asking *a, const char *now, const char *before, conn_row_fn *row, const char *fact,
 	   const char *privilege)
@@ -332,8 +333,8 @@ ask_replicas(struct asking *a)
 	span_u64(span_of(doctor_fact(a->f, "our.server_id")), &a->id);
 	a->uuid = span_of(uuid != NULL ? uuid : "");
 	if (a->mariadb)
-		answered = ask(a, "SHOW SLAVE HOSTS", take_replica, "replicas.clash",
-			       "REPLICATION MASTER ADMIN");
+		answered =
+		    ask(a, "SHOW SLAVE HOSTS", take_replica, "replicas.clash", "REPLICATION MASTER ADMIN");
 	else
 		answered = ask_either(a, "SHOW REPLICAS", "SHOW SLAVE HOSTS", take_replica, "replicas.clash",
 				      "REPLICATION SLAVE");
@@ -353,7 +354,8 @@ ask_replication(struct conn *c, bool mariadb, struct doctor_facts *f)
 	bool answered;
 
 	if (mariadb)
-		answered = ask(&primaries, "SHOW ALL SLAVES STATUS", take_primary, "replica", "SLAVE MONITOR");
+		answered =
+		    ask(&primaries, "SHOW ALL SLAVES STATUS", take_primary, "replica", "SLAVE MONITOR");
 	else
 		answered = ask_either(&primaries, "SHOW REPLICA STATUS", "SHOW SLAVE STATUS", take_primary,
 				      "replica", "REPLICATION CLIENT");
