@@ -327,7 +327,6 @@ ask_the_way(const struct canary *opt, const char *token, struct doctor_facts *fa
 	bool has_path, has_own = false;
 
 	put_question(token, opt->topo->markers.tag, &question);
-	conn_allow_any_server(conn);
 	if (conn_open(conn, &why) == ERR_OK && conn_value(conn, buf_str(&question), &output, &why) == ERR_OK)
 		has_own = canary_path_parse(buf_span(&output), &own);
 	if (has_own)
