@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/conf/endpoint.h"
 #include "lib/conf/topology.h"
 #include "lib/core/buf.h"
 #include "lib/core/clock.h"
@@ -53,7 +54,7 @@ put_quoted(struct buf *out, const char *name)
 static const char *
 requirement(const struct source_options *opt, const struct server *server, const char *host)
 {
-	bool local = opt->socket[0] != '\0' || strcmp(host, "localhost") == 0;
+	bool local = strcmp(host, "localhost") == 0;
 
 	if (opt->tls_cert[0] != '\0')
 		return " REQUIRE X509";
@@ -109,16 +110,15 @@ static void
 ask_server(const struct source_options *opt, struct server *server)
 {
 	struct err_detail why = {0};
-	char address[400], reason[400];
+	struct endpoints all;
+	char reason[400];
+	err_t err = ERR_CONN;
 
-	if (opt->socket[0] != '\0')
-		snprintf(address, sizeof(address), "%.300s", opt->socket);
-	else
-		snprintf(address, sizeof(address),
-			 strchr(opt->host, ':') != NULL ? "[%.300s]:%llu" : "%.300s:%llu", opt->host,
-			 (unsigned long long)opt->port);
-	if (probe_database(address, opt->connect_timeout, clock_system(), server->version,
-			   sizeof(server->version), &why) != ERR_OK) {
+	endpoints_of(opt, &all);
+	for (size_t i = 0; i < all.n && err != ERR_OK; i++)
+		err = probe_database(endpoint_text(&all.at[i]).text, opt->connect_timeout, clock_system(),
+				     server->version, sizeof(server->version), &why);
+	if (err != ERR_OK) {
 		snprintf(reason, sizeof(reason), "%s", err_why(&why));
 		/* Nothing of what a server says may start a line of SQL. */
 		for (char *p = reason; *p != '\0'; p++)

@@ -68,9 +68,10 @@ static const struct doctor_row rows[] = {
 	"watch squeal_binlog_rows_no_text_total, and upgrade to MariaDB 10.5 or later")
     FINE("annotate", SERVER, "binlog_annotate_row_events",
 	 "ON; sessions with BINLOG ADMIN can switch it off for themselves (squeal_binlog_rows_no_text_total counts that)")
-    ROW("rows_query", SERVER, DANGER, "binlog_rows_query_log_events", rows_query_off_rows,
+    ROW("rows_query", SERVER, BROKEN, "binlog_rows_query_log_events", rows_query_off_rows,
 	"binlog_rows_query_log_events is OFF and binlog_format is {binlog_format}",
-	"Changed rows are in the binlog without the text of their statement, and with it the keys in comments.", SQL,
+	"Changed rows are in the binlog without the text of their statement, and with it the keys; squeal refuses to read it.",
+	SQL,
 	"{set} binlog_rows_query_log_events=ON")
     ROW("rows_query", SERVER, DANGER, "binlog_rows_query_log_events", rows_query_off,
 	"binlog_rows_query_log_events is OFF; it does not matter while binlog_format is STATEMENT",

@@ -21,6 +21,9 @@ JUDGE(several_domains, NUM("gtid.domains") > 1)
 JUDGE(not_strict, OFF("gtid_strict_mode"))
 JUDGE(server_id_zero, NUM("server_id") == 0)
 JUDGE(server_id_same, IS("server_id", TEXT("our.server_id")))
+JUDGE(twin_server, HAS("twin.server"))
+JUDGE(twin_id, HAS("twin.id"))
+JUDGE(twin_uuid, HAS("twin.uuid"))
 JUDGE(uuid_clash, HAS("uuid.clash"))
 JUDGE(replica_clash, HAS("replicas.clash"))
 JUDGE(semi_sync_on, ON("semi_sync.enabled"))
@@ -79,7 +82,16 @@ static const struct doctor_row rows[] = {
 	"A server without an id refuses replicas, and squeal is one.", SERVER_CNF, "server_id=1")
     ROW("server_id", SERVER, BROKEN, "server_id", server_id_same, "the server's server_id {server_id} is squeal's too",
 	"A replica leaves out what its own id wrote, so squeal refuses to start.", YAML, "source.server_id: {free.server_id}")
+    ROW("server_id", SERVER, DANGER, "twin.id", twin_id, "{twin.id} has the same server_id {server_id}",
+	"Where one is a replica of the other it leaves out what the other wrote, and its binlog has none of it.", SERVER_CNF,
+	"server_id=N   # a number of its own on each")
     FINE("server_id", SERVER, "server_id", "server {server_id}, squeal {our.server_id}")
+    ROW("endpoints", SERVER, NOTE, "twin.server", twin_server, "{twin.server} is the same server",
+	"When it fails there is no other one to go on with.", YAML, "source.endpoints: each server once, by the name that is its own")
+    FINE("endpoints", SERVER, "twin.server", "none of the others is the same server")
+    ROW("server_uuid", SERVER, DANGER, "twin.uuid", twin_uuid, "{twin.uuid} has the same server_uuid {server_uuid}",
+	"GTIDs carry the uuid, so commits of two servers get the same ones, and one of the two is taken for read already.", SHELL,
+	"rm auto.cnf   # in the data folder of the one that was copied, and restart it")
     ROW("server_uuid", SERVER, DANGER, "uuid.clash", uuid_clash, "two servers have the server_uuid {uuid.clash}",
 	"GTIDs carry the uuid, so commits of two servers get the same ones, and one of the two is taken for read already.", SHELL,
 	"rm auto.cnf   # in the data folder of the replica that was copied, and restart it")

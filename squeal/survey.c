@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/broker/broker.h"
+#include "lib/conf/endpoint.h"
 #include "squeal/binlog/source_mysql.h"
 #include "squeal/probe.h"
 #include "squeal/questions.h"
@@ -20,10 +21,17 @@ enum { RESUME_MS = 30000 }; /* patience for the server's search of the checkpoin
 bool
 survey_is_network(const struct source_options *opt)
 {
-	const char *h = opt->host;
+	struct endpoints all;
 
-	return opt->socket[0] == '\0' && strncmp(h, "127.", 4) != 0 && strcmp(h, "localhost") != 0 &&
-	       strcmp(h, "::1") != 0;
+	endpoints_of(opt, &all);
+	for (size_t i = 0; i < all.n; i++) {
+		const char *h = all.at[i].host;
+
+		if (all.at[i].socket[0] == '\0' && strncmp(h, "127.", 4) != 0 && strcmp(h, "localhost") != 0 &&
+		    strcmp(h, "::1") != 0)
+			return true;
+	}
+	return false;
 }
 
 static void
@@ -67,15 +75,13 @@ look_at_log(const struct topology *topo, const struct clock *clock, struct docto
 }
 
 void
-survey_config(const struct topology *topo, const char *config, const struct clock *clock,
-	      struct doctor_facts *f)
+survey_config(const struct topology *topo, const struct source_options *opt, const char *config,
+	      const struct clock *clock, struct doctor_facts *f)
 {
-	const struct source_options *opt = &topo->source;
+	struct endpoints all;
 
-	if (opt->socket[0] != '\0')
-		doctor_fact_printf(f, "our.address", "%s", opt->socket);
-	else
-		doctor_fact_printf(f, "our.address", "%s:%llu", opt->host, (unsigned long long)opt->port);
+	endpoints_of(opt, &all);
+	doctor_fact_printf(f, "our.address", "%s", endpoint_text(&all.at[0]).text);
 	doctor_fact_printf(f, "our.config", "%s", config);
 	doctor_fact_printf(f, "our.user", "%s", opt->user);
 	doctor_fact_printf(f, "our.network", "%d", survey_is_network(opt));
@@ -123,10 +129,10 @@ first_behind(struct source *src, const struct topology *topo, uint32_t *at, stru
 
 /* Follows the binlog from `from` on for a moment. */
 static err_t
-look_behind(const struct topology *topo, const struct clock *clock, const char *from, uint32_t *at,
-	    struct err_detail *why)
+look_behind(const struct topology *topo, const struct source_options *opt, const struct clock *clock,
+	    const char *from, uint32_t *at, struct err_detail *why)
 {
-	struct source_options options = topo->source;
+	struct source_options options = *opt;
 	struct source *src;
 	char region[60];
 	err_t err;
@@ -134,6 +140,7 @@ look_behind(const struct topology *topo, const struct clock *clock, const char *
 	*at = 0;
 	/* Not the daemon's id, or the two would throw each other out. */
 	options.server_id = 0;
+	options.gap_patience = 0;
 	if (options.first_event > RESUME_MS)
 		options.first_event = RESUME_MS;
 	snprintf(region, sizeof(region), "doctor %llx %d", (unsigned long long)clock_real_us(clock),
@@ -167,7 +174,8 @@ start_of(const struct topology *topo, const struct doctor_facts *f)
 }
 
 static void
-try_to_resume(const struct topology *topo, const struct clock *clock, struct doctor_facts *f)
+try_to_resume(const struct topology *topo, const struct source_options *opt, const struct clock *clock,
+	      struct doctor_facts *f)
 {
 	struct buf from = BUF_INIT;
 	struct err_detail why = {0};
@@ -176,7 +184,7 @@ try_to_resume(const struct topology *topo, const struct clock *clock, struct doc
 	err_t err;
 
 	buf_put_str(&from, start_of(topo, f));
-	err = look_behind(topo, clock, buf_str(&from), &at, &why);
+	err = look_behind(topo, opt, clock, buf_str(&from), &at, &why);
 	age = age_s(clock, at);
 	doctor_fact_printf(f, "resume.code", "%s", err_name(err));
 	doctor_fact_printf(f, "resume.error", "%s", err == ERR_OK ? "" : err_why(&why));
@@ -188,7 +196,7 @@ try_to_resume(const struct topology *topo, const struct clock *clock, struct doc
 		doctor_fact_printf(f, "resume.text", "the server has what follows %s, from %llu s ago on",
 				   buf_str(&from), (unsigned long long)age);
 	/* What keeps the stream from opening was said above. */
-	if (look_behind(topo, clock, "earliest", &oldest, &why) == ERR_OK && oldest != 0)
+	if (look_behind(topo, opt, clock, "earliest", &oldest, &why) == ERR_OK && oldest != 0)
 		doctor_fact_printf(f, "reach.s", "%llu", (unsigned long long)age_s(clock, oldest));
 	buf_fini(&from);
 }
@@ -197,9 +205,10 @@ try_to_resume(const struct topology *topo, const struct clock *clock, struct doc
  */
 
 bool
-survey_server(const struct topology *topo, const struct clock *clock, struct doctor_facts *f)
+survey_server(const struct topology *topo, const struct source_options *opt, const struct clock *clock,
+	      struct doctor_facts *f)
 {
-	struct conn *c = conn_create(&topo->source);
+	struct conn *c = conn_create(opt);
 	struct err_detail why = {0};
 	err_t err;
 
@@ -209,11 +218,45 @@ survey_server(const struct topology *topo, const struct clock *clock, struct doc
 	if (err == ERR_OK) {
 		questions_ask(c, clock, start_of(topo, f), f);
 		if (doctor_fact(f, "log_bin") != NULL && strcmp(doctor_fact(f, "log_bin"), "ON") == 0)
-			try_to_resume(topo, clock, f);
+			try_to_resume(topo, opt, clock, f);
 		doctor_derive(f);
 	}
 	conn_destroy(&c);
 	return err == ERR_OK;
+}
+
+/* Both are known, and the same. */
+static bool
+same(const struct doctor_facts *a, const struct doctor_facts *b, const char *name)
+{
+	const char *x = doctor_fact(a, name), *y = doctor_fact(b, name);
+
+	return x != NULL && y != NULL && strcmp(x, y) == 0;
+}
+
+void
+survey_compare(struct doctor_facts **f, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (n > 1 && doctor_fact(f[i], "server_id") != NULL) {
+			doctor_fact_printf(f[i], "twin.server", "%s", "");
+			doctor_fact_printf(f[i], "twin.id", "%s", "");
+			doctor_fact_printf(f[i], "twin.uuid", "%s", "");
+		}
+		for (size_t k = 0; k < n; k++) {
+			const char *at = doctor_fact(f[k], "our.address");
+
+			if (k == i)
+				continue;
+			if (same(f[i], f[k], "hostname") && same(f[i], f[k], "port") &&
+			    same(f[i], f[k], "datadir"))
+				doctor_fact_printf(f[i], "twin.server", "%s", at);
+			else if (same(f[i], f[k], "server_uuid"))
+				doctor_fact_printf(f[i], "twin.uuid", "%s", at);
+			else if (same(f[i], f[k], "server_id"))
+				doctor_fact_printf(f[i], "twin.id", "%s", at);
+		}
+	}
 }
 
 void
