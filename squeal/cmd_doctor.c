@@ -115,7 +115,8 @@ examine_servers(const struct topology *topo, const char *config, struct doctor_f
 	}
 	survey_compare(facts, all->n);
 	for (size_t i = 0; i < all->n; i++)
-		doctor_judge(facts[i], DOCTOR_SERVER, all->n > 1 ? endpoint_text(&all->at[i]).text : "", report, r);
+		doctor_judge(facts[i], DOCTOR_SERVER, all->n > 1 ? endpoint_text(&all->at[i]).text : "",
+			     report, r);
 	return first;
 }
 

@@ -267,7 +267,9 @@ derive_version(struct doctor_facts *f)
 	doctor_fact_printf(f, "server.number", "%u", n);
 	doctor_fact_printf(f, "needed.monitor", "%s",
 			   mariadb && n >= 100502 ? "BINLOG MONITOR" : "REPLICATION CLIENT");
-	doctor_fact_printf(f, "set", "%s", !mariadb && n >= 80000 ? "SET PERSIST" : "SET GLOBAL");
+	doctor_fact_printf(f, "set", "%s",
+			   !mariadb && n >= 80000 && !doctor_off(f, "persisted_globals_load") ? "SET PERSIST"
+											      : "SET GLOBAL");
 	doctor_fact_printf(f, "text.variable", "%s",
 			   mariadb ? "binlog_annotate_row_events" : "binlog_rows_query_log_events");
 	doctor_fact_printf(f, "format.better", "%s", mariadb ? "MIXED" : "ROW");

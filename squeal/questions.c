@@ -266,7 +266,8 @@ take_lost(void *arg, const struct span *v, unsigned n)
 		   SPAN_FMT(v[0]));
 }
 
-/* Variables that were set while the server ran, and not in a way that lasts. */
+/* Variables that were set while the server ran, and not in a way that lasts.  A session that sets one for
+ * itself counts too, so only those are asked for that everyday sessions do not or may not set. */
 static void
 ask_lost(struct conn *c, struct doctor_facts *f)
 {
@@ -280,7 +281,7 @@ ask_lost(struct conn *c, struct doctor_facts *f)
 	    "'innodb_flush_log_at_trx_commit', 'binlog_error_action', 'binlog_order_commits', "
 	    "'binlog_checksum', 'binlog_expire_logs_seconds', 'expire_logs_days', "
 	    "'binlog_expire_logs_auto_purge', 'enforce_gtid_consistency', 'gtid_mode', 'server_id', "
-	    "'max_allowed_packet', 'net_write_timeout', 'default_password_lifetime', "
+	    "'max_allowed_packet', 'default_password_lifetime', "
 	    "'rpl_semi_sync_source_enabled', 'rpl_semi_sync_source_wait_point', "
 	    "'rpl_semi_sync_source_timeout', 'rpl_semi_sync_master_enabled', "
 	    "'rpl_semi_sync_master_wait_point', 'rpl_semi_sync_master_timeout') ORDER BY 1";

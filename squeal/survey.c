@@ -27,8 +27,8 @@ survey_is_network(const struct source_options *opt)
 	for (size_t i = 0; i < all.n; i++) {
 		const char *h = all.at[i].host;
 
-		if (all.at[i].socket[0] == '\0' && strncmp(h, "127.", 4) != 0 && strcmp(h, "localhost") != 0 &&
-		    strcmp(h, "::1") != 0)
+		if (all.at[i].socket[0] == '\0' && strncmp(h, "127.", 4) != 0 &&
+		    strcmp(h, "localhost") != 0 && strcmp(h, "::1") != 0)
 			return true;
 	}
 	return false;

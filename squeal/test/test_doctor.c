@@ -332,6 +332,9 @@ where_the_server_can_keep_a_setting_the_statement_does_so(void **state)
 	one = judge_text(OLDMY "sync_binlog=0", "sync_binlog");
 	assert_string_equal(one.mend, "SET GLOBAL sync_binlog=1");
 	assert_string_equal(one.keep, "sync_binlog=1");
+	/* It keeps them, and does not read them when it starts. */
+	one = judge_text(MY "sync_binlog=0|persisted_globals_load=OFF", "sync_binlog");
+	assert_string_equal(one.keep, "sync_binlog=1");
 }
 
 static void
