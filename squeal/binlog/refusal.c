@@ -21,28 +21,28 @@ enum when { ALWAYS, CONNECTING, LATER };
 	"that is too small"
 #define CHECK_TLS "check source.tls_ca, tls_cert and tls_key, or set source.tls"
 
-#define GAP_PURGED                                                                                           \
+#define PURGED                                                                                               \
 	"the binlog that follows our position was purged before we had read it; keep binlogs for longer "    \
 	"(binlog_expire_logs_seconds); " FLUSH
-#define GAP_FILE_GONE                                                                                        \
+#define FILE_GONE                                                                                            \
 	"the binlog file of our position is not there: it was purged, the binlog was reset, or this is "     \
 	"another "                                                                                           \
 	"server; " FLUSH
-#define GAP_FILE_SHORT                                                                                       \
+#define FILE_SHORT                                                                                           \
 	"the binlog is shorter than what we have read of it: its end was lost (a power loss with "           \
 	"sync_binlog<>1, a restored backup), or this is another server; " FLUSH
-#define GAP_LOST                                                                                             \
+#define LOST                                                                                                 \
 	"the server lacks transactions of its own that we have read: its binlog lost its end (a power loss " \
 	"with sync_binlog<>1, a restored backup, a reset); " FLUSH
-#define GAP_NOT_THERE                                                                                        \
+#define NOT_THERE                                                                                            \
 	"the server never had, or no longer has, the transaction that we read last: a replica that did not " \
 	"get "                                                                                               \
 	"it, log_slave_updates=OFF, a restored backup, or another server; " FLUSH
-#define GAP_DIVERGED                                                                                         \
+#define DIVERGED                                                                                             \
 	"the server went on from another history than the one that we have read: it was promoted without "   \
 	"our "                                                                                               \
 	"last transaction, or was written to while it was a replica; " FLUSH
-#define GAP_HOLE                                                                                             \
+#define HOLE                                                                                                 \
 	"the server's binlog has a hole where our position is: it was promoted without this transaction, "   \
 	"or "                                                                                                \
 	"replicates with filters; " FLUSH
@@ -85,29 +85,29 @@ static const struct row {
 	{1236, ALWAYS,     ERR_SOURCE_SETUP, "Binary log is not open", "it writes no binlog: set log_bin in its configuration and restart it"},
 	{1381, ALWAYS,     ERR_SOURCE_SETUP, "", "it writes no binlog: set log_bin in its configuration and restart it"},
 	{1236, ALWAYS,     ERR_SOURCE_SETUP, "Misconfigured", "its server_id is 0: run SET GLOBAL server_id=1, or another number that no other server has, and set it in its configuration too"},
-	{1236, ALWAYS,     ERR_SOURCE_SETUP, "AUTO_POSITION", "its gtid_mode is not ON any more: set it to ON again, or flush the caches and start with source.start: now"},
-	{1236, ALWAYS,     ERR_GAP,          "purged required", GAP_PURGED},
-	{1236, ALWAYS,     ERR_GAP,          "has purged", GAP_PURGED},
-	{1236, ALWAYS,     ERR_GAP,          "have been purged", GAP_PURGED},
-	{1236, ALWAYS,     ERR_GAP,          "Could not find first log", GAP_FILE_GONE},
-	{1236, ALWAYS,     ERR_GAP,          "could not find next log", GAP_FILE_GONE},
-	{1236, ALWAYS,     ERR_GAP,          "> file size", GAP_FILE_SHORT},
-	{1236, ALWAYS,     ERR_GAP,          "impossible position", GAP_FILE_SHORT},
-	{1236, ALWAYS,     ERR_GAP,          "more GTIDs than", GAP_LOST},
-	{1236, ALWAYS,     ERR_GAP,          "higher sequence numbers", GAP_DIVERGED},
-	{1236, ALWAYS,     ERR_GAP,          "is missing the GTID", GAP_HOLE},
-	{1236, ALWAYS,     ERR_GAP,          "not in the master's binlog", GAP_NOT_THERE},
+	{1236, ALWAYS,     ERR_SOURCE_SETUP, "has GTID_MODE", "its gtid_mode is not ON any more: set it to ON again, or flush the caches and start with source.start: now"},
+	{1236, ALWAYS,     ERR_PURGED,       "purged required", PURGED},
+	{1236, ALWAYS,     ERR_PURGED,       "has purged", PURGED},
+	{1236, ALWAYS,     ERR_PURGED,       "have been purged", PURGED},
+	{1236, ALWAYS,     ERR_PURGED,       "Could not find first log", FILE_GONE},
+	{1236, ALWAYS,     ERR_PURGED,       "could not find next log", FILE_GONE},
+	{1236, ALWAYS,     ERR_BEHIND,       "> file size", FILE_SHORT},
+	{1236, ALWAYS,     ERR_BEHIND,       "impossible position", FILE_SHORT},
+	{1236, ALWAYS,     ERR_BEHIND,       "more GTIDs than", LOST},
+	{1236, ALWAYS,     ERR_GAP,          "higher sequence numbers", DIVERGED},
+	{1236, ALWAYS,     ERR_GAP,          "is missing the GTID", HOLE},
+	{1236, ALWAYS,     ERR_BEHIND,       "not in the master's binlog", NOT_THERE},
 	{1236, ALWAYS,     ERR_BAD_EVENT,    "truncated in the middle", "its binlog is damaged: read another server's (source.endpoints), or flush the caches and start with source.start: now"},
 	{1236, ALWAYS,     ERR_BAD_EVENT,    "bogus data", "its binlog is damaged: read another server's (source.endpoints), or flush the caches and start with source.start: now"},
 	{1236, ALWAYS,     ERR_BAD_EVENT,    "crc check", "its binlog is damaged: read another server's (source.endpoints), or flush the caches and start with source.start: now"},
 	{1236, ALWAYS,     ERR_BAD_EVENT,    "rror reading log event", "its binlog cannot be read: look at its disk and its error log"},
 	{1236, ALWAYS,     ERR_GAP,          "", FLUSH},
-	{1945, ALWAYS,     ERR_GAP,          "", GAP_NOT_THERE},
-	{1946, ALWAYS,     ERR_GAP,          "", GAP_NOT_THERE},
-	{1947, ALWAYS,     ERR_GAP,          "", GAP_DIVERGED},
-	{1950, ALWAYS,     ERR_GAP,          "", GAP_DIVERGED},
-	{1951, ALWAYS,     ERR_GAP,          "", GAP_HOLE},
-	{1955, ALWAYS,     ERR_GAP,          "", GAP_DIVERGED},
+	{1945, ALWAYS,     ERR_BEHIND,       "", NOT_THERE},
+	{1946, ALWAYS,     ERR_BEHIND,       "", NOT_THERE},
+	{1947, ALWAYS,     ERR_GAP,          "", DIVERGED},
+	{1950, ALWAYS,     ERR_GAP,          "", DIVERGED},
+	{1951, ALWAYS,     ERR_GAP,          "", HOLE},
+	{1955, ALWAYS,     ERR_GAP,          "", DIVERGED},
 	{2020, ALWAYS,     ERR_TOO_LONG,     "", RAISE_PACKET},
 
 	/* Not there, or gone. */

@@ -17,11 +17,17 @@ resume_server_fini(struct resume_server *s)
 	*s = (struct resume_server){0};
 }
 
+bool
+resume_is_never(err_t err)
+{
+	return err == ERR_GAP || err == ERR_PURGED || err == ERR_BEHIND || err == ERR_OTHER_SERVER;
+}
+
 /* Which verdict it is follows from the code that err_set() gives. */
 static enum resume
 verdict_of(err_t err)
 {
-	return err == ERR_GAP ? RESUME_NEVER : err == ERR_CONN ? RESUME_LATER : RESUME_SETUP;
+	return resume_is_never(err) ? RESUME_NEVER : err == ERR_CONN ? RESUME_LATER : RESUME_SETUP;
 }
 
 /* "uuid:1-5,…", cut where it gets long. */
@@ -83,14 +89,14 @@ from_mysql_set(const struct position *from, const struct resume_server *s, struc
 	gtid_set_minus(&s->purged, &from->mysql, &purged);
 	if (own.n > 0)
 		verdict = verdict_of(err_set(
-		    why, ERR_GAP,
+		    why, ERR_BEHIND,
 		    "%s has lost transactions of its own that we have read, %s: its binlog lost its end "
 		    "(a power loss with sync_binlog<>1), or it was restored from a backup or reset; "
 		    "caches may hold what it does not: " FLUSH,
 		    s->at, shown(&own, &text)));
 	else if (purged.n > 0)
 		verdict = verdict_of(
-		    err_set(why, ERR_GAP,
+		    err_set(why, ERR_PURGED,
 			    "%s has purged binlogs that we had not read, with %s%s; keep them for longer "
 			    "(binlog_expire_logs_seconds); what they had is not known: " FLUSH,
 			    s->at, shown(&purged, &text),
@@ -116,21 +122,21 @@ from_file(const struct position *from, const struct resume_server *s, struct err
 
 	if (from->uuid.len > 0 && !span_ieq(buf_span(&from->uuid), span_of(s->uuid)))
 		return verdict_of(
-		    err_set(why, ERR_GAP,
+		    err_set(why, ERR_OTHER_SERVER,
 			    "the checkpoint is a place in the binlog of the server with uuid %.*s, and %s is "
 			    "another one, %s: its address was moved, or it was restored or cloned; files of "
 			    "different servers cannot be compared (gtid_mode=ON would): " FLUSH,
 			    SPAN_FMT(span_first(buf_span(&from->uuid), 40)), s->at, s->uuid));
 	if (!s->has_file)
 		return verdict_of(
-		    err_set(why, ERR_GAP,
+		    err_set(why, ERR_PURGED,
 			    "%s does not have the binlog file %.*s any more: it was purged before "
 			    "we had read it, or the binlog was reset; keep binlogs for longer "
 			    "(binlog_expire_logs_seconds); what followed is not known: " FLUSH,
 			    s->at, SPAN_FMT(file)));
 	if (from->pos > s->size)
 		return verdict_of(err_set(
-		    why, ERR_GAP,
+		    why, ERR_BEHIND,
 		    "the binlog file %.*s of %s ends at %llu, and we have read up to %llu: "
 		    "it lost its end (a power loss with sync_binlog<>1), or is another "
 		    "server's; caches may hold what the database does not: " FLUSH,
@@ -152,7 +158,7 @@ from_mariadb_pos(const struct position *from, const struct resume_server *s, str
 			; /* The server looks whether it is really there. */
 		else if (g->server == s->server_id)
 			verdict =
-			    verdict_of(err_set(why, ERR_GAP,
+			    verdict_of(err_set(why, ERR_BEHIND,
 					       "%s has lost transactions of its own that we have read, up to "
 					       "%s: its binlog lost its end (a power loss with "
 					       "sync_binlog<>1), it was emptied (RESET MASTER), or it was "
@@ -161,7 +167,7 @@ from_mariadb_pos(const struct position *from, const struct resume_server *s, str
 					       s->at, buf_str(&id)));
 		else if (!s->logs_updates)
 			verdict =
-			    verdict_of(err_set(why, ERR_GAP,
+			    verdict_of(err_set(why, ERR_BEHIND,
 					       "the binlog of %s lacks %s, the last transaction that we have "
 					       "read, which it may have had as a replica with "
 					       "log_slave_updates=OFF: set log_slave_updates=ON on every "
@@ -185,11 +191,13 @@ enum resume
 resume_from(const struct position *from, const struct resume_server *s, struct err_detail *why)
 {
 	if (from->kind == POSITION_MARIADB && !s->mariadb)
-		return verdict_of(err_set(
-		    why, ERR_GAP, "the checkpoint is a GTID of MariaDB, and %s is MySQL: " FLUSH, s->at));
+		return verdict_of(err_set(why, ERR_OTHER_SERVER,
+					  "the checkpoint is a GTID of MariaDB, and %s is MySQL: " FLUSH,
+					  s->at));
 	if (from->kind == POSITION_MYSQL && s->mariadb)
-		return verdict_of(err_set(
-		    why, ERR_GAP, "the checkpoint is a GTID set of MySQL, and %s is MariaDB: " FLUSH, s->at));
+		return verdict_of(err_set(why, ERR_OTHER_SERVER,
+					  "the checkpoint is a GTID set of MySQL, and %s is MariaDB: " FLUSH,
+					  s->at));
 	if (from->kind == POSITION_FILE && !s->mariadb)
 		return from_file(from, s, why);
 	if (s->mariadb)

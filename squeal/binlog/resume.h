@@ -44,6 +44,9 @@ void resume_server_fini(struct resume_server *s);
  * ERR_GAP, with RESUME_SETUP ERR_SOURCE_SETUP. */
 enum resume resume_from(const struct position *from, const struct resume_server *s, struct err_detail *why);
 
+/* The errors that say that a server will not have our position. */
+bool resume_is_never(err_t err);
+
 /*
  * Where to ask a server for a POSITION_FILE.  Without GTIDs the protocol's position has 32 bits: a later one
  * is read again from the beginning of its file.

@@ -269,7 +269,7 @@ convert_file(struct source_mysql *s, struct span file, uint64_t pos, struct posi
 		goto done;
 	if (text.len > 0 && text.p[0] == '?')
 		err = err_set(
-		    why, ERR_GAP,
+		    why, ERR_PURGED,
 		    "%s does not have the place %.*s:%llu in its binlog: the file was purged, lost its "
 		    "end, or is another server's; what followed is not known: flush the caches, then "
 		    "start with source.start: now",
@@ -452,6 +452,22 @@ ask_history(struct source_mysql *s, const struct setup *setup, struct resume_ser
 	return err;
 }
 
+/* They are streamed like all others; that they are there may be news to somebody. */
+static void
+note_new_servers(struct source_mysql *s, const struct position *start, const struct resume_server *server)
+{
+	struct buf set = BUF_INIT;
+
+	resume_put_new_servers(start, server, &set);
+	if (set.len > 0)
+		buf_printf(
+		    &s->note,
+		    "%s has transactions of servers that we have read nothing of, and they are read now, as "
+		    "after a promotion: %.*s",
+		    server->at, SPAN_FMT(span_first(buf_span(&set), 300)));
+	buf_fini(&set);
+}
+
 /* Finds the start and proves that the server can go on from there. */
 static err_t
 resolve_start(struct source_mysql *s, const struct setup *setup, struct span from, struct position *start,
@@ -488,7 +504,8 @@ resolve_start(struct source_mysql *s, const struct setup *setup, struct span fro
 		    SPAN_FMT(span_first(buf_span(&start->file), 160)));
 		start->pos = resume_file_pos(start, &server);
 	}
-	resume_put_new_servers(start, &server, &s->note);
+	if (!span_is(span_trim(from), "earliest"))
+		note_new_servers(s, start, &server);
 	s->source.info.has_gtids = server.has_gtids;
 done:
 	resume_server_fini(&server);
@@ -636,15 +653,15 @@ judge_round(struct source_mysql *s, bool missing, const struct err_detail *why)
 {
 	uint64_t now = clock_mono_ms(s->clock);
 
-	if (is_all_never(s))
-		return ERR_GAP;
-	if (!missing)
+	if (!missing || is_all_never(s))
 		return why->code;
 	if (!s->is_missing) {
 		s->is_missing = true;
 		s->missing_since = now;
 	}
-	return now - s->missing_since >= s->opt->gap_patience ? ERR_GAP : ERR_CONN;
+	if (now - s->missing_since < s->opt->gap_patience)
+		return ERR_CONN;
+	return resume_is_never(why->code) ? why->code : ERR_BEHIND;
 }
 
 /* An endpoint that will never have our position is not asked again: it could get other transactions under the
@@ -659,16 +676,12 @@ mysql_open(struct source *source, struct span from, struct err_detail *why)
 
 	for (size_t i = 0; i < n; i++) {
 		size_t index = (first + i) % n;
-		struct err_detail one = {0};
+		struct err_detail one;
 		err_t err;
 
 		s->lacks = false;
-		if (s->never[index].code != ERR_OK) {
-			one = s->never[index];
-			err = ERR_GAP;
-		} else {
-			err = open_endpoint(s, index, from, &one);
-		}
+		one = s->never[index];
+		err = one.code != ERR_OK ? one.code : open_endpoint(s, index, from, &one);
 		if (err == ERR_OK) {
 			s->current = index;
 			s->failed = false;
@@ -679,12 +692,12 @@ mysql_open(struct source *source, struct span from, struct err_detail *why)
 			reason = one;
 			break;
 		}
-		if (err == ERR_GAP)
+		if (resume_is_never(err))
 			s->never[index] = one;
 		/* What is told: why the position is not there, else what the first one said. */
-		if (reason.code == ERR_OK || ((err == ERR_GAP || s->lacks) && !missing))
+		if (reason.code == ERR_OK || ((resume_is_never(err) || s->lacks) && !missing))
 			reason = one;
-		missing |= err == ERR_GAP || s->lacks;
+		missing |= resume_is_never(err) || s->lacks;
 	}
 	if (reason.code != ERR_CLOSED)
 		reason.code = judge_round(s, missing, &reason);
@@ -698,13 +711,14 @@ static err_t
 leave_endpoint(struct source_mysql *s, err_t err, struct err_detail *why)
 {
 	s->failed = true;
-	if (err != ERR_GAP)
+	if (!resume_is_never(err))
 		return err;
-	s->never[s->current].code = ERR_GAP;
+	s->never[s->current].code = err;
 	snprintf(s->never[s->current].text, sizeof(s->never[0].text), "%s", err_why(why));
 	if (is_all_never(s))
-		return ERR_GAP;
-	why->code = ERR_CONN;
+		return err;
+	if (why != NULL)
+		why->code = ERR_CONN;
 	return ERR_CONN;
 }
 
