@@ -244,8 +244,9 @@ def test_a_server_that_knows_only_the_old_statements_is_asked_with_those(patient
     assert found["sync_binlog"]["mend"] == "SET GLOBAL sync_binlog=1"
     assert found["sync_binlog"]["keep"] == "sync_binlog=1"
     assert "elsewhere" in found["filters"]["what"]
-    # Neither form is answered here: both errors are told.
-    assert "SHOW REPLICAS: " in found["replicas"]["what"] and "SHOW SLAVE HOSTS: " in found["replicas"]["what"]
+    assert "lacks the privilege" in found["replicas"]["what"]
+    p.db.sql("GRANT REPLICATION MASTER ADMIN ON *.* TO squeal@'%'")
+    assert p.findings(code=1)["replicas"]["level"] == "ok"
 
 
 def test_several_domains_are_named(patient):
@@ -411,6 +412,38 @@ def test_grant_asks_for_tls_where_the_configuration_does_and_needs_no_server(run
     text = run("grant", "-c", path, "--host", "10.0.%")
     assert "CREATE USER 'o''neil'@'10.0.%' IDENTIFIED BY 'PASSWORD' REQUIRE SSL;" in text
     assert "'squeal'@'%'" in run("grant")
+
+
+def test_grant_is_for_the_server_that_answers_or_is_named(patient):
+    p = patient()
+    version = p.db.sql("SELECT VERSION()").split("-")[0]
+    text = run("grant", "-c", p.config)
+    assert "-- For MariaDB %s" % version in text and "BINLOG MONITOR ON" in text
+    p.db.stop()
+    text = run("grant", "-c", p.config)
+    # What every server takes; and nothing of an error starts a line.
+    assert "could not be asked" in text and "REPLICATION CLIENT ON" in text
+    assert all(line.startswith(("--", "CREATE USER ", "GRANT ")) for line in text.splitlines())
+    p.db.start()
+    p.db.sql("DROP USER squeal@'%';" + text.replace("'PASSWORD'", "'secret'"))
+    assert p.findings(code=0)["privileges"]["level"] == "ok"
+    mysql = run("grant", "-c", p.config, "--flavor", "mysql", "--version", "8.4", "--host", "10.%")
+    assert "IDENTIFIED WITH caching_sha2_password BY 'PASSWORD' REQUIRE SSL PASSWORD EXPIRE NEVER" in mysql
+    assert "caching_sha2" not in run("grant", "--flavor", "mysql", "--version", "5.7")
+    assert "BINLOG MONITOR" not in run("grant", "--flavor", "mariadb", "--version", "10.4")
+    assert "BINLOG MONITOR" in run("grant", "--flavor", "mariadb", "--version", "10.5.2")
+    assert "--flavor" in run("grant", "--version", "8.4", code=2)
+    assert "oracle" in run("grant", "--flavor", "oracle", code=2)
+    assert "eight" in run("grant", "--flavor", "mysql", "--version", "eight", code=2)
+
+
+def test_semi_sync_that_waits_after_the_commit(patient):
+    p = patient(["--rpl-semi-sync-master-enabled=ON", "--rpl-semi-sync-master-wait-no-slave=OFF",
+                 "--rpl-semi-sync-master-wait-point=AFTER_COMMIT"])
+    finding = p.findings(code=1)["semi_sync"]
+    assert finding["level"] == "danger" and "failover" in finding["danger"]
+    p.db.sql(finding["mend"])
+    assert p.findings(code=0)["semi_sync"]["level"] == "ok"
 
 
 def test_wrong_usage_and_wrong_configuration_have_their_codes(rundir):

@@ -20,7 +20,7 @@ def patient(rundir):
         return made[-1].start()
     yield make
     for p in made:
-        p.stop()
+        p.cache.stop()
         p.db.discard()
 
 
