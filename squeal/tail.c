@@ -6,6 +6,7 @@
 #include "lib/core/crash.h"
 #include "lib/core/mem.h"
 #include "squeal/binlog/txn.h"
+#include "squeal/gap.h"
 #include "squeal/pause.h"
 
 enum { BACKOFF_FIRST_MS = 50, BAD_EVENT_TRIES = 3 };
@@ -67,21 +68,20 @@ static void
 note_position(struct tail *t)
 {
 	buf_clear(&t->from);
-	buf_put_str(&t->from, "gtid:");
-	gtid_pos_format(gather_position(t->parts.gather), &t->from);
+	position_format(gather_position(t->parts.gather), &t->from);
 }
 
 static err_t
 open_stream(struct tail *t, struct err_detail *why)
 {
 	struct source *src = t->parts.source;
-	struct gtid_pos start = {0};
+	struct position start = {0};
 	err_t err;
 
 	err = source_open(src, buf_span(&t->from), why);
 	if (err != ERR_OK)
 		goto done;
-	err = gtid_pos_parse(src->info.start, &start, why);
+	err = position_parse(src->info.start, &start, why);
 	if (err != ERR_OK)
 		goto done;
 	if (t->parts.gate != NULL)
@@ -98,7 +98,20 @@ open_stream(struct tail *t, struct err_detail *why)
 		 F_SPAN("from", buf_span(&t->from)), F_UINT("server_id", src->info.server_id),
 		 F_UINT("source_id", src->info.source_id), F_UINT("connection", src->info.connection));
 done:
-	gtid_pos_fini(&start);
+	position_fini(&start);
+	return err;
+}
+
+/* A file's start says which ids are in the files before it. */
+static err_t
+offer_gtids(struct tail *t, const struct binlog_event *ev, struct err_detail *why)
+{
+	struct gtid_set before = {0};
+	err_t err = gtid_set_decode(ev->u.gtid_set, &before, why);
+
+	if (err == ERR_OK)
+		gather_offer_gtids(t->parts.gather, &before);
+	gtid_set_fini(&before);
 	return err;
 }
 
@@ -124,6 +137,11 @@ read_stream(struct tail *t, bool *at_end, struct err_detail *why)
 		err = txn_read(t->txn, &t->decoder, bytes, &ev, why);
 		if (err != ERR_OK)
 			return err;
+		if (ev.kind == BINLOG_GTID_SET && t->parts.source->info.has_gtids) {
+			err = offer_gtids(t, &ev, why);
+			if (err != ERR_OK)
+				return err;
+		}
 		if (ev.kind == BINLOG_HEARTBEAT || ev.kind == BINLOG_ROTATE) {
 			state_read(t->parts.state, ev.file, ev.end);
 			if (!gather_idle(t->parts.gather))
@@ -169,7 +187,7 @@ enter_gap(struct tail *t, const struct err_detail *why)
 {
 	state_source(t->parts.state, STATE_GAP, why);
 	log_crit(t->parts.log, "GAP: stopped reading, because what follows cannot be proven to be whole",
-		 F_SPAN("after", buf_span(&t->from)),
+		 F_STR("gap", gap_of(why->code)->name), F_SPAN("after", buf_span(&t->from)),
 		 F_SPAN("file", span_make(t->decoder.file, t->decoder.file_len)),
 		 F_UINT("pos", t->decoder.pos), F_STR("code", err_name(why->code)),
 		 F_STR("reason", err_why(why)),
@@ -180,6 +198,7 @@ void
 tail_run(struct tail *t)
 {
 	uint64_t backoff = BACKOFF_FIRST_MS;
+	struct err_detail gap = {0};
 	bool at_end = false;
 
 	while (!t->stop && !at_end) {
@@ -204,7 +223,8 @@ tail_run(struct tail *t)
 				    ? err_why(gather_why(t->parts.gather))
 				    : err_text(err));
 		if (!is_worth_a_retry(t, err)) {
-			enter_gap(t, &why);
+			gap = why;
+			enter_gap(t, &gap);
 			break;
 		}
 		state_source(t->parts.state, STATE_CONNECTING, &why);
@@ -217,5 +237,5 @@ tail_run(struct tail *t)
 	if (at_end || t->stop)
 		state_source(t->parts.state, STATE_STOPPED, &(struct err_detail){0});
 	if (!t->stop)
-		t->parts.ended(t->parts.arg);
+		t->parts.ended(t->parts.arg, gap.code != ERR_OK ? &gap : NULL);
 }
