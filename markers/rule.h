@@ -77,6 +77,7 @@ struct rule_group {
 	struct span pool;    /* empty for none */
 	uint32_t holdoff_ms; /* 0 for none */
 	struct span rule;    /* its name */
+	struct span template; /* of the key, as it stands in the file */
 };
 
 struct rule_ops {
