@@ -18,6 +18,7 @@ struct run {
 	struct binlog_metrics binlog;
 	struct gather_metrics metrics;
 	struct rule_metrics rule_metrics;
+	struct txn *txn; /* one for all files: its tables have versions, by which rules are remembered */
 	struct gather *gather;
 	struct queue_item *item; /* the one that gather fills again and again; NULL while it has it */
 	struct keyline line;
@@ -193,13 +194,35 @@ on_without_rows(void *arg, struct span sql)
 	return run->skip || run->opt->rules == NULL ? ERR_OK : gather_row_ops.without_rows(run->gather, sql);
 }
 
+static const struct txn_ops ops = {
+    .begin = on_begin,
+    .statement = on_statement,
+    .savepoint = on_savepoint,
+    .rollback_to = on_rollback_to,
+    .commit = on_commit,
+    .rollback = on_rollback,
+    .moved = on_moved,
+};
+
+/* Row events are read too. */
+static const struct txn_ops row_ops = {
+    .begin = on_begin,
+    .statement = on_statement,
+    .savepoint = on_savepoint,
+    .rollback_to = on_rollback_to,
+    .commit = on_commit,
+    .rollback = on_rollback,
+    .moved = on_moved,
+    .rows = on_rows,
+    .without_rows = on_without_rows,
+};
+
 /* --- files -----------------------------------------------------------------------------------------------
  */
 
 /* Events until the end of the file, or of the range. */
 static err_t
-read_events(struct run *run, struct source *src, struct txn *txn, struct binlog_decoder *decoder,
-	    struct err_detail *why)
+read_events(struct run *run, struct source *src, struct binlog_decoder *decoder, struct err_detail *why)
 {
 	struct range *range = run->opt->range;
 	struct binlog_event ev;
@@ -213,7 +236,7 @@ read_events(struct run *run, struct source *src, struct txn *txn, struct binlog_
 		run->at = decoder->pos;
 		if (run->sources != NULL)
 			sources_enter_event(run->sources, run->at);
-		err = txn_read(txn, decoder, bytes, &ev, why);
+		err = txn_read(run->txn, decoder, bytes, &ev, why);
 		if (err != ERR_OK)
 			break;
 		if (ev.kind == BINLOG_ROTATE) {
@@ -223,14 +246,14 @@ read_events(struct run *run, struct source *src, struct txn *txn, struct binlog_
 		if (!run->has_range)
 			continue;
 		err = range_see(range, &ev, run->at, why);
-		if (err != ERR_OK || (!txn_is_open(txn) && range_is_over(range)))
+		if (err != ERR_OK || (!txn_is_open(run->txn) && range_is_over(range)))
 			break;
 	}
 	return err;
 }
 
 static void
-say_end(struct run *run, const char *path, const struct source *src, const struct txn *txn)
+say_end(struct run *run, const char *path, const struct source *src)
 {
 	if (source_file_tail(src) > 0)
 		log_warn(run->opt->log, "the file ends inside an event", F_STR("file", path),
@@ -238,7 +261,7 @@ say_end(struct run *run, const char *path, const struct source *src, const struc
 			 F_STR("do", source_file_in_use(src)
 					 ? "it is being written, or its server crashed; the rest may follow"
 					 : "it was cut short: copy it again"));
-	if (txn_is_open(txn))
+	if (txn_is_open(run->txn))
 		log_warn(run->opt->log, "the file ends inside a transaction, which is left out",
 			 F_STR("file", path));
 }
@@ -246,26 +269,13 @@ say_end(struct run *run, const char *path, const struct source *src, const struc
 static err_t
 read_file(struct run *run, const char *path, struct err_detail *why)
 {
-	static const struct txn_ops ops = {
-	    .begin = on_begin,
-	    .statement = on_statement,
-	    .savepoint = on_savepoint,
-	    .rollback_to = on_rollback_to,
-	    .commit = on_commit,
-	    .rollback = on_rollback,
-	    .moved = on_moved,
-	};
-	struct txn_ops row_ops = ops;
 	struct range *range = run->opt->range;
 	struct source *src = source_file_create(path, KEYS_MAX_EVENT);
 	const char *name = file_list_name(path);
 	struct binlog_decoder decoder;
-	struct txn *txn;
 	err_t err;
 
-	row_ops.rows = on_rows;
-	row_ops.without_rows = on_without_rows;
-	txn = txn_create(run->rows != NULL || run->opt->rules != NULL ? &row_ops : &ops, run, &run->binlog);
+	txn_reset(run->txn);
 	binlog_decoder_init(&decoder, KEYS_MAX_EVENT, &run->binlog);
 	err = source_open(src, (struct span){"", 0}, why);
 	if (err != ERR_OK)
@@ -281,9 +291,9 @@ read_file(struct run *run, const char *path, struct err_detail *why)
 	if (!gather_start(run->gather, gather_position(run->gather)))
 		err = ERR_CLOSED;
 	if (err == ERR_OK)
-		err = read_events(run, src, txn, &decoder, why);
+		err = read_events(run, src, &decoder, why);
 	if (err == ERR_OK && !(run->has_range && range_is_over(range))) {
-		say_end(run, path, src, txn);
+		say_end(run, path, src);
 		err = range_leave_file(range, decoder.pos, why);
 	}
 	/* The callbacks know better what went wrong than those who passed it on. */
@@ -295,7 +305,6 @@ done:
 	if (err != ERR_OK && err != ERR_IO)
 		err_wrap(why, "%s at %llu", path, (unsigned long long)decoder.pos);
 	binlog_decoder_fini(&decoder);
-	txn_destroy(&txn);
 	source_destroy(&src);
 	return err;
 }
@@ -309,6 +318,8 @@ init(struct run *run, const struct keys_options *opt)
 	    .sources = opt->sources ? sources_create() : NULL,
 	    .rows = opt->count_rows ? rows_create(KEYS_MAX_EVENT) : NULL,
 	};
+	run->txn =
+	    txn_create(opt->count_rows || opt->rules != NULL ? &row_ops : &ops, run, &run->binlog);
 	run->gather = gather_create(&(struct gather_parts){
 	    .clock = &no_clock,
 	    .log = opt->log,
@@ -330,6 +341,7 @@ init(struct run *run, const struct keys_options *opt)
 static void
 fini(struct run *run)
 {
+	txn_destroy(&run->txn);
 	gather_destroy(&run->gather);
 	queue_item_destroy(&run->item);
 	sources_destroy(&run->sources);

@@ -636,10 +636,10 @@ range_finish(struct range *r, struct err_detail *why)
 	struct buf reached = BUF_INIT;
 	err_t err = ERR_OK;
 
-	if (r->ids[RANGE_STOP_GTID].kind == GTID_MARIADB)
-		gtid_pos_format(&r->reached, &reached);
-	else
-		gtid_set_format(&r->seen, &reached);
+	gtid_pos_format(&r->reached, &reached);
+	gtid_set_format(&r->seen, &reached);
+	if (reached.len == 0)
+		buf_put_str(&reached, "no id at all");
 	if (!is_met(r, &r->ids[RANGE_START_GTID]) && !range_is_over(r))
 		err = err_set(why, ERR_NOT_FOUND,
 			      "--start-gtid %.*s is not in these files, which end at %.*s: give the files "

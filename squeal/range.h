@@ -16,8 +16,8 @@
  * everything up to it in the order of the files.  Times: see moment.h.  They need not rise in a binlog, so
  * each transaction is asked for its own.
  *
- * A start that the files do not have is an error before anything comes out; a stop that they do not reach is
- * one at the end.
+ * A start that the files do not have is an error; where earlier files would have it, before anything comes
+ * out.  So is a stop that they do not reach, once they are read.
  *
  * Threads: one at a time per object.   Blocks: never.   Clock: none.
  */
