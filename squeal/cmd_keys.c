@@ -152,8 +152,10 @@ run(struct command *cmd)
 		return err == ERR_USAGE ? CMD_USAGE : CMD_FAILED;
 	}
 	if (!range_is_all(cmd->keys.range) && range_taken(cmd->keys.range) == 0) {
-		fprintf(stderr, "squeal keys: the range matches nothing: %llu transactions were read and are not in it\n",
-			(unsigned long long)range_left_out(cmd->keys.range));
+		fprintf(
+		    stderr,
+		    "squeal keys: the range matches nothing: %llu transactions were read and are not in it\n",
+		    (unsigned long long)range_left_out(cmd->keys.range));
 		return CMD_NOTHING;
 	}
 	return CMD_OK;

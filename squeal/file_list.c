@@ -72,8 +72,8 @@ add_index(struct file_list *l, const char *index, struct err_detail *why)
 		goto done;
 	rest = buf_span(&text);
 	if (rest.len > 0 && memchr(rest.p, '\0', rest.len) != NULL) {
-		err = err_set(why, ERR_USAGE,
-			      "%s is no index file, which lists one binlog file in each line", index);
+		err = err_set(why, ERR_USAGE, "%s is no index file, which lists one binlog file in each line",
+			      index);
 		goto done;
 	}
 	while (rest.len > 0) {

@@ -281,7 +281,8 @@ read_file(struct run *run, const char *path, struct err_detail *why)
 	if (err != ERR_OK)
 		goto done;
 	if (run->next_file.len > 0 && !span_is(buf_span(&run->next_file), name))
-		log_warn(run->opt->log, "the files do not follow one another: transactions are missing or out of order",
+		log_warn(run->opt->log,
+			 "the files do not follow one another: transactions are missing or out of order",
 			 F_SPAN("expected", buf_span(&run->next_file)), F_STR("file", name));
 	buf_clear(&run->next_file);
 	binlog_decoder_start(&decoder, src->info.file.len > 0 ? src->info.file : span_of(name), src->info.pos,
@@ -318,8 +319,7 @@ init(struct run *run, const struct keys_options *opt)
 	    .sources = opt->sources ? sources_create() : NULL,
 	    .rows = opt->count_rows ? rows_create(KEYS_MAX_EVENT) : NULL,
 	};
-	run->txn =
-	    txn_create(opt->count_rows || opt->rules != NULL ? &row_ops : &ops, run, &run->binlog);
+	run->txn = txn_create(opt->count_rows || opt->rules != NULL ? &row_ops : &ops, run, &run->binlog);
 	run->gather = gather_create(&(struct gather_parts){
 	    .clock = &no_clock,
 	    .log = opt->log,

@@ -32,6 +32,7 @@ struct keys_options {
  * ERR_NOT_FOUND, ERR_USAGE: as range.h and source_file.h say.  ERR_IO: `out` cannot be written.  Otherwise
  * what the reader or the rules said; the transactions before that were written.
  */
-err_t keys_run(const struct keys_options *opt, const struct file_list *files, struct err_detail *why) MUST_CHECK;
+err_t keys_run(const struct keys_options *opt, const struct file_list *files,
+	       struct err_detail *why) MUST_CHECK;
 
 #endif

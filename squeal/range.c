@@ -243,8 +243,9 @@ range_set(struct range *r, enum range_bound bound, const char *text, struct err_
 	}
 	r->given[bound] = true;
 	if (r->given[RANGE_START_TIME] && r->given[RANGE_STOP_TIME] && r->stop_us <= r->start_us)
-		return err_set(why, ERR_USAGE,
-			       "--stop-datetime is not behind --start-datetime: no transaction can be between");
+		return err_set(
+		    why, ERR_USAGE,
+		    "--stop-datetime is not behind --start-datetime: no transaction can be between");
 	return ERR_OK;
 }
 
@@ -414,16 +415,17 @@ check_kind(const struct range *r, enum range_bound bound, const struct gtid *id,
 	if (ids->kind == GTID_NONE || ids->kind == id->kind)
 		return ERR_OK;
 	if (id->kind != GTID_NONE)
-		return err_set(why, ERR_USAGE, "--%s %.*s: the files are %s, whose ids look like %s",
-			       names[bound], SHOWN, ids->text,
-			       id->kind == GTID_MARIADB ? "MariaDB's" : "MySQL's",
-			       id->kind == GTID_MARIADB ? "0-1-100" : "3e11fa47-71ca-11e1-9e33-c80aa9429562:5");
+		return err_set(
+		    why, ERR_USAGE, "--%s %.*s: the files are %s, whose ids look like %s", names[bound],
+		    SHOWN, ids->text, id->kind == GTID_MARIADB ? "MariaDB's" : "MySQL's",
+		    id->kind == GTID_MARIADB ? "0-1-100" : "3e11fa47-71ca-11e1-9e33-c80aa9429562:5");
 	if (bound == RANGE_GTID || bound == RANGE_EXCLUDE_GTID)
 		return ERR_OK;
-	return err_set(why, ERR_USAGE,
-		       "--%s: the transaction at %s:%llu has no GTID; use --start FILE:POS, --stop FILE:POS or "
-		       "times",
-		       names[bound], r->file, (unsigned long long)r->at);
+	return err_set(
+	    why, ERR_USAGE,
+	    "--%s: the transaction at %s:%llu has no GTID; use --start FILE:POS, --stop FILE:POS or "
+	    "times",
+	    names[bound], r->file, (unsigned long long)r->at);
 }
 
 /* Whether the position has the id. */
@@ -644,11 +646,13 @@ range_finish(struct range *r, struct err_detail *why)
 		err = err_set(why, ERR_NOT_FOUND,
 			      "--start-gtid %.*s is not in these files, which end at %.*s: give the files "
 			      "behind them",
-			      SHOWN, r->ids[RANGE_START_GTID].text, SPAN_FMT(span_first(buf_span(&reached), SHOWN)));
+			      SHOWN, r->ids[RANGE_START_GTID].text,
+			      SPAN_FMT(span_first(buf_span(&reached), SHOWN)));
 	else if (!is_met(r, &r->ids[RANGE_STOP_GTID]))
 		err = err_set(why, ERR_NOT_FOUND,
 			      "--stop-gtid %.*s is not reached: the files end at %.*s; all of them was read",
-			      SHOWN, r->ids[RANGE_STOP_GTID].text, SPAN_FMT(span_first(buf_span(&reached), SHOWN)));
+			      SHOWN, r->ids[RANGE_STOP_GTID].text,
+			      SPAN_FMT(span_first(buf_span(&reached), SHOWN)));
 	else if (r->given[RANGE_GTID])
 		say_missing(r);
 	buf_fini(&reached);

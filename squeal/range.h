@@ -3,10 +3,12 @@
  *
  * A transaction is wanted, whole, when every bound that was given wants it:
  *
- *     place    --start FILE:POS   it begins at or behind this place      --stop FILE:POS    it ends at or before it
- *     time     --start-datetime   it committed then or later             --stop-datetime    it committed before then
- *     ids      --start-gtid       it is not in this position             --stop-gtid        it is in this position
- *              --gtid             it is one of these                     --exclude-gtid     it is none of these
+ *     place    --start FILE:POS   it begins at or behind this place      --stop FILE:POS    it ends at or
+ * before it time     --start-datetime   it committed then or later             --stop-datetime    it
+ * committed before then ids      --start-gtid       it is not in this position             --stop-gtid it is
+ * in this position
+ *              --gtid             it is one of these                     --exclude-gtid     it is none of
+ * these
  *
  * So what was printed up to a line's "pos" or "gtid" and what is printed from there on have no transaction in
  * common and leave none out.  A transaction that a place cuts is left out, and that is logged.

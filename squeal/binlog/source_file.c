@@ -70,8 +70,10 @@ packer(struct span start)
 {
 	static const struct {
 		const char *magic, *tool;
-	} packers[] = {
-	    {"\x1f\x8b", "zcat"}, {"\x28\xb5\x2f\xfd", "zstdcat"}, {"\xfd\x37\x7a\x58", "xzcat"}, {"BZh", "bzcat"}};
+	} packers[] = {{"\x1f\x8b", "zcat"},
+		       {"\x28\xb5\x2f\xfd", "zstdcat"},
+		       {"\xfd\x37\x7a\x58", "xzcat"},
+		       {"BZh", "bzcat"}};
 
 	for (size_t i = 0; i < sizeof(packers) / sizeof(packers[0]); i++) {
 		if (span_starts(start, span_of(packers[i].magic)))

@@ -131,8 +131,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(files_and_standard_input_are_themselves, make, drop),
 	    cmocka_unit_test_setup_teardown(lines_of_an_index_are_relative_to_its_folder, make, drop),
-	    cmocka_unit_test_setup_teardown(a_file_that_is_not_where_the_index_says_is_looked_for_beside_it, make,
-					    drop),
+	    cmocka_unit_test_setup_teardown(a_file_that_is_not_where_the_index_says_is_looked_for_beside_it,
+					    make, drop),
 	    cmocka_unit_test_setup_teardown(an_index_without_files_is_refused, make, drop),
 	};
 

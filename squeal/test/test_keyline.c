@@ -94,9 +94,14 @@ the_rest_stands_where_there_is_something_to_say(void **state)
 static void
 ids_of_other_domains_servers_and_kinds_are_not_mixed_up(void **state)
 {
-	static const char *const ids[] = {"0-1-9", "0-2-10", "1-2-11", "00000000-0000-0000-0000-000000000009:5",
+	static const char *const ids[] = {"0-1-9",
+					  "0-2-10",
+					  "1-2-11",
+					  "00000000-0000-0000-0000-000000000009:5",
 					  "00000000-0000-0000-0000-000000000009:tag:5",
-					  "00000000-0000-0000-0000-000000000009:6", NULL, "0-1-18446744073709551615"};
+					  "00000000-0000-0000-0000-000000000009:6",
+					  NULL,
+					  "0-1-18446744073709551615"};
 	struct fixture *f = *state;
 	struct err_detail why = {0};
 	struct buf want = BUF_INIT;
@@ -148,7 +153,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(a_line_has_place_id_time_and_keys, make, drop),
 	    cmocka_unit_test_setup_teardown(the_rest_stands_where_there_is_something_to_say, make, drop),
-	    cmocka_unit_test_setup_teardown(ids_of_other_domains_servers_and_kinds_are_not_mixed_up, make, drop),
+	    cmocka_unit_test_setup_teardown(ids_of_other_domains_servers_and_kinds_are_not_mixed_up, make,
+					    drop),
 	    cmocka_unit_test_setup_teardown(keys_are_escaped_as_json_wants_it, make, drop),
 	};
 

@@ -52,7 +52,8 @@ times_without_one_are_local(void **state)
 {
 	in_zone("XXX-3");
 	assert_int_equal(at("2026-11-21 00:38:00", MOMENT_FIRST), UINT64_C(1795210680000000));
-	assert_int_equal(at("2026-11-21", MOMENT_FIRST), UINT64_C(1795210680000000) - UINT64_C(38 * 60000000));
+	assert_int_equal(at("2026-11-21", MOMENT_FIRST),
+			 UINT64_C(1795210680000000) - UINT64_C(38 * 60000000));
 	assert_int_equal(at(" 2026-11-21T00:38 ", MOMENT_FIRST), UINT64_C(1795210680000000));
 }
 

@@ -138,9 +138,9 @@ a_mariadb_position_is_what_a_replica_has(void **state)
 	also(r, RANGE_STOP_GTID, "gtid:0-1-12,2-1-1");
 	assert_int_equal(enter(r, "f"), ERR_OK);
 	assert_false(wants(r, "0-1-10", 4, 0));
-	assert_true(wants(r, "0-2-11", 4, 0));	/* after a failover */
-	assert_false(wants(r, "1-1-6", 4, 0));	/* a domain that the stop does not have */
-	assert_true(wants(r, "2-1-1", 4, 0));	/* one that the start does not have */
+	assert_true(wants(r, "0-2-11", 4, 0)); /* after a failover */
+	assert_false(wants(r, "1-1-6", 4, 0)); /* a domain that the stop does not have */
+	assert_true(wants(r, "2-1-1", 4, 0));  /* one that the start does not have */
 	assert_false(wants(r, "2-1-2", 4, 0));
 	assert_false(range_is_over(r));
 	assert_int_equal(range_finish(r, &why), ERR_NOT_FOUND);
@@ -230,9 +230,9 @@ mysql_files_that_begin_behind_the_start_are_an_error(void **state)
 		const char *text;
 		err_t err;
 	} cases[] = {
-	    {RANGE_START_GTID, UUID ":4", ERR_NOT_FOUND}, {RANGE_START_GTID, UUID ":6", ERR_OK},
+	    {RANGE_START_GTID, UUID ":4", ERR_NOT_FOUND},   {RANGE_START_GTID, UUID ":6", ERR_OK},
 	    {RANGE_START_GTID, UUID ":1-4", ERR_NOT_FOUND}, {RANGE_START_GTID, UUID ":1-5", ERR_OK},
-	    {RANGE_STOP_GTID, UUID ":4", ERR_NOT_FOUND}, {RANGE_STOP_GTID, UUID ":9", ERR_OK},
+	    {RANGE_STOP_GTID, UUID ":4", ERR_NOT_FOUND},    {RANGE_STOP_GTID, UUID ":9", ERR_OK},
 	};
 
 	assert_int_equal(gtid_set_parse(SPAN_LIT(UUID ":1-5"), &before, &why), ERR_OK);

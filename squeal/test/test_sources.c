@@ -28,10 +28,10 @@ a_comments_key_names_its_statement(void **state)
 	sources_enter_statement(s, SPAN_LIT(" /* a */ /*b*/UPDATE t SET x=1"));
 	sources_add_comment(s, SPAN_LIT("a\"b"), false);
 	sources_add_comment(s, SPAN_LIT("m"), true);
-	assert_text(s,
-		    "{\"key\":\"a\\\"b\",\"from\":\"comment\",\"statement\":2,\"kind\":\"update\",\"at\":200},"
-		    "{\"key\":\"m\",\"from\":\"comment\",\"marker\":true,\"statement\":2,\"kind\":\"update\","
-		    "\"at\":200}");
+	assert_text(
+	    s, "{\"key\":\"a\\\"b\",\"from\":\"comment\",\"statement\":2,\"kind\":\"update\",\"at\":200},"
+	       "{\"key\":\"m\",\"from\":\"comment\",\"marker\":true,\"statement\":2,\"kind\":\"update\","
+	       "\"at\":200}");
 	sources_clear(s);
 	assert_text(s, "");
 	sources_enter_statement(s, SPAN_LIT("/* open"));
