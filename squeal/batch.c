@@ -32,7 +32,7 @@ struct batch {
 	char *source;
 	struct batch_limits limits;
 	struct batch_metrics *metrics;
-	struct gtid_pos pos;
+	struct position pos;
 	bool pos_moved; /* since the last batch_clear() */
 
 	/* the record under way */
@@ -73,7 +73,7 @@ batch_destroy(struct batch **b)
 {
 	if (*b == NULL)
 		return;
-	gtid_pos_fini(&(*b)->pos);
+	position_fini(&(*b)->pos);
 	free((*b)->txns);
 	free((*b)->keys.at);
 	free((*b)->markers.at);
@@ -95,7 +95,7 @@ batch_set_limits(struct batch *b, struct batch_limits limits)
 	b->limits = limits;
 }
 
-const struct gtid_pos *
+const struct position *
 batch_position(const struct batch *b)
 {
 	return &b->pos;
@@ -169,8 +169,7 @@ finish_record(struct batch *b, bool continues)
 	rec.ntxns = b->ntxns;
 	if (!continues) {
 		buf_clear(&b->text);
-		buf_put_str(&b->text, "gtid:");
-		gtid_pos_format(&b->pos, &b->text);
+		position_format(&b->pos, &b->text);
 		rec.position = buf_span(&b->text);
 	}
 	record_encode(&rec, &b->bytes);
@@ -203,9 +202,10 @@ static void
 end_item(struct batch *b, const struct queue_item *it)
 {
 	if (it->whole != NULL)
-		gtid_pos_copy(&b->pos, it->whole);
+		position_copy(&b->pos, it->whole);
 	else
-		gtid_pos_advance(&b->pos, &it->gtid);
+		position_advance(&b->pos, &it->gtid,
+				 it->file != NULL ? span_of(it->file->text) : (struct span){"", 0}, it->pos);
 	b->pos_moved = true;
 	b->item_open = false;
 	keyset_cursor_fini(&b->cursor);
@@ -281,8 +281,7 @@ batch_take(struct batch *b, struct batch_output *out)
 	}
 	buf_clear(&b->checkpoint);
 	if (b->pos_moved) {
-		buf_put_str(&b->checkpoint, "gtid:");
-		gtid_pos_format(&b->pos, &b->checkpoint);
+		position_format(&b->pos, &b->checkpoint);
 	}
 	*out = (struct batch_output){
 	    .records = b->records.at,

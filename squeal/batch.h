@@ -13,7 +13,7 @@
 #include "lib/core/err.h"
 #include "lib/core/metric.h"
 #include "lib/core/span.h"
-#include "squeal/binlog/gtid.h"
+#include "squeal/binlog/position.h"
 #include "squeal/queue.h"
 
 /* clang-format off */
@@ -44,7 +44,7 @@ void batch_destroy(struct batch **b);
 void batch_set_limits(struct batch *b, struct batch_limits limits);
 
 /* The position behind the transactions so far; starts as the empty position. */
-const struct gtid_pos *batch_position(const struct batch *b);
+const struct position *batch_position(const struct batch *b);
 
 /*
  * Adds keys of `it` until all are in (*done) or enough records are finished that they should be taken first:

@@ -38,7 +38,9 @@ struct gather {
 	struct buf pool;
 	bool pool_conflict;
 
-	struct gtid_pos pos;
+	struct position pos;
+	struct gtid_set offer; /* gather_offer_gtids() */
+	bool has_offer;
 	bool started;
 	uint64_t moves; /* transactions without keys since the position was last emitted */
 	struct place_name *file;
@@ -101,7 +103,8 @@ gather_destroy(struct gather **g)
 	keyset_destroy(&(*g)->keys);
 	rowkeys_destroy(&(*g)->rowkeys);
 	buf_fini(&(*g)->pool);
-	gtid_pos_fini(&(*g)->pos);
+	position_fini(&(*g)->pos);
+	gtid_set_fini(&(*g)->offer);
 	place_name_release(&(*g)->file);
 	free(*g);
 	*g = NULL;
@@ -119,7 +122,7 @@ gather_why(const struct gather *g)
 	return &g->why;
 }
 
-const struct gtid_pos *
+const struct position *
 gather_position(const struct gather *g)
 {
 	return &g->pos;
@@ -137,32 +140,46 @@ emit_position(struct gather *g)
 {
 	struct queue_item *it = blank_item(g);
 
-	it->whole = MEM_NEW(struct gtid_pos);
-	gtid_pos_copy(it->whole, &g->pos);
+	it->whole = MEM_NEW(struct position);
+	position_copy(it->whole, &g->pos);
 	g->moves = 0;
 	return g->parts.emit(g->parts.arg, it);
 }
 
-static bool
-is_same_position(const struct gtid_pos *a, const struct gtid_pos *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++) {
-		if (!gtid_same(&a->ids[i], &b->ids[i]))
-			return false;
-	}
-	return true;
-}
-
 bool
-gather_start(struct gather *g, const struct gtid_pos *start)
+gather_start(struct gather *g, const struct position *start)
 {
 	forget_transaction(g);
-	if (g->started && is_same_position(&g->pos, start))
+	g->has_offer = false;
+	if (g->started && position_same(&g->pos, start))
 		return true;
 	g->started = true;
-	gtid_pos_copy(&g->pos, start);
+	position_copy(&g->pos, start);
+	return emit_position(g);
+}
+
+void
+gather_offer_gtids(struct gather *g, const struct gtid_set *before)
+{
+	g->has_offer = g->pos.kind == POSITION_FILE;
+	if (g->has_offer)
+		gtid_set_copy(&g->offer, before);
+}
+
+/* Behind a transaction.  False: nobody takes the position. */
+static bool
+take_offer(struct gather *g, const struct gtid *gtid)
+{
+	bool taken = g->has_offer && gtid->kind == GTID_MYSQL;
+
+	g->has_offer = false;
+	if (!taken)
+		return true;
+	gtid_set_add(&g->offer, gtid);
+	position_clear(&g->pos);
+	g->pos.kind = POSITION_MYSQL;
+	gtid_set_copy(&g->pos.mysql, &g->offer);
+	log_notice(g->parts.log, "the source gives ids now; the checkpoint is a GTID set from here on");
 	return emit_position(g);
 }
 
@@ -407,7 +424,7 @@ on_commit(void *arg, const struct txn_end *e)
 
 	CRASH_POINT("squeal.commit");
 	enter_file(g, e->place.file);
-	gtid_pos_advance(&g->pos, &e->gtid);
+	position_advance(&g->pos, &e->gtid, e->place.file, e->place.pos);
 	if (g->parts.gate != NULL)
 		gate_note(g->parts.gate, &(struct gate_mark){e->place.file, e->place.pos, e->ticket});
 	if (e->no_text)
@@ -419,6 +436,8 @@ on_commit(void *arg, const struct txn_end *e)
 	if (keyset_count(g->keys) == 0 && !g->parts.each) {
 		metric_bump(&g->parts.metrics->txn_without_keys, 1);
 		forget_transaction(g);
+		if (!take_offer(g, &e->gtid))
+			return ERR_CLOSED;
 		return ++g->moves < MOVES || emit_position(g) ? ERR_OK : ERR_CLOSED;
 	}
 	metric_bump(keyset_count(g->keys) > 0 ? &g->parts.metrics->txn_with_keys
@@ -437,7 +456,7 @@ on_commit(void *arg, const struct txn_end *e)
 	it->pool = g->pool.len > 0 ? span_dup(buf_span(&g->pool)) : NULL;
 	keyset_take(g->keys, &it->keys);
 	forget_transaction(g);
-	if (!g->parts.emit(g->parts.arg, it))
+	if (!g->parts.emit(g->parts.arg, it) || !take_offer(g, &e->gtid))
 		return ERR_CLOSED;
 	CRASH_POINT("squeal.queued");
 	return ERR_OK;
@@ -455,7 +474,7 @@ on_rollback(void *arg, const struct txn_end *e)
 	 */
 	if (e->torn)
 		return ERR_OK;
-	gtid_pos_advance(&g->pos, &e->gtid);
+	position_advance(&g->pos, &e->gtid, e->place.file, e->place.pos);
 	if (g->parts.gate != NULL)
 		gate_note(g->parts.gate, &(struct gate_mark){e->place.file, e->place.pos, e->ticket});
 	return ++g->moves < MOVES || emit_position(g) ? ERR_OK : ERR_CLOSED;
@@ -464,7 +483,14 @@ on_rollback(void *arg, const struct txn_end *e)
 static err_t
 on_moved(void *arg, const struct txn_place *place)
 {
-	enter_file(arg, place->file);
+	struct gather *g = arg;
+
+	enter_file(g, place->file);
+	/* A checkpoint that stayed in an old file would be lost with it. */
+	if (g->pos.kind == POSITION_FILE) {
+		position_move(&g->pos, place->file, place->pos);
+		g->moves++;
+	}
 	return ERR_OK;
 }
 

@@ -87,10 +87,17 @@ void gather_destroy(struct gather **g);
 
 /* A stream begins at `start`: forgets an unfinished transaction.  The first time, and whenever the position
  * differs from the one that was reached, the start itself is emitted.  False: nobody takes it. */
-bool gather_start(struct gather *g, const struct gtid_pos *start);
+bool gather_start(struct gather *g, const struct position *start);
 
 /* The position behind the last whole transaction. */
-const struct gtid_pos *gather_position(const struct gather *g);
+const struct position *gather_position(const struct gather *g);
+
+/*
+ * For a MySQL source that is followed by file and offset, and that gives ids now: `before` are all ids before
+ * this place, a file's start.  When the next transaction has an id the position becomes a set.  Not before,
+ * since files of the time without ids say nothing of their transactions; a set would pass over these.
+ */
+void gather_offer_gtids(struct gather *g, const struct gtid_set *before);
 
 /* Emits a move of the position that waits; called at heartbeats.  False: nobody takes it. */
 bool gather_idle(struct gather *g);

@@ -70,7 +70,7 @@ queue_item_clear(struct queue_item *it)
 
 	place_name_release(&it->file);
 	if (it->whole != NULL)
-		gtid_pos_fini(it->whole);
+		position_fini(it->whole);
 	free(it->whole);
 	free(it->pool);
 	it->keys.tail = BUF_INIT;

@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #include "lib/core/err.h"
-#include "squeal/binlog/gtid.h"
+#include "squeal/binlog/position.h"
 #include "squeal/keyset.h"
 
 enum { QUEUE_PACE_US = 200 };
@@ -30,7 +30,7 @@ enum { QUEUE_PACE_US = 200 };
 struct queue_item {
 	struct queue_item *next;
 	struct gtid gtid; /* GTID_NONE where the source has none */
-	struct gtid_pos
+	struct position
 	    *whole; /* not NULL: the position after this item, all of it, instead of one id more */
 	struct place_name *file; /* shared, counted; NULL when not known */
 	uint64_t pos;		 /* offset behind the transaction in `file`; 0 when not known */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/core/buf.h"
 #include "lib/core/mem.h"
 
 typedef struct state_metrics metric_owner;
@@ -24,7 +25,7 @@ struct state {
 	char source_why[sizeof(((struct err_detail *)0)->text)];
 	uint64_t source_since_us;
 	char server[128];
-	char start[1024];
+	struct buf start;
 	char file[512];
 	uint64_t pos;
 	_Atomic uint64_t heard;	   /* events and heartbeats; only the reading thread counts */
@@ -34,7 +35,7 @@ struct state {
 	enum state_log log_now;
 	char log_why[sizeof(((struct err_detail *)0)->text)];
 	bool has_checkpoint;
-	char checkpoint[1024];
+	struct buf checkpoint; /* of MySQL it may be long */
 	uint64_t acked_us;
 	uint64_t txns, keys;
 };
@@ -60,6 +61,8 @@ state_destroy(struct state **s)
 		return;
 	pthread_mutex_destroy(&(*s)->lock);
 	free((*s)->source);
+	buf_fini(&(*s)->start);
+	buf_fini(&(*s)->checkpoint);
 	free(*s);
 	*s = NULL;
 }
@@ -68,6 +71,13 @@ static void
 copy_span(char *out, size_t size, struct span text)
 {
 	snprintf(out, size, "%.*s", SPAN_FMT(span_first(text, size - 1)));
+}
+
+static void
+copy_buf(struct buf *out, struct span text)
+{
+	buf_clear(out);
+	buf_put_span(out, text);
 }
 
 static void
@@ -88,7 +98,7 @@ state_streaming(struct state *s, struct span server, struct span start)
 	pthread_mutex_lock(&s->lock);
 	enter(s, STATE_STREAMING, "");
 	copy_span(s->server, sizeof(s->server), server);
-	copy_span(s->start, sizeof(s->start), start);
+	copy_buf(&s->start, start);
 	pthread_mutex_unlock(&s->lock);
 	atomic_store_explicit(&s->heard_ns, clock_mono_ns(s->clock), memory_order_relaxed);
 }
@@ -153,7 +163,7 @@ state_acknowledged(struct state *s, struct span checkpoint, uint64_t ntxns, uint
 {
 	pthread_mutex_lock(&s->lock);
 	if (checkpoint.len > 0) {
-		copy_span(s->checkpoint, sizeof(s->checkpoint), checkpoint);
+		copy_buf(&s->checkpoint, checkpoint);
 		s->has_checkpoint = true;
 	}
 	s->acked_us = clock_real_us(s->clock);
@@ -245,7 +255,7 @@ state_json(struct state *s, struct json *j)
 	json_kv_str(j, "reason", s->source_why[0] != '\0' ? s->source_why : NULL);
 	json_kv_u64(j, "since_us", s->source_since_us);
 	json_kv_str(j, "server", s->server);
-	json_kv_str(j, "started_at", s->start);
+	json_kv_str(j, "started_at", buf_str(&s->start));
 	json_kv_str(j, "file", s->file);
 	json_kv_u64(j, "pos", s->pos);
 	json_name(j, "silent_ms");
@@ -258,7 +268,7 @@ state_json(struct state *s, struct json *j)
 	json_object(j);
 	json_kv_str(j, "state", log_words[s->log_now]);
 	json_kv_str(j, "reason", s->log_why[0] != '\0' ? s->log_why : NULL);
-	json_kv_str(j, "checkpoint", s->has_checkpoint ? s->checkpoint : NULL);
+	json_kv_str(j, "checkpoint", s->has_checkpoint ? buf_str(&s->checkpoint) : NULL);
 	json_kv_u64(j, "acknowledged_us", s->acked_us);
 	json_kv_u64(j, "transactions", s->txns);
 	json_kv_u64(j, "keys", s->keys);
@@ -270,9 +280,9 @@ void
 state_line(struct state *s, char *out, size_t size)
 {
 	pthread_mutex_lock(&s->lock);
-	snprintf(out, size, "source %s, log %s, %" PRIu64 " transactions, checkpoint %s",
+	snprintf(out, size, "source %s, log %s, %" PRIu64 " transactions, checkpoint %.200s",
 		 source_words[s->source_now], log_words[s->log_now], s->txns,
-		 s->has_checkpoint ? s->checkpoint : "none");
+		 s->has_checkpoint ? buf_str(&s->checkpoint) : "none");
 	pthread_mutex_unlock(&s->lock);
 }
 

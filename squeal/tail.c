@@ -67,21 +67,20 @@ static void
 note_position(struct tail *t)
 {
 	buf_clear(&t->from);
-	buf_put_str(&t->from, "gtid:");
-	gtid_pos_format(gather_position(t->parts.gather), &t->from);
+	position_format(gather_position(t->parts.gather), &t->from);
 }
 
 static err_t
 open_stream(struct tail *t, struct err_detail *why)
 {
 	struct source *src = t->parts.source;
-	struct gtid_pos start = {0};
+	struct position start = {0};
 	err_t err;
 
 	err = source_open(src, buf_span(&t->from), why);
 	if (err != ERR_OK)
 		goto done;
-	err = gtid_pos_parse(src->info.start, &start, why);
+	err = position_parse(src->info.start, &start, why);
 	if (err != ERR_OK)
 		goto done;
 	if (t->parts.gate != NULL)
@@ -98,7 +97,20 @@ open_stream(struct tail *t, struct err_detail *why)
 		 F_SPAN("from", buf_span(&t->from)), F_UINT("server_id", src->info.server_id),
 		 F_UINT("source_id", src->info.source_id), F_UINT("connection", src->info.connection));
 done:
-	gtid_pos_fini(&start);
+	position_fini(&start);
+	return err;
+}
+
+/* A file's start says which ids are in the files before it. */
+static err_t
+offer_gtids(struct tail *t, const struct binlog_event *ev, struct err_detail *why)
+{
+	struct gtid_set before = {0};
+	err_t err = gtid_set_decode(ev->u.gtid_set, &before, why);
+
+	if (err == ERR_OK)
+		gather_offer_gtids(t->parts.gather, &before);
+	gtid_set_fini(&before);
 	return err;
 }
 
@@ -124,6 +136,11 @@ read_stream(struct tail *t, bool *at_end, struct err_detail *why)
 		err = txn_read(t->txn, &t->decoder, bytes, &ev, why);
 		if (err != ERR_OK)
 			return err;
+		if (ev.kind == BINLOG_GTID_SET && t->parts.source->info.has_gtids) {
+			err = offer_gtids(t, &ev, why);
+			if (err != ERR_OK)
+				return err;
+		}
 		if (ev.kind == BINLOG_HEARTBEAT || ev.kind == BINLOG_ROTATE) {
 			state_read(t->parts.state, ev.file, ev.end);
 			if (!gather_idle(t->parts.gather))

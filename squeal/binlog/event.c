@@ -781,6 +781,9 @@ decode_body(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail
 							   : decode_gtid(d, ev, why);
 	case BINLOG_GTID_LIST:
 		return decode_gtid_list(d, ev, why);
+	case BINLOG_GTID_SET:
+		ev->u.gtid_set = ev->body;
+		return ERR_OK;
 	case BINLOG_QUERY:
 		bump(&d->metrics->binlog_query, 1);
 		return decode_query(d, ev, why);

@@ -33,7 +33,7 @@ enum binlog_kind {
 	BINLOG_HEARTBEAT,  /* u.heartbeat; never in a file */
 	BINLOG_GTID,	   /* u.gtid: begins an event group */
 	BINLOG_GTID_LIST,  /* u.gtid_list: MariaDB, start of each file */
-	BINLOG_GTID_SET,   /* PREVIOUS_GTIDS: MySQL, start of each file; content not read */
+	BINLOG_GTID_SET,   /* u.gtid_set: PREVIOUS_GTIDS: MySQL, start of each file */
 	BINLOG_QUERY,	   /* u.query: a statement, or BEGIN, COMMIT, ROLLBACK, SAVEPOINT */
 	BINLOG_ROWS_TEXT,  /* u.text: the statement whose rows follow */
 	BINLOG_TABLE,	   /* u.table: what the columns of the rows that follow are; see table.h */
@@ -214,6 +214,7 @@ struct binlog_event {
 			uint32_t flags;
 			struct span ids; /* n times u32 domain, u32 server, u64 seq; see binlog_gtid_list() */
 		} gtid_list;
+		struct span gtid_set; /* what gtid_set_decode() reads */
 		struct {
 			struct span db;
 			struct span sql;

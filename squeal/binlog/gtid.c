@@ -6,8 +6,8 @@
 
 enum { UUID_TEXT = 36 };
 
-static void
-put_uuid(const uint8_t uuid[16], struct buf *out)
+void
+gtid_format_uuid(const struct gtid *g, struct buf *out)
 {
 	static const char hex[] = "0123456789abcdef";
 	char text[UUID_TEXT];
@@ -16,8 +16,8 @@ put_uuid(const uint8_t uuid[16], struct buf *out)
 	for (size_t i = 0; i < 16; i++) {
 		if (i == 4 || i == 6 || i == 8 || i == 10)
 			text[at++] = '-';
-		text[at++] = hex[uuid[i] >> 4];
-		text[at++] = hex[uuid[i] & 15];
+		text[at++] = hex[g->uuid[i] >> 4];
+		text[at++] = hex[g->uuid[i] & 15];
 	}
 	buf_put(out, text, at);
 }
@@ -34,9 +34,10 @@ hex_value(char c)
 	return -1;
 }
 
-static bool
-parse_uuid(struct span text, uint8_t uuid[16])
+bool
+gtid_parse_uuid(struct span text, struct gtid *g)
 {
+	uint8_t uuid[16];
 	size_t at = 0;
 
 	if (text.len != UUID_TEXT)
@@ -52,6 +53,7 @@ parse_uuid(struct span text, uint8_t uuid[16])
 			return false;
 		uuid[i] = (uint8_t)(high << 4 | low);
 	}
+	memcpy(g->uuid, uuid, sizeof(uuid));
 	return true;
 }
 
@@ -65,7 +67,7 @@ gtid_format(const struct gtid *g, struct buf *out)
 		buf_putc(out, '-');
 		buf_put_u64(out, g->seq);
 	} else if (g->kind == GTID_MYSQL) {
-		put_uuid(g->uuid, out);
+		gtid_format_uuid(g, out);
 		buf_putc(out, ':');
 		if (g->tag_len > 0) {
 			buf_put(out, g->tag, g->tag_len);
@@ -124,7 +126,7 @@ gtid_parse(struct span text, struct gtid *out, struct err_detail *why)
 		rest = span_from(text, (size_t)colon + 1);
 		if (span_find(rest, SPAN_LIT(":")) > 0)
 			tag = cut(&rest, ':');
-		if (parse_uuid(span_first(text, (size_t)colon), g.uuid) && gtid_set_tag(&g, tag) &&
+		if (gtid_parse_uuid(span_first(text, (size_t)colon), &g) && gtid_set_tag(&g, tag) &&
 		    span_u64(rest, &g.seq) && g.seq > 0) {
 			*out = g;
 			return ERR_OK;
@@ -139,7 +141,9 @@ gtid_parse(struct span text, struct gtid *out, struct err_detail *why)
 			return ERR_OK;
 		}
 	}
-	return err_set(why, ERR_USAGE, "\"%.*s\" is not a GTID: write domain-server-sequence, as in 0-1-100",
+	return err_set(why, ERR_USAGE,
+		       "\"%.*s\" is not a GTID: write domain-server-sequence, as in 0-1-100, or "
+		       "uuid:number for MySQL",
 		       SPAN_FMT(whole));
 }
 

@@ -3,8 +3,8 @@
  *
  * A MariaDB id is domain-server-seq; the position in a MariaDB stream is the last id of each domain, written
  * "0-1-100,1-2-7".  There is one id per domain, whatever server wrote it: after a failover the new primary's
- * ids replace the old one's.  A MySQL id is uuid:gno, or uuid:tag:gno since MySQL 8.3; transactions carry it,
- * positions of MySQL streams do not exist here yet.
+ * ids replace the old one's.  A MySQL id is uuid:gno, or uuid:tag:gno since MySQL 8.3; the
+ * position in a MySQL stream is the set of all ids that were read (gtid_set.h).
  *
  * Threads: one at a time per object.   Blocks: never.
  */
@@ -36,6 +36,12 @@ enum { GTID_TEXT_MAX = 96 }; /* no id is longer when written out */
 /* "0-1-100", "3e11fa47-71ca-11e1-9e33-c80aa9429562:23" or "3e11fa47-71ca-11e1-9e33-c80aa9429562:tag:23";
  * nothing for GTID_NONE. */
 void gtid_format(const struct gtid *g, struct buf *out);
+
+/* Only the uuid, in small letters. */
+void gtid_format_uuid(const struct gtid *g, struct buf *out);
+
+/* Makes `text` the uuid of *g.  False, and *g as it was, when it is none. */
+bool gtid_parse_uuid(struct span text, struct gtid *g);
 
 /* Makes `tag` the tag of *g, in lower case.  False, and *g as it was, when it cannot be a tag; an empty one
  * can. */

@@ -1,5 +1,6 @@
 # Only conn_mysql.c includes mysql.h.
 BINLOG_SRC    := squeal/binlog/conn_mysql.c squeal/binlog/event.c squeal/binlog/gate_mysql.c squeal/binlog/gtid.c \
+		 squeal/binlog/gtid_set.c squeal/binlog/position.c \
 		 squeal/binlog/inflate.c squeal/binlog/jsonb.c squeal/binlog/number.c squeal/binlog/payload.c squeal/binlog/row_value.c squeal/binlog/rows.c \
 		 squeal/binlog/source_file.c squeal/binlog/source_mysql.c squeal/binlog/table.c squeal/binlog/txn.c
 BINLOG_A      := $(BUILD)/lib/binlog.a
@@ -16,7 +17,8 @@ TESTS        += $(BINLOG_TESTS)
 $(BINLOG_TESTS): $(BINLOG_A) $(CORE_A)
 $(BINLOG_TESTS): TEST_LIBS := $(BINLOG_LIBS) -lxxhash
 
-BINLOG_FUZZERS := $(BUILD)/fuzz/squeal/binlog/fuzz/fuzz_event $(BUILD)/fuzz/squeal/binlog/fuzz/fuzz_rows
+BINLOG_FUZZERS := $(BUILD)/fuzz/squeal/binlog/fuzz/fuzz_event $(BUILD)/fuzz/squeal/binlog/fuzz/fuzz_rows \
+		  $(BUILD)/fuzz/squeal/binlog/fuzz/fuzz_gtid
 FUZZERS        += $(BINLOG_FUZZERS)
 $(BINLOG_FUZZERS): $(BINLOG_A) $(CORE_A)
 $(BINLOG_FUZZERS): TEST_LIBS := $(BINLOG_LIBS) -lxxhash

@@ -25,6 +25,7 @@ struct source_info {
 	enum binlog_checksum checksum; /* the same */
 	uint32_t server_id;	       /* ours, as a replica; 0 for a file */
 	uint32_t source_id;	       /* the server's; 0 for a file */
+	bool has_gtids;		       /* MySQL with gtid_mode=ON: every new transaction has an id */
 	uint64_t connection;	       /* the server's number of our connection; 0 for a file */
 };
 

@@ -191,7 +191,7 @@ an_item_with_a_whole_position_replaces_it(void **state)
 	struct batch_output out;
 
 	whole->whole = calloc(1, sizeof(*whole->whole));
-	assert_int_equal(gtid_pos_parse(SPAN_LIT("0-2-9,5-1-3"), whole->whole, &why), ERR_OK);
+	assert_int_equal(position_parse(SPAN_LIT("0-2-9,5-1-3"), whole->whole, &why), ERR_OK);
 	put(b, one);
 	put(b, whole);
 	batch_take(b, &out);

@@ -6,7 +6,7 @@
 
 #include "lib/core/test/test.h"
 
-/* What gather emitted, one line per item: "0-1-5 a,b pool=p holdoff=9" or "pos 0-1-5". */
+/* What gather emitted, one line per item: "0-1-5 a,b pool=p holdoff=9" or "pos gtid:0-1-5". */
 struct fixture {
 	struct clock_fake clock;
 	struct gather_metrics metrics;
@@ -36,7 +36,7 @@ emit(void *arg, struct queue_item *it)
 	}
 	if (it->whole != NULL) {
 		buf_put_str(&f->emitted, "pos ");
-		gtid_pos_format(it->whole, &f->emitted);
+		position_format(it->whole, &f->emitted);
 	} else {
 		gtid_format(&it->gtid, &f->emitted);
 	}
@@ -166,7 +166,7 @@ a_rollback_delivers_nothing_and_moves_the_position(void **state)
 	commit(f);
 	assert_string_equal(buf_str(&f->emitted), "0-1-2 c\n");
 	assert_int_equal(f->metrics.key_rolled_back, 2);
-	assert_int_equal(gather_position(f->gather)->ids[0].seq, 2);
+	assert_int_equal(gather_position(f->gather)->mariadb.ids[0].seq, 2);
 }
 
 /* The server gives the GTID of a torn group to the next transaction: resuming behind it would lose that one.
@@ -185,7 +185,7 @@ a_torn_group_does_not_move_the_position(void **state)
 	e = end_of(f);
 	e.torn = true;
 	assert_int_equal(gather_ops.rollback(f->gather, &e), ERR_OK);
-	assert_int_equal(gather_position(f->gather)->ids[0].seq, 1);
+	assert_int_equal(gather_position(f->gather)->mariadb.ids[0].seq, 1);
 	assert_true(gather_idle(f->gather));
 	assert_string_equal(buf_str(&f->emitted), "0-1-1 a\n");
 }
@@ -287,14 +287,14 @@ transactions_without_keys_move_the_position_now_and_then(void **state)
 	}
 	assert_int_equal(f->emitted.len, 0);
 	assert_true(gather_idle(f->gather));
-	assert_string_equal(buf_str(&f->emitted), "pos 0-1-3\n");
+	assert_string_equal(buf_str(&f->emitted), "pos gtid:0-1-3\n");
 	assert_true(gather_idle(f->gather));
-	assert_string_equal(buf_str(&f->emitted), "pos 0-1-3\n");
+	assert_string_equal(buf_str(&f->emitted), "pos gtid:0-1-3\n");
 	for (int i = 0; i < 1000; i++) {
 		begin(f);
 		commit(f);
 	}
-	assert_non_null(strstr(buf_str(&f->emitted), "pos 0-1-1003\n"));
+	assert_non_null(strstr(buf_str(&f->emitted), "pos gtid:0-1-1003\n"));
 	assert_int_equal(f->metrics.txn_without_keys, 1003);
 }
 
@@ -303,21 +303,95 @@ static void
 the_start_is_emitted_once_and_a_return_to_the_same_place_is_not(void **state)
 {
 	struct fixture *f = *state;
-	struct gtid_pos start = {0};
+	struct position start = {0};
 	struct err_detail why = {0};
 
-	assert_int_equal(gtid_pos_parse(SPAN_LIT("0-1-40"), &start, &why), ERR_OK);
+	assert_int_equal(position_parse(SPAN_LIT("0-1-40"), &start, &why), ERR_OK);
 	assert_true(gather_start(f->gather, &start));
 	assert_true(gather_start(f->gather, &start));
-	assert_string_equal(buf_str(&f->emitted), "pos 0-1-40\n");
-	gtid_pos_fini(&start);
+	assert_string_equal(buf_str(&f->emitted), "pos gtid:0-1-40\n");
+	position_fini(&start);
+}
+
+static void
+commit_as(struct fixture *f, const struct gtid *gtid, const char *file, uint64_t pos)
+{
+	struct txn_begin b = {.gtid = *gtid};
+	struct txn_end e = {.gtid = *gtid, .place = {.file = span_of(file), .pos = pos}};
+
+	assert_int_equal(gather_ops.begin(f->gather, &b), ERR_OK);
+	assert_int_equal(gather_ops.statement(f->gather, SPAN_LIT("UPDATE t SET a=1 /*inv='k'*/")), ERR_OK);
+	assert_int_equal(gather_ops.commit(f->gather, &e), ERR_OK);
+}
+
+static void
+assert_position(struct fixture *f, const char *text)
+{
+	struct buf b = BUF_INIT;
+
+	position_format(gather_position(f->gather), &b);
+	assert_string_equal(buf_str(&b), text);
+	buf_fini(&b);
+}
+
+#define UUID "3e11fa47-71ca-11e1-9e33-c80aa9429562"
+
+static void
+without_ids_the_position_is_the_end_of_the_transaction_and_follows_rotations(void **state)
+{
+	struct fixture *f = *state;
+	struct position start = {0};
+	struct err_detail why = {0};
+	const struct gtid none = {0};
+
+	assert_int_equal(position_parse(SPAN_LIT("file:b.000001:4@" UUID), &start, &why), ERR_OK);
+	assert_true(gather_start(f->gather, &start));
+	commit_as(f, &none, "b.000001", 500);
+	assert_position(f, "file:b.000001:500@" UUID);
+	buf_clear(&f->emitted);
+	assert_int_equal(gather_ops.moved(f->gather, &(struct txn_place){SPAN_LIT("b.000002"), 4}), ERR_OK);
+	assert_true(gather_idle(f->gather));
+	assert_string_equal(buf_str(&f->emitted), "pos file:b.000002:4@" UUID "\n");
+	position_fini(&start);
+}
+
+/* I9: a set would pass over the transactions without ids. */
+static void
+a_file_position_becomes_a_set_at_the_first_id_behind_a_files_start(void **state)
+{
+	struct fixture *f = *state;
+	struct position start = {0};
+	struct gtid_set before = {0};
+	struct err_detail why = {0};
+	struct gtid g, none = {0};
+
+	assert_int_equal(position_parse(SPAN_LIT("file:b.000001:4"), &start, &why), ERR_OK);
+	assert_int_equal(gtid_set_parse(SPAN_LIT(UUID ":1-9"), &before, &why), ERR_OK);
+	assert_int_equal(gtid_parse(SPAN_LIT(UUID ":10"), &g, &why), ERR_OK);
+	assert_true(gather_start(f->gather, &start));
+	commit_as(f, &g, "b.000001", 500);
+	assert_position(f, "file:b.000001:500");
+	gather_offer_gtids(f->gather, &before);
+	commit_as(f, &none, "b.000002", 300);
+	commit_as(f, &g, "b.000002", 600);
+	assert_position(f, "file:b.000002:600");
+	gather_offer_gtids(f->gather, &before);
+	buf_clear(&f->emitted);
+	commit_as(f, &g, "b.000003", 300);
+	assert_string_equal(buf_str(&f->emitted), UUID ":10 k\npos gtid:" UUID ":1-10\n");
+	gather_offer_gtids(f->gather, &before);
+	g.seq = 11;
+	commit_as(f, &g, "b.000004", 300);
+	assert_position(f, "gtid:" UUID ":1-11");
+	position_fini(&start);
+	gtid_set_fini(&before);
 }
 
 static void
 a_new_stream_forgets_the_unfinished_transaction(void **state)
 {
 	struct fixture *f = *state;
-	struct gtid_pos start = {0};
+	struct position start = {0};
 
 	assert_true(gather_start(f->gather, &start));
 	begin(f);
@@ -359,6 +433,8 @@ main(void)
 	    EACH(pools_that_disagree_mean_every_pool),
 	    EACH(transactions_without_keys_move_the_position_now_and_then),
 	    EACH(the_start_is_emitted_once_and_a_return_to_the_same_place_is_not),
+	    EACH(without_ids_the_position_is_the_end_of_the_transaction_and_follows_rotations),
+	    EACH(a_file_position_becomes_a_set_at_the_first_id_behind_a_files_start),
 	    EACH(a_new_stream_forgets_the_unfinished_transaction),
 	    EACH(when_nobody_takes_any_more_the_stream_is_told),
 	};

@@ -222,9 +222,9 @@ a_lost_link_is_opened_again_behind_the_last_whole_transaction(void **state)
 		f->scripts[1] = (struct script){.events = 0};
 		tail_run(f->tail);
 		assert_int_equal(f->opened, 2);
-		if (gather_position(f->gather)->n == 0)
+		if (gather_position(f->gather)->mariadb.n == 0)
 			continue;
-		last = gather_position(f->gather)->ids[0];
+		last = gather_position(f->gather)->mariadb.ids[0];
 		snprintf(expected, sizeof(expected), "gtid:0-1-%llu", (unsigned long long)last.seq);
 		assert_string_equal(f->from[1], expected);
 	}

@@ -224,7 +224,7 @@ hurrying_leaves_a_checkpoint_that_covers_only_what_is_in_the_log(void **state)
 	struct fixture *f = *state;
 	struct buf text = BUF_INIT;
 	struct err_detail why = {0};
-	struct gtid_pos pos = {0};
+	struct position pos = {0};
 	uint64_t last = 0;
 
 	for (uint64_t i = 1; i <= 3000; i++) {
@@ -240,10 +240,10 @@ hurrying_leaves_a_checkpoint_that_covers_only_what_is_in_the_log(void **state)
 	assert_true(last >= 2000);
 	assert_int_equal(broker_checkpoint(f->broker, &text, &why), ERR_OK);
 	if (text.len > 0) {
-		assert_int_equal(gtid_pos_parse(span_from(buf_span(&text), 5), &pos, &why), ERR_OK);
-		assert_int_equal(keys_in_log(f), pos.ids[0].seq);
+		assert_int_equal(position_parse(buf_span(&text), &pos, &why), ERR_OK);
+		assert_int_equal(keys_in_log(f), pos.mariadb.ids[0].seq);
 	}
-	gtid_pos_fini(&pos);
+	position_fini(&pos);
 	buf_fini(&text);
 }
 

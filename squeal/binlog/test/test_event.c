@@ -405,6 +405,23 @@ a_gtid_list_gives_its_ids(void **state)
 	buf_fini(&b);
 }
 
+/* One server, 1 to 3. */
+static const char previous_gtids[] = "\x01\0\0\0\0\0\0\0"
+				     "\x55\x77\x89\x04\x02\x99\x11\xf1\xb1\xb8\x4e\xf0\xc4\x95\x6f\xeb"
+				     "\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x04\0\0\0\0\0\0\0";
+
+static void
+previous_gtids_are_given_without_their_checksum(void **state)
+{
+	struct stream *s = *state;
+	struct binlog_event ev =
+	    decode(s, make_event(s, BINLOG_TYPE_PREVIOUS_GTIDS, previous_gtids, sizeof(previous_gtids) - 1));
+
+	assert_int_equal(ev.kind, BINLOG_GTID_SET);
+	assert_int_equal(ev.u.gtid_set.len, sizeof(previous_gtids) - 1);
+	assert_memory_equal(ev.u.gtid_set.p, previous_gtids, sizeof(previous_gtids) - 1);
+}
+
 static void
 rows_query_hides_a_length_byte_that_may_be_wrong(void **state)
 {
@@ -483,6 +500,7 @@ main(void)
 	    T(a_mariadb_gtid_takes_its_server_from_the_header),
 	    T(a_mysql_gtid_gives_the_commit_time_in_microseconds),
 	    T(a_gtid_list_gives_its_ids),
+	    T(previous_gtids_are_given_without_their_checksum),
 	    T(rows_query_hides_a_length_byte_that_may_be_wrong),
 	    T(every_type_of_the_table_has_a_name),
 	    T(a_tagged_gtid_is_taken_apart),
