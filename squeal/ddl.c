@@ -444,9 +444,9 @@ ddl_targets(struct span sql, ddl_fn *fn, void *arg)
 	next(&p);
 	while (took_sign(&p, ';') || took_sign(&p, '('))
 		continue;
-	has_executable = span_find(sql, SPAN_LIT("/*!")) >= 0 || span_find(sql, SPAN_LIT("/*M!")) >= 0;
-	if (!has_executable && !is_one_of(&p, words, sizeof(words) / sizeof(words[0])))
+	if (!p.in_executable && !is_one_of(&p, words, sizeof(words) / sizeof(words[0])))
 		return;
+	has_executable = span_find(sql, SPAN_LIT("/*!")) >= 0 || span_find(sql, SPAN_LIT("/*M!")) >= 0;
 	has_backslash = sql.len > 0 && memchr(sql.p, '\\', sql.len) != NULL;
 	for (unsigned reading = 0; reading < READINGS; reading++) {
 		if (((reading & SKIP_EXECUTABLE) && !has_executable) || ((reading & NO_BACKSLASH) && !has_backslash))
