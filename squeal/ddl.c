@@ -11,8 +11,8 @@ enum token { END, WORD, QUOTED, STRING, SIGN };
 
 /* How the statement is read. */
 enum {
-	SKIP_EXECUTABLE = 1,	/* the content of comments that some servers execute is not code */
-	NO_BACKSLASH = 2,	/* a backslash in a string is a character like any other */
+	SKIP_EXECUTABLE = 1, /* the content of comments that some servers execute is not code */
+	NO_BACKSLASH = 2,    /* a backslash in a string is a character like any other */
 	READINGS = 4,
 };
 
@@ -56,8 +56,8 @@ skip_line(struct parser *p)
 {
 	const char *end = memchr(p->rest.p, '\n', p->rest.len);
 
-	p->rest = end == NULL ? span_from(p->rest, p->rest.len)
-			      : span_from(p->rest, (size_t)(end - p->rest.p) + 1);
+	p->rest =
+	    end == NULL ? span_from(p->rest, p->rest.len) : span_from(p->rest, (size_t)(end - p->rest.p) + 1);
 }
 
 /* A comment that is no code.  Servers differ in whether comments nest in one that is not executed. */
@@ -94,7 +94,8 @@ skip_blank(struct parser *p)
 
 		if (anchor_is_space(c))
 			p->rest = span_from(p->rest, 1);
-		else if (c == '#' || (starts(p, "--") && (p->rest.len == 2 || (unsigned char)p->rest.p[2] <= 0x20)))
+		else if (c == '#' ||
+			 (starts(p, "--") && (p->rest.len == 2 || (unsigned char)p->rest.p[2] <= 0x20)))
 			skip_line(p);
 		else if (starts(p, "/*!") || starts(p, "/*M!")) {
 			if (p->reading & SKIP_EXECUTABLE)
@@ -276,15 +277,17 @@ took_if(struct parser *p)
 	return true;
 }
 
-/* --- statements: false when they cannot be read ------------------------------------------------------------- */
+/* --- statements: false when they cannot be read
+ * ------------------------------------------------------------- */
 
 static bool
 create_statement(struct parser *p)
 {
 	static const char *const others[] = {
-	    "aggregate", "algorithm", "definer",  "event",   "fulltext", "function",   "index",	   "library",
-	    "logfile",	 "package",   "procedure", "resource", "role",	   "server",	 "spatial", "sql",
-	    "tablespace", "trigger",  "undo",	  "unique",  "user",	 "vector",     "view",	   "temporary",
+	    "aggregate", "algorithm", "definer", "event",   "fulltext",	  "function",
+	    "index",	 "library",   "logfile", "package", "procedure",  "resource",
+	    "role",	 "server",    "spatial", "sql",	    "tablespace", "trigger",
+	    "undo",	 "unique",    "user",	 "vector",  "view",	  "temporary",
 	};
 	bool replaces = false;
 
@@ -335,9 +338,9 @@ static bool
 alter_statement(struct parser *p)
 {
 	static const char *const others[] = {
-	    "algorithm", "database", "definer", "event",      "function", "instance",  "library",
-	    "logfile",	 "procedure", "resource", "schema",   "server",	  "sql",       "tablespace",
-	    "undo",	 "user",      "view",	 "role",
+	    "algorithm", "database",   "definer",   "event",	"function", "instance",
+	    "library",	 "logfile",    "procedure", "resource", "schema",   "server",
+	    "sql",	 "tablespace", "undo",	    "user",	"view",	    "role",
 	};
 
 	if (is_one_of(p, others, sizeof(others) / sizeof(others[0])))
@@ -355,9 +358,9 @@ static bool
 drop_statement(struct parser *p)
 {
 	static const char *const others[] = {
-	    "aggregate", "event",  "function", "index",	 "library",    "logfile",   "package", "prepare",
-	    "procedure", "resource", "role",   "server", "spatial",    "tablespace", "trigger", "undo",
-	    "user",	 "view",   "temporary",
+	    "aggregate", "event",     "function", "index", "library",	"logfile", "package",
+	    "prepare",	 "procedure", "resource", "role",  "server",	"spatial", "tablespace",
+	    "trigger",	 "undo",      "user",	  "view",  "temporary",
 	};
 
 	if (is_one_of(p, others, sizeof(others) / sizeof(others[0])))
@@ -449,7 +452,8 @@ ddl_targets(struct span sql, ddl_fn *fn, void *arg)
 	has_executable = span_find(sql, SPAN_LIT("/*!")) >= 0 || span_find(sql, SPAN_LIT("/*M!")) >= 0;
 	has_backslash = sql.len > 0 && memchr(sql.p, '\\', sql.len) != NULL;
 	for (unsigned reading = 0; reading < READINGS; reading++) {
-		if (((reading & SKIP_EXECUTABLE) && !has_executable) || ((reading & NO_BACKSLASH) && !has_backslash))
+		if (((reading & SKIP_EXECUTABLE) && !has_executable) ||
+		    ((reading & NO_BACKSLASH) && !has_backslash))
 			continue;
 		p = (struct parser){.rest = sql, .reading = reading, .fn = fn, .arg = arg};
 		read_statement(&p);

@@ -9,9 +9,9 @@
 #include "squeal/schema_file.h"
 
 enum {
-	TRIES = 250,		   /* until the server has reached what we have read */
-	FILE_MAX = 8 << 20,	   /* then it is written anew */
-	SHOWN = 120,		   /* bytes of a statement in a sentence */
+	TRIES = 250,	    /* until the server has reached what we have read */
+	FILE_MAX = 8 << 20, /* then it is written anew */
+	SHOWN = 120,	    /* bytes of a statement in a sentence */
 };
 
 typedef struct schema_metrics metric_owner;
@@ -267,8 +267,8 @@ find_version(struct entry *e, const struct position *at)
 
 /*
  * Two kinds of lines.  A definition: "def", database, table, from, asked, and the definition's words.  An
- * end: "end", database, table, and the place: GTID (or nothing), file, offset.  It ends all definitions of the
- * table before it that have no end yet and do not begin behind it.
+ * end: "end", database, table, and the place: GTID (or nothing), file, offset.  It ends all definitions of
+ * the table before it that have no end yet and do not begin behind it.
  */
 static void
 write_version(const struct entry *e, const struct version *v, struct buf *line)
@@ -379,7 +379,8 @@ on_line(void *arg, struct span line, struct err_detail *why)
 
 	if (!s->parts.resumed)
 		return ERR_OK;
-	if (!schema_word_take(&line, &kind) || !schema_word_take(&line, &db) || !schema_word_take(&line, &table))
+	if (!schema_word_take(&line, &kind) || !schema_word_take(&line, &db) ||
+	    !schema_word_take(&line, &table))
 		goto done;
 	if (span_is(buf_span(&kind), "def"))
 		err = read_def(s, get_entry(s, buf_span(&db), buf_span(&table)), line, why);
@@ -388,10 +389,11 @@ on_line(void *arg, struct span line, struct err_detail *why)
 done:
 	if (err != ERR_OK) {
 		err_clear(why);
-		err = err_set(why, ERR_CORRUPT,
-			      "%s makes no sense, as if another version had written it: flush the caches, remove "
-			      "the file and start again",
-			      s->parts.path);
+		err = err_set(
+		    why, ERR_CORRUPT,
+		    "%s makes no sense, as if another version had written it: flush the caches, remove "
+		    "the file and start again",
+		    s->parts.path);
 	}
 	buf_fini(&kind);
 	buf_fini(&db);
@@ -452,8 +454,10 @@ schema_open(struct schema **out, const struct schema_parts *parts, struct err_de
 	s->parts.path = mem_strdup(parts->path);
 	s->generation = 1;
 	/* What is not read is not judged either: a damaged file of another time does no harm. */
-	if (parts->path != NULL && !parts->resumed && unlink(parts->path) != 0 && access(parts->path, F_OK) == 0)
-		err = err_set(why, ERR_IO, "cannot remove %s, which is of another place in the binlog", parts->path);
+	if (parts->path != NULL && !parts->resumed && unlink(parts->path) != 0 &&
+	    access(parts->path, F_OK) == 0)
+		err = err_set(why, ERR_IO, "cannot remove %s, which is of another place in the binlog",
+			      parts->path);
 	if (parts->path != NULL && err == ERR_OK)
 		err = schema_file_open(&s->file, parts->path, on_line, s, why);
 	if (err != ERR_OK)
@@ -533,16 +537,18 @@ ask(struct schema *s, const struct position *at, const struct table *t, struct v
 			break;
 		}
 		schema_def_destroy(&v->def);
-		err = s->parts.ops->ask(s->parts.arg, at->kind, t->db, t->name, &before, &v->def, &v->asked, why);
+		err = s->parts.ops->ask(s->parts.arg, at->kind, t->db, t->name, &before, &v->def, &v->asked,
+					why);
 		if (err != ERR_OK || covers(&before, at))
 			break;
 		if (!s->parts.ops->pause(s->parts.arg))
 			err = ERR_CLOSED;
 		else if (i + 1 == TRIES)
-			err = err_set(why, ERR_TIMEOUT,
-				      "the server that was asked for the columns of %.*s.%.*s has not yet got to "
-				      "where its binlog was read: it is a replica that lags, or another server",
-				      SPAN_FMT(span_first(t->db, 64)), SPAN_FMT(span_first(t->name, 64)));
+			err = err_set(
+			    why, ERR_TIMEOUT,
+			    "the server that was asked for the columns of %.*s.%.*s has not yet got to "
+			    "where its binlog was read: it is a replica that lags, or another server",
+			    SPAN_FMT(span_first(t->db, 64)), SPAN_FMT(span_first(t->name, 64)));
 		if (err != ERR_OK)
 			break;
 	}
@@ -551,8 +557,8 @@ ask(struct schema *s, const struct position *at, const struct table *t, struct v
 }
 
 static err_t
-fetch(struct schema *s, struct entry *e, const struct position *at, const struct table *t, struct version **out,
-      struct err_detail *why)
+fetch(struct schema *s, struct entry *e, const struct position *at, const struct table *t,
+      struct version **out, struct err_detail *why)
 {
 	struct version *v = MEM_NEW(struct version);
 	struct err_detail detail = {0};
@@ -566,13 +572,15 @@ fetch(struct schema *s, struct entry *e, const struct position *at, const struct
 	metric_bump(&s->parts.metrics->schema_fetch, 1);
 	position_show(at, &place);
 	if (v->def == NULL)
-		err = err_set(&detail, ERR_GAP, "the table is not there any more");
+		err = err_set(&detail, ERR_KEYS_UNKNOWN, "the table is not there any more");
 	else
 		err = schema_def_agrees(v->def, t, &detail);
 	if (err != ERR_OK) {
 		err_set(why, err,
-			"the columns of %.*s.%.*s at %s are not known: %s. Keys of its rows cannot be made: flush the "
-			"caches and start with source.start: now; SET GLOBAL binlog_row_metadata=FULL avoids this",
+			"the columns of %.*s.%.*s at %s are not known: %s. Keys of its rows cannot be made: "
+			"flush the "
+			"caches and start with source.start: now; SET GLOBAL binlog_row_metadata=FULL avoids "
+			"this",
 			SPAN_FMT(span_first(t->db, 64)), SPAN_FMT(span_first(t->name, 64)), buf_str(&place),
 			err_why(&detail));
 		goto done;
@@ -614,11 +622,12 @@ schema_name(struct schema *s, const struct position *at, const struct table *t, 
 	if (v == NULL)
 		err = fetch(s, e, at, t, &v, why);
 	else if (schema_def_agrees(v->def, t, &detail) != ERR_OK)
-		err = err_set(why, ERR_GAP,
-			      "table %.*s.%.*s changed without a statement in the binlog (sql_log_bin=0?): %s. Keys of "
-			      "its rows may be wrong: flush the caches and start with source.start: now; SET GLOBAL "
-			      "binlog_row_metadata=FULL avoids this",
-			      SPAN_FMT(span_first(t->db, 64)), SPAN_FMT(span_first(t->name, 64)), err_why(&detail));
+		err = err_set(
+		    why, ERR_KEYS_UNKNOWN,
+		    "table %.*s.%.*s changed without a statement in the binlog (sql_log_bin=0?): %s. Keys of "
+		    "its rows may be wrong: flush the caches and start with source.start: now; SET GLOBAL "
+		    "binlog_row_metadata=FULL avoids this",
+		    SPAN_FMT(span_first(t->db, 64)), SPAN_FMT(span_first(t->name, 64)), err_why(&detail));
 	if (err == ERR_OK)
 		*out = schema_def_apply(v->def, t);
 	return err;
@@ -636,15 +645,17 @@ doubt(struct schema *s, const struct entry *e, const struct version *v)
 	position_show(&v->from, &from);
 	position_show(&v->asked, &asked);
 	point_format(s->point, &to);
-	err_set(s->why, ERR_GAP,
-		"%.64s.%.64s changed at %s (%.*s), but its rows since %s were read with the columns that it had at %s: "
-		"their keys may be wrong. Flush the caches of its keys, then start with source.start at the last "
-		"checkpoint's position or now; SET GLOBAL binlog_row_metadata=FULL avoids this",
-		e->db, e->name, buf_str(&to), SPAN_FMT(sql), buf_str(&from), buf_str(&asked));
+	err_set(
+	    s->why, ERR_KEYS_UNKNOWN,
+	    "%.64s.%.64s changed at %s (%.*s), but its rows since %s were read with the columns that it had "
+	    "at %s: "
+	    "their keys may be wrong. Flush the caches of its keys, then start with source.start at the last "
+	    "checkpoint's position or now; SET GLOBAL binlog_row_metadata=FULL avoids this",
+	    e->db, e->name, buf_str(&to), SPAN_FMT(sql), buf_str(&from), buf_str(&asked));
 	buf_fini(&from);
 	buf_fini(&to);
 	buf_fini(&asked);
-	return ERR_GAP;
+	return ERR_KEYS_UNKNOWN;
 }
 
 /* Ends what was known of the table. */

@@ -13,7 +13,7 @@
  *                                             asked here: no doubt, the definition ends at the DDL
  *
  * Besides that a definition must agree with each TABLE_MAP in number, types and sizes of columns.  What does
- * not agree is ERR_GAP before a key is made.
+ * not agree is ERR_KEYS_UNKNOWN before a key is made.
  *
  * What is known, and up to where, is in a file beside the log, written before a key is made by it: a restart
  * goes on with the definitions that were right at the checkpoint, and does not forget a doubt.
@@ -66,9 +66,9 @@ struct schema_ops {
 struct schema_parts {
 	const struct schema_ops *ops;
 	void *arg;
-	struct log *log;	  /* may be NULL */
-	const char *path;	  /* the file; NULL: nothing is kept */
-	bool resumed;		  /* the stream begins at the log's checkpoint; otherwise the file is emptied */
+	struct log *log;  /* may be NULL */
+	const char *path; /* the file; NULL: nothing is kept */
+	bool resumed;	  /* the stream begins at the log's checkpoint; otherwise the file is emptied */
 	struct schema_metrics *metrics;
 };
 
@@ -78,7 +78,8 @@ struct schema; /* opaque */
 err_t schema_open(struct schema **out, const struct schema_parts *parts, struct err_detail *why) MUST_CHECK;
 void schema_close(struct schema **s); /* NULL is fine */
 
-/* Makes a blocked call, and every later one that would ask, return ERR_CLOSED soon.  For good.  Any thread. */
+/* Makes a blocked call, and every later one that would ask, return ERR_CLOSED soon.  For good.  Any thread.
+ */
 void schema_interrupt(struct schema *s);
 
 /* The stream begins at `start`; again: it goes on elsewhere than it was, and nothing is known any more. */
@@ -89,13 +90,14 @@ uint64_t schema_generation(const struct schema *s);
 
 /*
  * A copy of `t`, a table without names, with names; the caller frees it with schema_table_destroy().  `at` is
- * the place behind the last whole transaction.  ERR_GAP with what to do, ERR_PRIVILEGE, ERR_TIMEOUT, ERR_CLOSED,
- * errors of connections, ERR_IO.
+ * the place behind the last whole transaction.  ERR_KEYS_UNKNOWN with what to do, ERR_PRIVILEGE, ERR_TIMEOUT,
+ * ERR_CLOSED, errors of connections, ERR_IO.
  */
 err_t schema_name(struct schema *s, const struct position *at, const struct table *t, struct table **out,
 		  struct err_detail *why) MUST_CHECK;
 
-/* A QUERY event of the transaction `gtid` behind `at`.  ERR_GAP when keys that were made may be wrong; ERR_IO. */
+/* A QUERY event of the transaction `gtid` behind `at`.  ERR_KEYS_UNKNOWN when keys that were made may be
+ * wrong; ERR_IO. */
 err_t schema_statement(struct schema *s, const struct position *at, const struct gtid *gtid,
 		       const struct binlog_event *ev, struct err_detail *why) MUST_CHECK;
 

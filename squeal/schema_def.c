@@ -46,7 +46,8 @@ keep(struct schema_def *d, struct span s)
 }
 
 void
-schema_def_add(struct schema_def *d, struct span name, struct span type, uint64_t octets, struct span collation)
+schema_def_add(struct schema_def *d, struct span name, struct span type, uint64_t octets,
+	       struct span collation)
 {
 	if (d->n == d->cap) {
 		d->cap = d->cap > 0 ? d->cap * 2 : 16;
@@ -96,7 +97,17 @@ collation_of(const struct schema_def *d, const struct schema_column *c)
 /* --- COLUMN_TYPE ---------------------------------------------------------------------------------------- */
 
 /* What information_schema calls a type, and what a TABLE_MAP does. */
-enum meta_is { META_ANY, META_NONE, META_OCTETS, META_DECIMAL, META_DIGITS, META_BITS, META_ENUM, META_SET, META_VALUE };
+enum meta_is {
+	META_ANY,
+	META_NONE,
+	META_OCTETS,
+	META_DECIMAL,
+	META_DIGITS,
+	META_BITS,
+	META_ENUM,
+	META_SET,
+	META_VALUE
+};
 
 /* clang-format off */
 /*	  name          in TABLE_MAP             its metadata    value */
@@ -325,22 +336,26 @@ err_t
 schema_def_agrees(const struct schema_def *d, const struct table *t, struct err_detail *why)
 {
 	if (t->ncolumns < d->n || t->ncolumns > d->n + d->hidden)
-		return err_set(why, ERR_GAP, "it has %zu columns now and %u in the binlog", d->n, t->ncolumns);
+		return err_set(why, ERR_KEYS_UNKNOWN, "it has %zu columns now and %u in the binlog", d->n,
+			       t->ncolumns);
 	for (size_t i = 0; i < d->n; i++) {
 		if (!column_agrees(d, &d->columns[i], &t->columns[i]))
-			return err_set(why, ERR_GAP, "its column %zu is %.*s %.*s now and of type %u in the binlog",
-				       i + 1, SPAN_FMT(span_first(name_of(d, &d->columns[i]), 64)),
-				       SPAN_FMT(span_first(type_of(d, &d->columns[i]), 64)), t->columns[i].type);
+			return err_set(why, ERR_KEYS_UNKNOWN,
+				       "its column %zu is %.*s %.*s now and of type %u in the binlog", i + 1,
+				       SPAN_FMT(span_first(name_of(d, &d->columns[i]), 64)),
+				       SPAN_FMT(span_first(type_of(d, &d->columns[i]), 64)),
+				       t->columns[i].type);
 		if (t->has_signedness && is_unsigned(type_of(d, &d->columns[i])) != t->columns[i].is_unsigned)
-			return err_set(why, ERR_GAP, "its column %zu is %.*s %.*s now and %s in the binlog", i + 1,
+			return err_set(why, ERR_KEYS_UNKNOWN,
+				       "its column %zu is %.*s %.*s now and %s in the binlog", i + 1,
 				       SPAN_FMT(span_first(name_of(d, &d->columns[i]), 64)),
 				       SPAN_FMT(span_first(type_of(d, &d->columns[i]), 64)),
 				       t->columns[i].is_unsigned ? "unsigned" : "signed");
 	}
 	for (size_t i = d->n; i < t->ncolumns; i++) {
 		if (!may_be_hidden(&t->columns[i]))
-			return err_set(why, ERR_GAP, "it has %zu columns now and %u in the binlog", d->n,
-				       t->ncolumns);
+			return err_set(why, ERR_KEYS_UNKNOWN, "it has %zu columns now and %u in the binlog",
+				       d->n, t->ncolumns);
 	}
 	return ERR_OK;
 }

@@ -36,7 +36,7 @@ void schema_def_hide(struct schema_def *d, uint32_t hidden);
 
 size_t schema_def_columns(const struct schema_def *d);
 
-/* Whether rows of `t` can be rows of this definition; ERR_GAP: what does not agree. */
+/* Whether rows of `t` can be rows of this definition; ERR_KEYS_UNKNOWN: what does not agree. */
 err_t schema_def_agrees(const struct schema_def *d, const struct table *t, struct err_detail *why) MUST_CHECK;
 
 /* A copy of `t`, with which the definition agrees, with names and all; free with schema_table_destroy().
@@ -48,7 +48,8 @@ void schema_table_destroy(struct table **t); /* NULL is fine */
 void schema_def_write(const struct schema_def *d, struct buf *out);
 err_t schema_def_read(struct schema_def **out, struct span text, struct err_detail *why) MUST_CHECK;
 
-/* One such word, which may be any bytes; and the next one of a text.  False: there is none, or it is damaged. */
+/* One such word, which may be any bytes; and the next one of a text.  False: there is none, or it is damaged.
+ */
 void schema_word_put(struct buf *out, struct span word);
 bool schema_word_take(struct span *text, struct buf *word);
 

@@ -58,10 +58,11 @@ read_lines(struct schema_file *f, struct span text, schema_line_fn *fn, void *ar
 			/* A crash can leave the last write in any state. */
 			if (whole == text.len)
 				break;
-			return err_set(why, ERR_CORRUPT,
-				       "%s is damaged in line %zu, so it is not known with which columns rows "
-				       "were read: flush the caches, remove the file and start again",
-				       f->path, n);
+			return err_set(
+			    why, ERR_CORRUPT,
+			    "%s is damaged in line %zu, so it is not known with which columns rows "
+			    "were read: flush the caches, remove the file and start again",
+			    f->path, n);
 		}
 		err = fn(arg, line, why);
 		text = span_from(text, whole);

@@ -95,7 +95,8 @@ connect_to(struct schema_mysql *m, struct err_detail *why)
 	/* Primary keys that MySQL makes up are in the binlog whether they are shown or not.  Servers before
 	 * 8.0.30 do not know the variable. */
 	if (err == ERR_OK && !m->is_mariadb &&
-	    conn_do(m->conn, "SET SESSION show_gipk_in_create_table_and_information_schema=ON", &ignored) != ERR_OK)
+	    conn_do(m->conn, "SET SESSION show_gipk_in_create_table_and_information_schema=ON", &ignored) !=
+		ERR_OK)
 		err_clear(&ignored);
 	return err;
 }
@@ -154,12 +155,13 @@ explain_privilege(struct schema_mysql *m, struct span db, struct span table, str
 	err_clear(why);
 	buf_clear(&m->text);
 	put_identifier(&m->text, db);
-	return err_set(why, ERR_PRIVILEGE,
-		       "the binlog has no column names (binlog_row_metadata is not FULL), and the account %s may not "
-		       "see the columns of %.*s.%.*s: run GRANT REFERENCES ON %s.* TO %s, which shows columns and no "
-		       "rows, or SET GLOBAL binlog_row_metadata=FULL",
-		       conn_account(m->conn), SPAN_FMT(span_first(db, 64)), SPAN_FMT(span_first(table, 64)),
-		       buf_str(&m->text), conn_account(m->conn));
+	return err_set(
+	    why, ERR_PRIVILEGE,
+	    "the binlog has no column names (binlog_row_metadata is not FULL), and the account %s may not "
+	    "see the columns of %.*s.%.*s: run GRANT REFERENCES ON %s.* TO %s, which shows columns and no "
+	    "rows, or SET GLOBAL binlog_row_metadata=FULL",
+	    conn_account(m->conn), SPAN_FMT(span_first(db, 64)), SPAN_FMT(span_first(table, 64)),
+	    buf_str(&m->text), conn_account(m->conn));
 }
 
 /* Waits until no DDL of the table is between its binlog event and its end.  ERR_NOT_FOUND: no such table. */

@@ -4,10 +4,9 @@
  * A definition is only useful with the place in the binlog that it belongs to, so it is asked for like this:
  *
  *     before:    where the binlog is
- *     SHOW CREATE TABLE: waits for a DDL of the table that has its binlog event, and is not visible yet (MySQL)
- *     the columns
- *     SHOW CREATE TABLE: waits for a DDL that is visible, and whose GTID is not in gtid_executed yet (MySQL)
- *     after:     where the binlog is
+ *     SHOW CREATE TABLE: waits for a DDL of the table that has its binlog event, and is not visible yet
+ * (MySQL) the columns SHOW CREATE TABLE: waits for a DDL that is visible, and whose GTID is not in
+ * gtid_executed yet (MySQL) after:     where the binlog is
  *
  * It takes no lock that lasts, reads no rows, and needs no privilege on data: REFERENCES on the tables is the
  * least that shows their columns, on MariaDB 10.11 and MySQL 9.7.
