@@ -29,8 +29,7 @@
  * that is 0. */
 struct source *source_mysql_create(const struct source_options *opt, const char *region);
 
-/* Keys are made of rows: a server that is not set to write all changes as rows with the names of their
- * columns is ERR_SOURCE_SETUP. */
+/* Keys are made of rows: a server that is not set to write all changes as rows is ERR_SOURCE_SETUP. */
 void source_mysql_need_rows(struct source *s);
 
 /* The stream ends (next() gives an empty span) where the binlog ends now, instead of waiting for more. */
