@@ -345,7 +345,9 @@ schema_def_agrees(const struct schema_def *d, const struct table *t, struct err_
 				       SPAN_FMT(span_first(name_of(d, &d->columns[i]), 64)),
 				       SPAN_FMT(span_first(type_of(d, &d->columns[i]), 64)),
 				       t->columns[i].type);
-		if (t->has_signedness && is_unsigned(type_of(d, &d->columns[i])) != t->columns[i].is_unsigned)
+		/* Servers call a YEAR unsigned in one place and not in the other. */
+		if (t->has_signedness && t->columns[i].type != COLUMN_YEAR &&
+		    is_unsigned(type_of(d, &d->columns[i])) != t->columns[i].is_unsigned)
 			return err_set(why, ERR_KEYS_UNKNOWN,
 				       "its column %zu is %.*s %.*s now and %s in the binlog", i + 1,
 				       SPAN_FMT(span_first(name_of(d, &d->columns[i]), 64)),
