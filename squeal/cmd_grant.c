@@ -21,8 +21,9 @@ put_quoted(struct buf *out, const char *name)
 }
 
 static void
-print_grant(const struct source_options *opt, const char *host)
+print_grant(const struct topology *topo, const char *host)
 {
+	const struct source_options *opt = &topo->source;
 	struct buf account = BUF_INIT;
 	const char *require = "";
 
@@ -47,6 +48,15 @@ print_grant(const struct source_options *opt, const char *host)
 	       "-- GRANT REPLICATION MASTER ADMIN ON *.* TO %s;\n",
 	       opt->password_file[0] != '\0' ? opt->password_file : "source.password_file", buf_str(&account),
 	       require, buf_str(&account), buf_str(&account));
+	if (topo->markers.rules[0] != '\0')
+		printf(
+		    "-- Rules name columns. Where the binlog does not (binlog_row_metadata is not FULL), "
+		    "squeal "
+		    "asks for them:\n"
+		    "-- REFERENCES shows the columns of tables and none of their rows. The databases of the "
+		    "rules' tables are enough.\n"
+		    "GRANT REFERENCES ON *.* TO %s;\n",
+		    buf_str(&account));
 	buf_fini(&account);
 }
 
@@ -93,7 +103,7 @@ cmd_grant(int argc, char **argv)
 	/* A host of ours on a network is not known from here. */
 	if (host == NULL)
 		host = config == NULL || survey_is_network(&topo->source) ? "%" : "localhost";
-	print_grant(&topo->source, host);
+	print_grant(topo, host);
 	topology_destroy(&topo);
 	return CMD_OK;
 }
