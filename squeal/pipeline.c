@@ -356,7 +356,7 @@ open_schema(struct pipeline *p, bool resumed, struct err_detail *why)
 		return err_set(why, ERR_SYS, "cannot remove %s: %s", path, strerror(errno));
 	if (!p->has_rules)
 		return ERR_OK;
-	p->columns = schema_mysql_create(&topo->source);
+	p->columns = schema_mysql_create(&topo->source, p->source);
 	return schema_open(&p->schema,
 			   &(struct schema_parts){
 			       .ops = &schema_mysql_ops,
@@ -395,18 +395,19 @@ open_parts(struct pipeline *p, struct err_detail *why)
 		if (err != ERR_OK)
 			goto done;
 	}
-	err = open_schema(p, is_checkpoint, why);
-	if (err != ERR_OK)
-		goto done;
 	p->state = state_create(topo->source.name, p->clock, &p->metrics.state);
 	p->queue = queue_create(topo->squeal.queue_bytes);
 	p->source = source_mysql_create(&topo->source, topo->region.region);
+	source_mysql_use_clock(p->source, p->clock);
 	if (p->opt->until_end)
 		source_mysql_stop_at_end(p->source);
 	if (p->has_rules)
 		source_mysql_need_rows(p->source);
 	if (strcmp(topo->source.visibility, "gate") == 0 && !p->opt->null_log)
 		p->gate = gate_create(&topo->source, p->clock, &p->metrics.gate);
+	err = open_schema(p, is_checkpoint, why);
+	if (err != ERR_OK)
+		goto done;
 	snprintf(folder, sizeof(folder), "%s", topo->log.path);
 	p->gather = gather_create(&(struct gather_parts){
 	    .clock = p->clock,

@@ -10,6 +10,7 @@
 enum { PAUSE_MS = 20 };
 
 struct schema_mysql {
+	const struct source *source;
 	struct conn *conn;
 	struct buf sql;
 	struct buf text;
@@ -18,12 +19,12 @@ struct schema_mysql {
 };
 
 struct schema_mysql *
-schema_mysql_create(const struct source_options *opt)
+schema_mysql_create(const struct source_options *opt, const struct source *source)
 {
 	struct schema_mysql *m = MEM_NEW(struct schema_mysql);
 
+	m->source = source;
 	m->conn = conn_create(opt);
-	conn_allow_any_server(m->conn);
 	return m;
 }
 
@@ -86,11 +87,12 @@ static err_t
 connect_to(struct schema_mysql *m, struct err_detail *why)
 {
 	struct err_detail ignored = {0};
-	err_t err = conn_open(m->conn, why);
+	const struct endpoint *streams = m->source->info.endpoint;
+	err_t err = streams != NULL ? conn_open_at(m->conn, streams, why) : conn_open(m->conn, why);
 
 	if (err != ERR_OK)
 		return err;
-	m->is_mariadb = span_find(conn_version(m->conn), SPAN_LIT("MariaDB")) >= 0;
+	m->is_mariadb = conn_flavour(m->conn) == CONN_MARIADB;
 	err = conn_do(m->conn, "SET SESSION sql_mode='', lock_wait_timeout=10", why);
 	/* Primary keys that MySQL makes up are in the binlog whether they are shown or not.  Servers before
 	 * 8.0.30 do not know the variable. */
@@ -317,10 +319,15 @@ mysql_ask(void *arg, enum position_kind kind, struct span db, struct span table,
 	  struct schema_def **def, struct position *after, struct err_detail *why)
 {
 	struct schema_mysql *m = arg;
+	const struct endpoint *streams = m->source->info.endpoint;
 	bool was_open = conn_is_open(m->conn);
 	err_t err = ERR_OK;
 
 	*def = NULL;
+	if (was_open && streams != NULL && !endpoint_same(conn_endpoint(m->conn), streams)) {
+		conn_close(m->conn);
+		was_open = false;
+	}
 	if (!was_open)
 		err = connect_to(m, why);
 	if (err == ERR_OK)

@@ -17,12 +17,13 @@
 #define SQUEAL_SCHEMA_MYSQL_H
 
 #include "lib/conf/topology.h"
+#include "squeal/binlog/source.h"
 #include "squeal/schema.h"
 
 struct schema_mysql; /* opaque */
 
-/* `opt` is borrowed. */
-struct schema_mysql *schema_mysql_create(const struct source_options *opt);
+/* Both are borrowed.  The server that `source` streams from is asked. */
+struct schema_mysql *schema_mysql_create(const struct source_options *opt, const struct source *source);
 void schema_mysql_destroy(struct schema_mysql **m); /* NULL is fine */
 
 /* Their `arg` is the struct schema_mysql. */
