@@ -22,7 +22,10 @@ struct schema_def {
 struct schema_def *
 schema_def_create(void)
 {
-	return MEM_NEW(struct schema_def);
+	struct schema_def *d = MEM_NEW(struct schema_def);
+
+	buf_putc(&d->text, '\0'); /* so that there is a place for empty texts */
+	return d;
 }
 
 void
@@ -418,7 +421,7 @@ struct table *
 schema_def_apply(const struct schema_def *d, const struct table *t)
 {
 	struct named *n = mem_zalloc(1, sizeof(*n) + t->ncolumns * sizeof(n->columns[0]));
-	size_t *values = mem_zalloc(t->ncolumns + 1, sizeof(*values)), at = 0;
+	size_t *values = mem_zalloc(t->ncolumns + 1, sizeof(*values)), at = 1;
 
 	n->table = *t;
 	n->table.columns = n->columns;
@@ -426,6 +429,7 @@ schema_def_apply(const struct schema_def *d, const struct table *t)
 	n->table.nkey = 0;
 	n->table.key = NULL;
 	memcpy(n->columns, t->columns, t->ncolumns * sizeof(n->columns[0]));
+	buf_putc(&n->text, '\0'); /* as above */
 	/* The text moves while it grows, so spans into it are made at the end. */
 	for (size_t i = 0; i < d->n; i++) {
 		struct table_column *c = &n->columns[i];
