@@ -35,8 +35,6 @@ def shop(pipeline, rundir, source):
         with open(path, "w") as f:
             f.write(rules)
         config = {"markers": {"rules": path}, **config}
-        # When a key is released is not what is tested here.
-        config["source"] = {"visibility": "off", **config.get("source", {})}
         p = pipeline(start=False, clusters=["c"], config=config, db=source[0],
                      db_options={"binlog_format": "ROW", "row_metadata": source[1]})
         if grant:
