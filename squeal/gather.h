@@ -26,6 +26,7 @@
 #include "squeal/binlog/gate.h"
 #include "squeal/binlog/txn.h"
 #include "squeal/queue.h"
+#include "squeal/sources.h"
 
 /* clang-format off */
 /*	  name                  kind     unit            help */
@@ -80,6 +81,7 @@ struct gather_parts {
 	struct rule_live *rules;	   /* with gather_row_ops; otherwise NULL */
 	struct rule_metrics *rule_metrics; /* the same */
 	size_t max_event;		   /* bounds rows after decompression */
+	struct sources *sources;	   /* hears where each key comes from; usually NULL */
 };
 
 struct gather *gather_create(const struct gather_parts *parts);
