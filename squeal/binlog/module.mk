@@ -2,7 +2,7 @@
 BINLOG_SRC    := squeal/binlog/conn_mysql.c squeal/binlog/event.c squeal/binlog/gate_mysql.c squeal/binlog/gtid.c \
 		 squeal/binlog/gtid_set.c squeal/binlog/position.c \
 		 squeal/binlog/inflate.c squeal/binlog/jsonb.c squeal/binlog/number.c squeal/binlog/payload.c squeal/binlog/row_value.c squeal/binlog/rows.c \
-		 squeal/binlog/source_file.c squeal/binlog/source_mysql.c squeal/binlog/table.c squeal/binlog/txn.c
+		 squeal/binlog/source_file.c squeal/binlog/source_mysql.c squeal/binlog/table.c squeal/binlog/txn.c squeal/binlog/xid.c
 BINLOG_A      := $(BUILD)/lib/binlog.a
 BINLOG_CFLAGS := $(shell pkg-config --cflags libmariadb 2>/dev/null || mariadb_config --include)
 BINLOG_LIBS   := $(shell pkg-config --libs libmariadb 2>/dev/null || mariadb_config --libs) -ldeflate -lzstd
@@ -18,6 +18,7 @@ $(BINLOG_TESTS): $(BINLOG_A) $(CORE_A)
 $(BINLOG_TESTS): TEST_LIBS := $(BINLOG_LIBS) -lxxhash
 
 BINLOG_FUZZERS := $(BUILD)/fuzz/squeal/binlog/fuzz/fuzz_event $(BUILD)/fuzz/squeal/binlog/fuzz/fuzz_rows \
+		  $(BUILD)/fuzz/squeal/binlog/fuzz/fuzz_xid \
 		  $(BUILD)/fuzz/squeal/binlog/fuzz/fuzz_gtid
 FUZZERS        += $(BINLOG_FUZZERS)
 $(BINLOG_FUZZERS): $(BINLOG_A) $(CORE_A)
