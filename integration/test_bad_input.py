@@ -96,7 +96,7 @@ def test_a_missing_privilege(pipeline, privilege):
 
 
 def test_the_binlog_switched_off(rundir, pipeline):
-    p = pipeline(start=False, clusters=["a"], mariadb=Mariadb(rundir, binlog=False))
+    p = pipeline(start=False, clusters=["a"], db=Mariadb(rundir, binlog=False))
     p.squeal.start(wait=False)
     wait_complaint(p.squeal, "log.bin")
     wait_counter(p.squeal, "squeal_source_error_setup_total")
@@ -104,7 +104,7 @@ def test_the_binlog_switched_off(rundir, pipeline):
 
 
 def test_row_format_without_annotate_events(pipeline):
-    p = pipeline(clusters=["a"], mariadb_options={"binlog_format": "ROW"})
+    p = pipeline(clusters=["a"], db_options={"binlog_format": "ROW"})
     p.squeal.stop()
     insert(p, ["k:meanwhile"])
     p.db.sql("SET GLOBAL binlog_annotate_row_events = OFF")
@@ -117,7 +117,7 @@ def test_row_format_without_annotate_events(pipeline):
 
 
 def test_one_session_that_switches_annotate_events_off(pipeline):
-    p = pipeline(clusters=["a"], mariadb_options={"binlog_format": "ROW"})
+    p = pipeline(clusters=["a"], db_options={"binlog_format": "ROW"})
     insert(p, ["k:before"])
     p.db.sql("SET SESSION binlog_annotate_row_events = OFF; INSERT INTO demo.t VALUES (2) /*inv='k:hidden'*/")
     insert(p, ["k:after"])
@@ -387,7 +387,7 @@ def test_a_torn_checkpoint(pipeline):
 
 @pytest.mark.parametrize("format", ["STATEMENT", "ROW"])
 def test_a_statement_of_5_mb(pipeline, format):
-    p = pipeline(clusters=["a"], mariadb_options={"binlog_format": format,
+    p = pipeline(clusters=["a"], db_options={"binlog_format": format,
                                                   "options": ["--max-allowed-packet=64M"]})
     p.db.sql("CREATE TABLE demo.big (id INT AUTO_INCREMENT PRIMARY KEY, v LONGTEXT)")
     db = p.db.connect(database="demo", autocommit=True, max_allowed_packet=64 << 20)

@@ -31,7 +31,7 @@ def rules_file(dir, text=RULES):
 @pytest.fixture(scope="module")
 def live():
     dir = run_dir("test_rules")
-    p = Pipeline(dir, trace_prefix="k", mariadb_options={"binlog_format": "ROW", "options": FULL},
+    p = Pipeline(dir, trace_prefix="k", db_options={"binlog_format": "ROW", "options": FULL},
                  config={"markers": {"rules": rules_file(dir)}})
     try:
         p.start()
@@ -153,7 +153,7 @@ def test_a_source_that_hides_rows_or_names_is_refused_with_what_mends_it(pipelin
 
 def test_a_rule_for_a_column_that_is_not_there_is_a_gap(pipeline, rundir):
     rules = rules_file(rundir, "rules:\n  - table: demo.gone\n    keys: [\"k:{no_such}\"]\n")
-    p = pipeline(clusters=["a"], mariadb_options={"binlog_format": "ROW", "options": FULL},
+    p = pipeline(clusters=["a"], db_options={"binlog_format": "ROW", "options": FULL},
                  config={"markers": {"rules": rules}})
     p.db.sql("CREATE TABLE demo.gone (id INT PRIMARY KEY); INSERT INTO demo.gone VALUES (1)")
     wait_until(lambda: not p.squeal.ready(), 10, "/readyz to fail")

@@ -1,9 +1,13 @@
 """Where squeal begins to read: checkpoint, now, earliest, a GTID; and what it does when that is gone."""
 
+import os
+import re
+
 import pytest
 
 from harness import Failure, wait_until
 from harness.pipeline import http_get
+from harness.process import ROOT
 
 
 def insert(p, *keys):
@@ -118,7 +122,7 @@ def test_a_gtid_that_never_was_is_a_gap(pipeline):
 
 @pytest.mark.parametrize("format", ["STATEMENT", "ROW"])
 def test_reading_follows_the_binlog_from_file_to_file_and_over_restarts_of_the_database(pipeline, format):
-    p = pipeline(clusters=["a"], mariadb_options={"binlog_format": format})
+    p = pipeline(clusters=["a"], db_options={"binlog_format": format})
     keys = []
     for i in range(4):
         keys.append("k:%d" % i)
@@ -131,6 +135,25 @@ def test_reading_follows_the_binlog_from_file_to_file_and_over_restarts_of_the_d
     p.wait_deleted(keys)
 
 
+def test_every_reason_of_a_gap_has_its_line_in_the_runbook():
+    with open(os.path.join(ROOT, "squeal", "gap.h")) as f:
+        rows = re.findall(r'G\(ERR_\w+, +(\d+), +"(\w+)"', f.read())
+    assert len(rows) > 5
+    with open(os.path.join(ROOT, "docs", "operations.md")) as f:
+        runbook = f.read()
+    for code, name in rows:
+        assert "| %s | `%s` |" % (code, name) in runbook
+
+
+def test_in_a_gap_squeal_leaves_with_the_code_of_the_reason_when_told_to(pipeline):
+    p = pipeline(start=False, clusters=["a"], config={"source": {"start": "gtid:0-1-999999"},
+                                                      "squeal": {"on_gap": "exit"}})
+    insert(p, "k:1")
+    p.squeal.start(wait=False)
+    assert 20 <= p.squeal.process.wait(20) <= 28
+    assert "GAP" in p.squeal.process.log_text()
+
+
 def test_reset_master_is_a_gap(pipeline):
     p = pipeline(clusters=["a"])
     insert(p, "k:1")
@@ -139,3 +162,5 @@ def test_reset_master_is_a_gap(pipeline):
     p.db.sql("RESET MASTER")
     p.squeal.start(wait=False)
     wait_for_gap(p)
+    # Stopped by hand it says so once more, to whoever looks at exit codes only.
+    assert 20 <= p.squeal.process.stop() <= 28

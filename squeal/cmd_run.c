@@ -7,7 +7,22 @@
 #include "lib/core/clock.h"
 #include "lib/core/log.h"
 #include "squeal/cmd.h"
+#include "squeal/gap.h"
 #include "squeal/pipeline.h"
+
+/* A log that fails has codes of its own; the rest ended the reading. */
+static int
+exit_code_of(err_t err)
+{
+	switch (err) {
+	case ERR_OK:
+		return CMD_OK;
+	case ERR_CONFIG:
+		return CMD_CONFIG;
+	default:
+		return gap_is(err) ? gap_of(err)->exit_code : CMD_FAILED;
+	}
+}
 
 int
 cmd_run(int argc, char **argv)
@@ -61,7 +76,7 @@ cmd_run(int argc, char **argv)
 	log_info(log, "starting", F_STR("version", SQUEAL_VERSION), F_STR("config", opt.config),
 		 F_STR("source", topo->source.name), F_STR("log", opt.null_log ? "null" : topo->log.path));
 	err = pipeline_run(topo, &opt, clock_system(), log, &why);
-	exit_code = err == ERR_OK ? CMD_OK : err == ERR_CONFIG ? CMD_CONFIG : CMD_FAILED;
+	exit_code = exit_code_of(err);
 	if (err != ERR_OK)
 		log_crit(log, "leaving", F_STR("code", err_name(err)), F_STR("reason", err_why(&why)));
 	else

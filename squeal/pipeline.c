@@ -90,13 +90,24 @@ shut_down(void *arg)
 }
 
 static void
-on_tail_ended(void *arg)
+keep_failure(struct pipeline *p, const struct err_detail *why)
+{
+	pthread_mutex_lock(&p->lock);
+	if (p->failure.code == ERR_OK)
+		p->failure = *why;
+	pthread_mutex_unlock(&p->lock);
+}
+
+static void
+on_tail_ended(void *arg, const struct err_detail *gap)
 {
 	struct pipeline *p = arg;
 
-	/* In a GAP the daemon stays, not ready, for the operator to see; at the end of the input it leaves.
+	if (gap != NULL)
+		keep_failure(p, gap);
+	/* In a GAP the daemon stays, not ready, for the operator to see, or leaves for its supervisor to act.
 	 */
-	if (p->opt->until_end)
+	if (p->opt->until_end || (gap != NULL && strcmp(p->topo->squeal.on_gap, "exit") == 0))
 		loop_post(p->loop, shut_down, p);
 }
 
@@ -105,10 +116,7 @@ on_log_failed(void *arg, const struct err_detail *why)
 {
 	struct pipeline *p = arg;
 
-	pthread_mutex_lock(&p->lock);
-	if (p->failure.code == ERR_OK)
-		p->failure = *why;
-	pthread_mutex_unlock(&p->lock);
+	keep_failure(p, why);
 	log_crit(p->log, "the log cannot be written any more; leaving", F_STR("reason", err_why(why)));
 	loop_post(p->loop, shut_down, p);
 }

@@ -23,7 +23,8 @@ struct pipeline_options {
 	bool until_end;	    /* stop where the binlog ends now */
 };
 
-/* Runs until SIGTERM, the end (until_end), or a failure; *why tells.  `topo` is changed by SIGHUP. */
+/* Runs until SIGTERM, the end (until_end), or a failure; *why tells.  The error of a GAP (gap.h) comes back
+ * however the daemon ended.  `topo` is changed by SIGHUP. */
 err_t pipeline_run(struct topology *topo, const struct pipeline_options *opt, const struct clock *clock,
 		   struct log *log, struct err_detail *why) MUST_CHECK;
 

@@ -7,6 +7,7 @@
 
 #include "lib/core/buf.h"
 #include "lib/core/mem.h"
+#include "squeal/gap.h"
 
 typedef struct state_metrics metric_owner;
 const struct metric_row state_metric_rows[] = {METRIC_ROWS(STATE_METRICS)};
@@ -22,6 +23,7 @@ struct state {
 	char *source;
 
 	enum state_source source_now;
+	const char *gap; /* name of the reason; NULL outside of GAP */
 	char source_why[sizeof(((struct err_detail *)0)->text)];
 	uint64_t source_since_us;
 	char server[128];
@@ -129,6 +131,7 @@ state_source(struct state *s, enum state_source now, const struct err_detail *wh
 		metric_inc(counter_of(s->metrics, why->code));
 	pthread_mutex_lock(&s->lock);
 	enter(s, now, why->code == ERR_OK ? "" : err_why(why));
+	s->gap = now == STATE_GAP ? gap_of(why->code)->name : NULL;
 	pthread_mutex_unlock(&s->lock);
 }
 
@@ -253,6 +256,7 @@ state_json(struct state *s, struct json *j)
 	json_kv_str(j, "name", s->source);
 	json_kv_str(j, "state", source_words[s->source_now]);
 	json_kv_str(j, "reason", s->source_why[0] != '\0' ? s->source_why : NULL);
+	json_kv_str(j, "gap", s->gap);
 	json_kv_u64(j, "since_us", s->source_since_us);
 	json_kv_str(j, "server", s->server);
 	json_kv_str(j, "started_at", buf_str(&s->start));

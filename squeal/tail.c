@@ -6,6 +6,7 @@
 #include "lib/core/crash.h"
 #include "lib/core/mem.h"
 #include "squeal/binlog/txn.h"
+#include "squeal/gap.h"
 #include "squeal/pause.h"
 
 enum { BACKOFF_FIRST_MS = 50, BAD_EVENT_TRIES = 3 };
@@ -186,7 +187,7 @@ enter_gap(struct tail *t, const struct err_detail *why)
 {
 	state_source(t->parts.state, STATE_GAP, why);
 	log_crit(t->parts.log, "GAP: stopped reading, because what follows cannot be proven to be whole",
-		 F_SPAN("after", buf_span(&t->from)),
+		 F_STR("gap", gap_of(why->code)->name), F_SPAN("after", buf_span(&t->from)),
 		 F_SPAN("file", span_make(t->decoder.file, t->decoder.file_len)),
 		 F_UINT("pos", t->decoder.pos), F_STR("code", err_name(why->code)),
 		 F_STR("reason", err_why(why)),
@@ -197,6 +198,7 @@ void
 tail_run(struct tail *t)
 {
 	uint64_t backoff = BACKOFF_FIRST_MS;
+	struct err_detail gap = {0};
 	bool at_end = false;
 
 	while (!t->stop && !at_end) {
@@ -221,7 +223,8 @@ tail_run(struct tail *t)
 				    ? err_why(gather_why(t->parts.gather))
 				    : err_text(err));
 		if (!is_worth_a_retry(t, err)) {
-			enter_gap(t, &why);
+			gap = why;
+			enter_gap(t, &gap);
 			break;
 		}
 		state_source(t->parts.state, STATE_CONNECTING, &why);
@@ -234,5 +237,5 @@ tail_run(struct tail *t)
 	if (at_end || t->stop)
 		state_source(t->parts.state, STATE_STOPPED, &(struct err_detail){0});
 	if (!t->stop)
-		t->parts.ended(t->parts.arg);
+		t->parts.ended(t->parts.arg, gap.code != ERR_OK ? &gap : NULL);
 }

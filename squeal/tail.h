@@ -34,8 +34,9 @@ struct tail_parts {
 	struct binlog_metrics *metrics;
 	size_t max_event;
 	uint64_t backoff_max_ms;
-	/* Called once from the reading thread when it ends by itself: end of what was to be read, or GAP. */
-	void (*ended)(void *arg);
+	/* Called once from the reading thread when it ends by itself: `gap` says why, NULL: the end of what
+	 * was to be read. */
+	void (*ended)(void *arg, const struct err_detail *gap);
 	void *arg;
 };
 

@@ -82,7 +82,7 @@ def peak_rss(process):
 def bench_tail(report):
     print("bench: tail + extract + batch against the bare loop", flush=True)
     for format in ("STATEMENT", "ROW"):
-        with Pipeline(run_dir("bench"), trace_prefix="demo:", mariadb_options={"binlog_format": format}) as p:
+        with Pipeline(run_dir("bench"), trace_prefix="demo:", db_options={"binlog_format": format}) as p:
             p.start_servers()
             load = Load(p, rate=200000, seconds=2.5 * SECONDS, after=0, writers=16, readers=1, reads=1, items=20000).start()
             load.wait(SECONDS + 60)
@@ -182,7 +182,7 @@ def bench_memory(report):
     print("bench: resident memory", flush=True)
     buffers = 8 * MIB + 8 * MIB + 1 * MIB  # queue_bytes, txn_memory, a record and its copy
     options = {"binlog_format": "ROW", "options": ["--innodb-log-file-size=512M", "--max-binlog-size=2G"]}
-    with Pipeline(run_dir("bench"), trace_prefix="k", mariadb_options=options) as p:
+    with Pipeline(run_dir("bench"), trace_prefix="k", db_options=options) as p:
         p.start()
         statements = max(1, int(GIB * 16))
         sql = ["CREATE TABLE demo.big (id INT, v MEDIUMTEXT); BEGIN"]

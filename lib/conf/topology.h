@@ -64,6 +64,7 @@
 	OPT(queue_bytes,     SIZE,     "8MiB",        65536, 1ull << 32, "bytes", NO, "transactions read but not yet in the log; beyond it reading pauses") \
 	OPT(txn_memory,      SIZE,     "8MiB",        65536, 1ull << 32, "bytes", NO, "keys of one open transaction kept in memory; more spill to disk") \
 	OPT(spill_dir,       STR,      "",            0, 0,           "",       NO,  "folder of the spill files; empty: beside the log") \
+	OPT(on_gap,          CHOICE,   "stay",        0, 0,           "stay|exit", NO, "in state GAP (docs/operations.md): stay, not ready, until an operator comes; exit: leave with the exit code of the reason") \
 	OPT(unready_after,   DURATION, "10s",         1000, 3600000,  "ms",     YES, "/readyz fails when nothing was heard from the source for this long")
 
 #define ROUTER_OPTIONS(OPT)                                                                                        \

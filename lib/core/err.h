@@ -46,6 +46,11 @@ enum err_action {
 	X(ERR_BAD_EVENT,   ERR_DO_STOP,    "undecodable binlog event")                        \
 	X(ERR_UNKNOWN_EVENT, ERR_DO_STOP,  "binlog event of a kind that cannot be skipped")   \
 	X(ERR_GAP,         ERR_DO_STOP,    "the history before this point is not whole")      \
+	X(ERR_PURGED,      ERR_DO_STOP,    "removed before it was read")                      \
+	X(ERR_BEHIND,      ERR_DO_STOP,    "the other side lacks what was read from it")      \
+	X(ERR_OTHER_SERVER,ERR_DO_STOP,    "another server than before")                      \
+	X(ERR_INCIDENT,    ERR_DO_STOP,    "the other side lost events")                      \
+	X(ERR_KEYS_UNKNOWN,ERR_DO_STOP,    "keys of a change cannot be known")                \
 	X(ERR_CORRUPT,     ERR_DO_STOP,    "stored data is damaged")                          \
 	X(ERR_READ_ONLY,   ERR_DO_STOP,    "cannot be written")                               \
 	X(ERR_IN_USE,      ERR_DO_STOP,    "already in use by another process")               \

@@ -610,7 +610,7 @@ on_incident(struct txn *t, const struct binlog_event *ev, struct err_detail *why
 {
 	bump(&t->metrics->binlog_incident);
 	return err_set(
-	    why, ERR_GAP,
+	    why, ERR_INCIDENT,
 	    "the server lost events before %.*s:%llu and says \"%.*s\": what they changed is not known; "
 	    "flush the caches, then start behind it",
 	    SPAN_FMT(span_first(ev->file, 255)), (unsigned long long)ev->end,

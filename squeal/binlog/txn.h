@@ -109,7 +109,7 @@ void txn_reset(struct txn *t);
 bool txn_is_open(const struct txn *t);
 
 /*
- * Takes one decoded event.  ERR_UNKNOWN_EVENT, ERR_GAP (INCIDENT), ERR_BAD_EVENT: the stream cannot be
+ * Takes one decoded event.  ERR_UNKNOWN_EVENT, ERR_INCIDENT, ERR_BAD_EVENT: the stream cannot be
  * trusted from here on; *why says which event at which place and what the operator can do.
  */
 err_t txn_feed(struct txn *t, const struct binlog_event *ev, struct err_detail *why) MUST_CHECK;

@@ -44,6 +44,7 @@ struct fixture {
 	struct tail *tail;
 	unsigned items, positions;
 	_Atomic unsigned ended;
+	err_t gap;
 };
 
 static err_t
@@ -118,9 +119,12 @@ emit(void *arg, struct queue_item *it)
 }
 
 static void
-on_ended(void *arg)
+on_ended(void *arg, const struct err_detail *gap)
 {
-	((struct fixture *)arg)->ended++;
+	struct fixture *f = arg;
+
+	f->ended++;
+	f->gap = gap != NULL ? gap->code : ERR_OK;
 }
 
 static int
@@ -264,6 +268,7 @@ a_gap_ends_the_reading_and_stays(void **state)
 		tail_run(f->tail);
 		assert_int_equal(f->opened, 1);
 		assert_int_equal(f->ended, 1);
+		assert_int_equal(f->gap, gaps[i]);
 		assert_int_equal(f->state_metrics.source_gap, 1);
 		assert_reason(f, "GAP: failed on purpose");
 	}

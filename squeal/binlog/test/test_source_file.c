@@ -289,7 +289,7 @@ static const struct {
     {"binlog_truncated_event.000001", ERR_OK, 0},
     {"bug16266.000001", ERR_OK, 4},
     {"bug27213339-bin.000001", ERR_OK, 46},
-    {"bug40482-bin.000001", ERR_GAP, 0},
+    {"bug40482-bin.000001", ERR_INCIDENT, 0},
     {"corrupt-relay-bin.000624", ERR_BAD_EVENT, 228},
     {"mariadb-bin.000001", ERR_OK, 2},
     {"transaction_compression.000001", ERR_OK, 1},

@@ -580,7 +580,7 @@ an_incident_is_a_gap(void **state)
 	struct binlog_event ev =
 	    decode(&f->stream, make_event(&f->stream, BINLOG_TYPE_INCIDENT, "\x01\x00\x04lost", 7));
 
-	assert_int_equal(txn_feed(f->txn, &ev, &why), ERR_GAP);
+	assert_int_equal(txn_feed(f->txn, &ev, &why), ERR_INCIDENT);
 	assert_non_null(strstr(why.text, "\"lost\""));
 	assert_int_equal(metric_get(&f->stream.metrics.binlog_incident), 1);
 }
