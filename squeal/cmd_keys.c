@@ -13,6 +13,7 @@
 #include "squeal/binlog/txn.h"
 #include "squeal/cmd.h"
 #include "squeal/gather.h"
+#include "squeal/shelf.h"
 
 enum { KEYS_MEMORY = 32 * 1024 * 1024, KEYS_MAX_EVENT = 1 << 30, OUT_CHUNK = 256 * 1024 };
 
@@ -22,6 +23,7 @@ struct keys_run {
 	struct binlog_metrics binlog;
 	struct gather_metrics metrics;
 	struct gather *gather;
+	struct shelf *shelf; /* prepared XA transactions */
 	struct buf out;
 	struct buf text;
 	bool failed; /* standard output cannot be written */
@@ -45,9 +47,9 @@ flush(struct keys_run *run)
 	buf_clear(&run->out);
 }
 
-/* The keys of one kind as an array; the order is that of the statements. */
+/* The keys of one kind as an array; the order is that of the statements.  NULL: none. */
 static err_t
-put_keys(struct json *j, const struct keyset_keys *keys, enum key_kind wanted, struct err_detail *why)
+put_keys(struct json *j, const struct queue_item *it, enum key_kind wanted, struct err_detail *why)
 {
 	struct keyset_cursor cursor = KEYSET_CURSOR_INIT;
 	enum key_kind kind;
@@ -56,8 +58,8 @@ put_keys(struct json *j, const struct keyset_keys *keys, enum key_kind wanted, s
 	err_t err = ERR_OK;
 
 	json_array(j);
-	for (;;) {
-		err = keyset_next(keys, &cursor, &kind, &key, &more, why);
+	while (it != NULL) {
+		err = keyset_next(&it->keys, &cursor, &kind, &key, &more, why);
 		if (err != ERR_OK || !more)
 			break;
 		if (kind == wanted)
@@ -68,18 +70,38 @@ put_keys(struct json *j, const struct keyset_keys *keys, enum key_kind wanted, s
 	return err;
 }
 
+/* Members that only XA transactions have.  The keys stand in the line of XA COMMIT. */
+static void
+put_xa(struct json *j, const struct queue_item *it, bool unknown, struct buf *text)
+{
+	static const char *const ends[] = {
+	    [QUEUE_PREPARED] = "prepare", [QUEUE_XA_COMMIT] = "commit", [QUEUE_XA_ROLLBACK] = "rollback"};
+
+	buf_clear(text);
+	xid_format(it->xid, text);
+	json_kv_str(j, "xa", ends[it->kind]);
+	json_name(j, "xid");
+	json_span(j, buf_span(text));
+	if (unknown)
+		json_kv_bool(j, "xa_unknown", true);
+}
+
 /* One JSON line: {"file":…,"pos":…,"gtid":…,"time_us":…,"keys":[…]} and what else its comments said. */
 static bool
 emit(void *arg, struct queue_item *it)
 {
 	struct keys_run *run = arg;
 	struct err_detail why = {0};
+	const struct queue_item *keys; /* whose keys this line has; NULL for none */
+	struct queue_item *kept;
 	struct json j;
 
 	if (it->whole != NULL) {
 		queue_item_destroy(&it);
 		return true;
 	}
+	kept = it->xid != NULL ? shelf_take(run->shelf, it->xid) : NULL;
+	keys = it->kind == QUEUE_COMMIT ? it : shelf_delivers(kept, it->kind) ? kept : NULL;
 	buf_clear(&run->text);
 	gtid_format(&it->gtid, &run->text);
 	json_init(&j, &run->out);
@@ -93,20 +115,26 @@ emit(void *arg, struct queue_item *it)
 		json_null(&j);
 	json_kv_u64(&j, "time_us", it->commit_us);
 	json_name(&j, "keys");
-	if (put_keys(&j, &it->keys, KEY_DELETE, &why) != ERR_OK)
+	if (put_keys(&j, keys, KEY_DELETE, &why) != ERR_OK)
 		run->failed = true;
-	if (it->holdoff_ms > 0)
-		json_kv_u64(&j, "holdoff_ms", it->holdoff_ms);
-	if (it->pool != NULL)
-		json_kv_str(&j, "pool", it->pool);
+	if (keys != NULL && keys->holdoff_ms > 0)
+		json_kv_u64(&j, "holdoff_ms", keys->holdoff_ms);
+	if (keys != NULL && keys->pool != NULL)
+		json_kv_str(&j, "pool", keys->pool);
 	if (run->rows != NULL)
 		json_kv_u64(&j, "rows", run->nrows);
 	json_name(&j, "markers");
-	if (put_keys(&j, &it->keys, KEY_MARKER, &why) != ERR_OK)
+	if (put_keys(&j, keys, KEY_MARKER, &why) != ERR_OK)
 		run->failed = true;
+	if (it->xid != NULL)
+		put_xa(&j, it, it->kind == QUEUE_XA_COMMIT && kept == NULL, &run->text);
 	json_object_end(&j);
 	buf_putc(&run->out, '\n');
-	queue_item_destroy(&it);
+	queue_item_destroy(&kept);
+	if (it->kind == QUEUE_PREPARED)
+		shelf_put(run->shelf, it);
+	else
+		queue_item_destroy(&it);
 	if (run->out.len >= OUT_CHUNK)
 		flush(run);
 	return !run->failed;
@@ -309,6 +337,7 @@ cmd_keys(int argc, char **argv)
 		fprintf(stderr, "squeal keys: %s\n", err_why(&why));
 		exit_code = CMD_CONFIG;
 	}
+	run->shelf = shelf_create();
 	run->log = log_create("squeal keys", LOG_INFO, clock_system(), NULL, NULL);
 	run->gather = gather_create(&(struct gather_parts){
 	    .clock = clock_system(),
@@ -335,6 +364,7 @@ cmd_keys(int argc, char **argv)
 	if (fflush(stdout) != 0 || run->failed)
 		exit_code = CMD_FAILED;
 	gather_destroy(&run->gather);
+	shelf_destroy(&run->shelf);
 	rows_destroy(&run->rows);
 	rule_live_fini(&run->rules);
 	log_destroy(&run->log);

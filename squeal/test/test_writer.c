@@ -19,6 +19,7 @@ struct fixture {
 	struct broker_metrics broker_metrics;
 	struct state_metrics state_metrics;
 	struct batch_metrics batch_metrics;
+	struct prepared_metrics prepared_metrics;
 	struct broker_context context;
 	struct broker_writer *broker;
 	struct queue *queue;
@@ -74,6 +75,7 @@ make(void **state)
 		.state = f->state,
 		.state_metrics = &f->state_metrics,
 		.batch_metrics = &f->batch_metrics,
+		.prepared_metrics = &f->prepared_metrics,
 		.source = "main",
 		.failed = on_failed,
 		.arg = f,
