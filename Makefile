@@ -8,6 +8,7 @@
 #   make check-deps  who may include whom
 #   make check-docs  the generated docs say what the programs say
 #   make check-integration   pytest with real servers only
+#   make oracle      squeal with Oracle's libmysqlclient, in build/oracle/bin
 #   make bench       ratios against peers, in one run
 #   make soak        hours of random kills (SOAK_KILLS=1000 by default)
 #   make fuzz        fuzz each parser (FUZZ_SECONDS=60 each by default; needs clang)

@@ -1,5 +1,10 @@
-"""Fixtures: a folder per test, pipelines that share nothing, and logs on failure."""
+"""Fixtures: a folder per test, databases and pipelines that share nothing, and logs on failure.
 
+A test with the argument `flavour` runs with MariaDB and with MySQL.  Where MySQL's private root is not there and
+cannot be made without an administrator, what needs it is skipped and says so; any other failure is one.
+"""
+
+import glob
 import os
 import re
 import shutil
@@ -9,7 +14,8 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from harness import Pipeline, run_dir, show_logs, stop_everything  # noqa: E402
+from harness import (Certificates, NoMysql, Pipeline, make_database, mysql_root, oracle_build,  # noqa: E402
+                     run_dir, show_logs, stop_everything)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -33,15 +39,61 @@ def rundir(request):
         show_logs(path)
     else:
         # Logs and traces stay; a database per test would fill the disk.
-        shutil.rmtree(os.path.join(path, "mariadb", "data"), ignore_errors=True)
+        for data in glob.glob(os.path.join(path, "*", "data")):
+            shutil.rmtree(data, ignore_errors=True)
+
+
+def need(flavour):
+    if flavour == "mysql":
+        try:
+            mysql_root()
+        except NoMysql as e:
+            pytest.skip(str(e))
+
+
+@pytest.fixture(params=["mariadb", "mysql"])
+def flavour(request):
+    """The test runs once with each."""
+    need(request.param)
+    return request.param
+
+
+@pytest.fixture(params=["libmariadb", "libmysqlclient"])
+def library(request):
+    """The test runs once with each client library of squeal."""
+    if request.param == "libmysqlclient":
+        need("mysql")
+        oracle_build()
+    return request.param
+
+
+@pytest.fixture
+def database(rundir):
+    """Makes started servers: database("mysql", binlog_format="ROW").  They and their replicas end with the test."""
+    made = []
+
+    def make(flavour, start=True, **options):
+        need(flavour)
+        db = make_database(flavour, rundir, **options)
+        made.append(db)
+        return db.start() if start else db
+    yield make
+    for db in made:
+        db.discard()
+
+
+@pytest.fixture
+def certificates(rundir):
+    return Certificates(rundir)
 
 
 @pytest.fixture
 def pipeline(rundir):
-    """Makes pipelines: pipeline(clusters=["a"], config={...}).  They are stopped at the end."""
+    """Makes pipelines: pipeline(db="mysql", clusters=["a"], config={...}).  They are stopped at the end."""
     made = []
 
     def make(start=True, **kwargs):
+        need(kwargs.get("db", "mariadb"))
         p = Pipeline(rundir, **kwargs)
         made.append(p)
         if start:

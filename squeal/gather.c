@@ -459,7 +459,8 @@ on_commit(void *arg, const struct txn_end *e)
 	enter_file(g, e->place.file);
 	position_advance(&g->pos, &e->gtid, e->place.file, e->place.pos);
 	if (g->parts.gate != NULL)
-		gate_note(g->parts.gate, &(struct gate_mark){e->place.file, e->place.pos, e->ticket});
+		gate_note(g->parts.gate,
+			  &(struct gate_mark){e->place.file, e->place.pos, e->ticket, e->gtid});
 	if (e->no_text)
 		log_warn(
 		    g->parts.log,
@@ -496,7 +497,8 @@ on_rollback(void *arg, const struct txn_end *e)
 		return ERR_OK;
 	position_advance(&g->pos, &e->gtid, e->place.file, e->place.pos);
 	if (g->parts.gate != NULL)
-		gate_note(g->parts.gate, &(struct gate_mark){e->place.file, e->place.pos, e->ticket});
+		gate_note(g->parts.gate,
+			  &(struct gate_mark){e->place.file, e->place.pos, e->ticket, e->gtid});
 	if (e->kind == TXN_XA_ROLLBACK)
 		return emit_end(g, e);
 	return ++g->moves < MOVES || emit_position(g) ? ERR_OK : ERR_CLOSED;

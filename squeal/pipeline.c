@@ -362,6 +362,7 @@ open_parts(struct pipeline *p, struct err_detail *why)
 	p->state = state_create(topo->source.name, p->clock, &p->metrics.state);
 	p->queue = queue_create(topo->squeal.queue_bytes);
 	p->source = source_mysql_create(&topo->source, topo->region.region);
+	source_mysql_use_clock(p->source, p->clock);
 	if (p->opt->until_end)
 		source_mysql_stop_at_end(p->source);
 	if (p->has_rules)

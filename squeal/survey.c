@@ -410,7 +410,6 @@ survey_server(const struct topology *topo, const struct clock *clock, struct doc
 	bool mariadb;
 	err_t err;
 
-	conn_allow_any_server(c);
 	err = conn_open(c, &why);
 	doctor_fact_printf(f, "connect.code", "%s", err_name(err));
 	doctor_fact_printf(f, "connect.error", "%s", err == ERR_OK ? "" : err_why(&why));

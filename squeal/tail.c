@@ -11,6 +11,9 @@
 
 enum { BACKOFF_FIRST_MS = 50, BAD_EVENT_TRIES = 3 };
 
+/* Two replicas with one id throw each other out: whoever waits longer lets the other one read. */
+enum { CLASH_FIRST_MS = 1000, CLASH_MAX_MS = 60000, CLASH_OVER_MS = 600000 };
+
 struct tail {
 	struct tail_parts parts;
 	struct binlog_decoder decoder;
@@ -95,8 +98,12 @@ open_stream(struct tail *t, struct err_detail *why)
 	note_position(t);
 	state_streaming(t->parts.state, src->info.server, buf_span(&t->from));
 	log_info(t->parts.log, "streaming", F_SPAN("server", src->info.server),
-		 F_SPAN("from", buf_span(&t->from)), F_UINT("server_id", src->info.server_id),
-		 F_UINT("source_id", src->info.source_id), F_UINT("connection", src->info.connection));
+		 F_SPAN("from", buf_span(&t->from)),
+		 F_STR("endpoint", src->info.endpoint != NULL ? endpoint_text(src->info.endpoint).text : ""),
+		 F_UINT("server_id", src->info.server_id), F_UINT("source_id", src->info.source_id),
+		 F_UINT("connection", src->info.connection));
+	if (src->info.note.len > 0)
+		log_notice(t->parts.log, "about this start", F_SPAN("note", src->info.note));
 done:
 	position_fini(&start);
 	return err;
@@ -197,7 +204,7 @@ enter_gap(struct tail *t, const struct err_detail *why)
 void
 tail_run(struct tail *t)
 {
-	uint64_t backoff = BACKOFF_FIRST_MS;
+	uint64_t backoff = BACKOFF_FIRST_MS, clash = CLASH_FIRST_MS;
 	struct err_detail gap = {0};
 	bool at_end = false;
 
@@ -206,13 +213,16 @@ tail_run(struct tail *t)
 		err_t err = open_stream(t, &why);
 
 		if (err == ERR_OK) {
-			uint64_t opened = clock_mono_ms(t->parts.clock);
+			uint64_t opened = clock_mono_ms(t->parts.clock), held;
 
 			err = read_stream(t, &at_end, &why);
 			note_position(t);
 			/* A stream that held for a while starts the pauses afresh. */
-			if (clock_mono_ms(t->parts.clock) - opened > 5000)
+			held = clock_mono_ms(t->parts.clock) - opened;
+			if (held > 5000)
 				backoff = BACKOFF_FIRST_MS;
+			if (held > CLASH_OVER_MS)
+				clash = CLASH_FIRST_MS;
 		}
 		source_close(t->parts.source);
 		if (err == ERR_OK || err == ERR_CLOSED || t->stop)
@@ -228,6 +238,10 @@ tail_run(struct tail *t)
 			break;
 		}
 		state_source(t->parts.state, STATE_CONNECTING, &why);
+		if (err == ERR_IN_USE) {
+			backoff = clash;
+			clash = pause_longer(clash, CLASH_MAX_MS);
+		}
 		log_error(t->parts.log, "no stream from the source; trying again",
 			  F_STR("code", err_name(err)), F_STR("reason", err_why(&why)),
 			  F_SPAN("from", buf_span(&t->from)), F_UINT("pause_ms", backoff));

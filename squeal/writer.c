@@ -114,7 +114,7 @@ wait_until_visible(struct writer *w)
 	if (it == NULL)
 		return;
 	while (!w->hurry) {
-		const struct gate_mark mark = {span_of(it->file->text), it->pos, it->ticket};
+		const struct gate_mark mark = {span_of(it->file->text), it->pos, it->ticket, it->gtid};
 		struct err_detail why = {0};
 		err_t err = gate_wait(w->parts.gate, &mark, VISIBLE_SLICE_MS, &why);
 

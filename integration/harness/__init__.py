@@ -7,7 +7,7 @@ from .process import (BUILD, ROOT, Failure, Process, free_port, run_dir, show_lo
                       wait_until)
 from .database import Database  # noqa: F401
 from .mariadb import Mariadb  # noqa: F401
-from .mysql import Mysql, NoMysql, mysql_argv, mysql_root  # noqa: F401
+from .mysql import Mysql, NoMysql, mysql_argv, mysql_root, oracle_build  # noqa: F401
 from .tls import Certificates  # noqa: F401
 from .memcached import Memcached, MemcachedClient  # noqa: F401
 from .pipeline import (Pipeline, Router, Squeal, make_database, parse_metrics, read_trace,  # noqa: F401

@@ -89,7 +89,9 @@ class Database:
         self.primary = None
         self.dir = os.path.join(dir, self.name)
         self.data = os.path.join(self.dir, "data")
-        os.makedirs(self.dir, exist_ok=True)
+        # A server that starts removes what it takes for its own leftovers, another server's tables too.
+        tmp = os.path.join(self.dir, "tmp")
+        os.makedirs(tmp, exist_ok=True)
         shutil.rmtree(self.data, ignore_errors=True)
         # cp shares the blocks where the file system can.
         subprocess.run(["cp", "-a", "--reflink=auto", self._template(), self.data], check=True)
@@ -99,7 +101,7 @@ class Database:
         if len(self.socket) > 100:
             self.socket = "/tmp/squeal-sql-%d-%d.sock" % (os.getpid(), self.port)
         argv = self._server_argv() + [
-            "--datadir=" + self.data, "--socket=" + self.socket, "--port=%d" % self.port,
+            "--datadir=" + self.data, "--tmpdir=" + tmp, "--socket=" + self.socket, "--port=%d" % self.port,
             "--bind-address=127.0.0.1", "--skip-name-resolve",
             "--pid-file=" + os.path.join(self.dir, self.name + ".pid"), "--server-id=%d" % server_id,
             "--innodb-buffer-pool-size=64M", "--performance-schema=OFF", "--max-connections=200",

@@ -139,17 +139,19 @@ class _Daemon:
         self.process.signal(signal.SIGHUP)
 
 
-def program(name, crash=False):
-    path = os.path.join(BUILD, "crash-bin" if crash else "bin", name)
+def program(name, crash=False, library="libmariadb"):
+    """library="libmysqlclient": squeal with Oracle's, by `make oracle`."""
+    oracle = library == "libmysqlclient"
+    path = os.path.join(BUILD, "oracle/bin" if oracle else "crash-bin" if crash else "bin", name)
     if not os.path.exists(path):
-        raise Failure("%s is not built; run make" % path)
+        raise Failure("%s is not built; run make%s" % (path, " oracle" if oracle else ""))
     return path
 
 
 class Squeal(_Daemon):
-    def __init__(self, dir, config, admin_port, keep=False, crash=False, args=()):
-        super().__init__("squeal", [program("squeal", crash), "run", "-c", config] + list(args), dir, admin_port,
-                         keep=keep)
+    def __init__(self, dir, config, admin_port, keep=False, crash=False, args=(), library="libmariadb"):
+        argv = [program("squeal", crash, library), "run", "-c", config] + list(args)
+        super().__init__("squeal", argv, dir, admin_port, keep=keep)
 
 
 class Router(_Daemon):
@@ -184,14 +186,16 @@ class Pipeline:
         with Pipeline(run_dir("x"), db="mysql", db_options={"binlog_format": "ROW"}) as p:
             p.start()
 
-    `db` is "mariadb", "mysql", or a server that was made but not started.
+    `db` is "mariadb", "mysql", or a server that was made but not started.  `library` is the client
+    library that squeal uses: libmariadb or libmysqlclient.
 
     `config` has extra settings by section: {"squeal": {"linger": "5ms"}}.  Every acknowledged delete whose key
     starts with `trace_prefix` is in p.trace(cluster).
     """
 
     def __init__(self, dir, clusters=("east", "west"), servers=2, db="mariadb", config=None, trace_prefix="k",
-                 keep=False, crash=False, db_options=None, mariadb=None, mariadb_options=None):
+                 keep=False, crash=False, db_options=None, mariadb=None, mariadb_options=None,
+                 library="libmariadb"):
         self.dir = dir
         self.keep = keep
         self.crash = crash
@@ -207,7 +211,8 @@ class Pipeline:
         self.admin_ports = {c: free_port() for c in clusters}
         self.trace_prefix = trace_prefix
         self.squeal_port = free_port()
-        self.squeal = Squeal(dir, self.config_path, self.squeal_port, keep=keep, crash=crash)
+        self.squeal = Squeal(dir, self.config_path, self.squeal_port, keep=keep, crash=crash,
+                             library=library)
         self.routers = {c: Router(dir, self.config_path, c, self.admin_ports[c], keep=keep, crash=crash)
                         for c in clusters}
         self.password_file = None

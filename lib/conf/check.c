@@ -4,6 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "lib/conf/endpoint.h"
+
 enum { MAX_NAME = 64, MAX_KEY = 250, MAX_SOCKET_PATH = 107, MAX_HOST = 255 };
 
 static bool
@@ -63,9 +65,8 @@ is_ipv6(struct span s)
 	return inet_pton(AF_INET6, text, &raw) == 1;
 }
 
-/* A name or an IPv4 address. */
-static bool
-is_host(struct span s)
+bool
+check_is_host(struct span s)
 {
 	for (size_t i = 0; i < s.len; i++) {
 		char c = s.p[i];
@@ -90,7 +91,7 @@ check_split_address(struct span text, struct span *host, struct span *port)
 	v6 = host->len > 2 && host->p[0] == '[' && host->p[host->len - 1] == ']';
 	if (v6)
 		*host = span_from(span_first(*host, host->len - 1), 1);
-	return (v6 ? is_ipv6(*host) : is_host(*host)) && is_port(*port);
+	return (v6 ? is_ipv6(*host) : check_is_host(*host)) && is_port(*port);
 }
 
 static err_t
@@ -128,11 +129,12 @@ check_start(const struct section_file *r, const struct section *f, const char *s
 {
 	static const char *const words[] = {"checkpoint", "now", "earliest"};
 
-	if (is_word(span_of(start), words, 3) || (strncmp(start, "gtid:", 5) == 0 && start[5] != '\0'))
+	if (is_word(span_of(start), words, 3) || (strncmp(start, "gtid:", 5) == 0 && start[5] != '\0') ||
+	    (strncmp(start, "file:", 5) == 0 && start[5] != '\0'))
 		return ERR_OK;
 	return section_bad(r, section_place(f, "start"),
-			   "start: \"%.80s\" is not one of checkpoint, now, earliest or gtid:POSITION, as in "
-			   "gtid:0-1-100 (in source)",
+			   "start: \"%.80s\" is not one of checkpoint, now, earliest, gtid:POSITION, as in "
+			   "gtid:0-1-100, or file:NAME:POSITION (in source)",
 			   start);
 }
 
@@ -148,6 +150,14 @@ check_source(const struct section_file *r, const struct section *f, const struct
 	if (o->host[0] == '\0' && o->socket[0] == '\0')
 		return section_bad(r, section_place(f, "host"),
 				   "host in source is empty; name the database's host or its socket");
+	if (o->endpoints[0] != '\0') {
+		struct err_detail why = {0};
+		struct endpoints all;
+
+		if (endpoints_parse(span_of(o->endpoints), (uint16_t)o->port, &all, &why) != ERR_OK)
+			return section_bad(r, section_place(f, "endpoints"), "endpoints in source: %s",
+					   err_why(&why));
+	}
 	if (o->user[0] == '\0')
 		return section_bad(r, section_place(f, "user"),
 				   "user in source is empty; name the account to connect with");
@@ -251,7 +261,7 @@ check_server(const struct section_file *r, const struct section *f, struct serve
 				   "port in %s: a socket in the file system has none; leave it out", f->path);
 	if (socket)
 		o->port = 0;
-	if (socket ? n > MAX_SOCKET_PATH : !is_host(span_of(o->host)) && !is_ipv6(span_of(o->host)))
+	if (socket ? n > MAX_SOCKET_PATH : !check_is_host(span_of(o->host)) && !is_ipv6(span_of(o->host)))
 		return section_bad(r, section_place(f, "host"),
 				   "host in %s must be a name, an IP address without brackets or "
 				   "/path/of/a/socket, not \"%.80s\"",

@@ -33,19 +33,21 @@
 	OPT(host,            STR,      "127.0.0.1",   0, 0,           "",       NO,  "host of the database")       \
 	OPT(port,            UINT,     "3306",        1, 65535,       "",       NO,  "port of the database")       \
 	OPT(socket,          STR,      "",            0, 0,           "",       NO,  "unix socket of the database; used instead of host and port") \
-	OPT(user,            STR,      "squeal",      0, 0,           "",       NO,  "account with REPLICATION SLAVE and BINLOG MONITOR") \
+	OPT(endpoints,       STR,      "",            0, 0,           "",       NO,  "servers with the same data, as in db1:3306, db2, /path/of/a/socket; used instead of host and socket, the first that has our position (docs/operations.md)") \
+	OPT(user,            STR,      "squeal",      0, 0,           "",       NO,  "account with REPLICATION SLAVE and BINLOG MONITOR (MySQL: REPLICATION CLIENT)") \
 	OPT(password_file,   STR,      "",            0, 0,           "",       NO,  "file whose first line is the password; readable by its owner only") \
 	OPT(tls,             CHOICE,   "preferred",   0, 0,           "off|preferred|required|verify", NO, "preferred: TLS where the server offers it; required: or no connection; verify: and its certificate must be right") \
 	OPT(tls_ca,          STR,      "",            0, 0,           "",       NO,  "file with the certificates that tls: verify trusts") \
 	OPT(tls_cert,        STR,      "",            0, 0,           "",       NO,  "file with our certificate")  \
 	OPT(tls_key,         STR,      "",            0, 0,           "",       NO,  "file with our certificate's key") \
 	OPT(server_id,       UINT,     "0",           0, 4294967295,  "",       NO,  "replica id, unique among all replicas of the source; 0 derives one from region and source name") \
-	OPT(start,           STR,      "checkpoint",  0, 0,           "",       NO,  "checkpoint (the very first time: now), now, earliest, or gtid:0-1-100") \
+	OPT(start,           STR,      "checkpoint",  0, 0,           "",       NO,  "checkpoint (the very first time: now), now, earliest, gtid:0-1-100, gtid:UUID:1-100 or file:NAME:POSITION") \
 	OPT(connect_timeout, DURATION, "5s",          100, 600000,    "ms",     NO,  "give up connecting after this long") \
 	OPT(heartbeat,       DURATION, "1s",          100, 600000,    "ms",     NO,  "the source speaks at least this often") \
 	OPT(dead_after,      DURATION, "5s",          1000, 3600000,  "ms",     NO,  "a link silent for this long is dead; at least three heartbeats") \
 	OPT(first_event,     DURATION, "5m",          1000, 86400000, "ms",     NO,  "patience for the first event: the source may search old files for the position") \
 	OPT(backoff_max,     DURATION, "5s",          100, 600000,    "ms",     NO,  "longest pause between two tries to connect") \
+	OPT(gap_patience,    DURATION, "60s",         0, 86400000,    "ms",     NO,  "when no server has our position, but one may still get it: try for this long before reading ends") \
 	OPT(max_event,       SIZE,     "1GiB",        1048576, 1ull << 30, "bytes", NO, "largest event taken from the source") \
 	OPT(visibility,      CHOICE,   "gate",        0, 0,           "gate|off", NO, "gate: a key is released only when the source shows its commit to readers; off: as soon as it is in the binlog") \
 	OPT(visibility_patience, DURATION, "30s",     100, 3600000,   "ms",     NO,  "a source that cannot say within this time that a commit is visible is not waited for any longer; counted and logged")

@@ -2,16 +2,20 @@
  * gate - waits until a transaction that was read from the binlog can be seen by readers of the database.
  *
  * A server hands a transaction to replicas once it is in the binlog, which is before its engines have
- * committed it. A delete that is sent in between can be followed by a reader that fetches the old row and
- * fills the cache with it for good.  The gate asks the server, on a connection of its own, how many
- * transactions its engines have committed in binlog order (status Binlog_commits, counted under the lock that
- * commits hold), and knows from the stream which number a transaction has: its ticket.  It asks only when the
- * last answer does not reach far enough.
+ * committed it.  A delete that is sent in between can be followed by a reader that fetches the old row and
+ * fills the cache with it for good.  The gate asks the server, on a connection of its own, and only when the
+ * last answer does not reach far enough.  What it asks depends on the server:
  *
- * Where tickets and the server's count meet is learnt from status Binlog_snapshot_file and
- * Binlog_snapshot_position whenever these name the end of a transaction that the gate was told of.  They
- * cannot be used as the answer itself: at a rotation and at a binlog checkpoint the server moves them ahead
- * of commits that are still on their way.  README.md has the proof and the measurements.
+ *   MariaDB   how many transactions its engines have committed in binlog order (status Binlog_commits,
+ *             counted under the lock that commits hold).  Which number a transaction has, its ticket, is
+ *             known from the stream; where tickets and count meet is learnt from status Binlog_snapshot_file
+ *             and Binlog_snapshot_position.
+ *   MySQL     whether the transaction's id is in @@GLOBAL.gtid_executed, to which the server adds it after
+ *             its engines have committed it (mysql-server, sql/binlog.cc, process_commit_stage_queue() and
+ *             finish_commit()).  Transactions without an id (gtid_mode=OFF) cannot be asked about: each is
+ *             held for a fixed time after it was read.
+ *
+ * README.md has the proofs and the measurements.
  *
  * Threads: gate_wait() one at a time; gate_note(), gate_reset() and gate_interrupt() from any.   Blocks:
  * gate_open() for connect_timeout; gate_wait() until the transaction is visible, the time is up or it is
@@ -25,6 +29,7 @@
 #include "lib/core/err.h"
 #include "lib/core/metric.h"
 #include "lib/core/span.h"
+#include "squeal/binlog/gtid.h"
 
 /* clang-format off */
 /*	  name             kind       unit       help */
@@ -33,7 +38,7 @@
 	M(gate_wait,       COUNTER,   "calls",   "transactions that were not visible yet when the source was asked first") \
 	M(gate_query,      COUNTER,   "queries", "times the source was asked how far commits are visible")             \
 	M(gate_calibrated, COUNTER,   "times",   "tickets were matched with the source's count of commits for the first time, or again after they did not fit") \
-	M(gate_held,       COUNTER,   "calls",   "transactions let through after a fixed time, because tickets did not fit the source's count yet") \
+	M(gate_held,       COUNTER,   "calls",   "transactions let through after a fixed time: they have no GTID (MySQL), or tickets did not fit the source's count yet (MariaDB)") \
 	M(gate_connect,    COUNTER,   "connections", "connections made to ask")                                        \
 	M(gate_error,      COUNTER,   "errors",  "failures to connect or to ask")                                      \
 	M(gate_query_time, HISTOGRAM, "us",      "time of one question")                                               \
@@ -56,28 +61,30 @@ void gate_destroy(struct gate **g);
 /* Connects now, so that mistakes show early.  Errors as in source_mysql.h.  Connected already is fine. */
 err_t gate_open(struct gate *g, struct err_detail *why) MUST_CHECK;
 
-/* What the stream says of a transaction: txn_end's place and ticket. */
+/* What the stream says of a transaction: txn_end's place, ticket and GTID. */
 struct gate_mark {
 	struct span file; /* "mariadb-bin.000007" */
 	uint64_t pos;
 	uint64_t ticket;
+	struct gtid gtid;
 };
 
 /* Tells the gate of a transaction that was read, in the stream's order.  Every one; this is what tickets are
- * matched by.  Cheap. */
+ * matched by, and how it is known what comes before a transaction.  Cheap. */
 void gate_note(struct gate *g, const struct gate_mark *m);
 
 /*
  * Returns ERR_OK when the transaction `m`, and with it every one before it, is visible.  ERR_TIMEOUT: not
- * within `timeout_ms`: call again; when it stays so, `m` is not of this server.  ERR_CONN and others of
+ * within `timeout_ms` (or a second more): call again; when it stays so, `m` is not of this server.  Who asks
+ * for a later one instead has given up on `m`.  ERR_CONN and others of
  * source_mysql.h: the gate connects again at the next call; the caller backs off.  ERR_CLOSED:
  * gate_interrupt().
  */
 err_t gate_wait(struct gate *g, const struct gate_mark *m, uint64_t timeout_ms,
 		struct err_detail *why) MUST_CHECK;
 
-/* Forgets all answers and tickets, and closes the connection: call it whenever the stream is opened again,
- * since the server may have been restarted or be another one. */
+/* Forgets all answers, and closes the connection: call it whenever the stream is opened again, since the
+ * server may have been restarted or be another one. */
 void gate_reset(struct gate *g);
 
 /* Makes a blocked wait, and every later one, return ERR_CLOSED soon.  For good. */

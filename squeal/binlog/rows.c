@@ -22,6 +22,7 @@ struct rows {
 	bool any;     /* a row came out */
 	uint32_t *at; /* of the before image, then of the after image */
 	size_t cap;
+	struct buf partial; /* of the after image; see struct row_image */
 };
 
 struct rows *
@@ -40,6 +41,7 @@ rows_destroy(struct rows **r)
 		return;
 	inflate_fini(&(*r)->inflate);
 	buf_fini(&(*r)->unpacked);
+	buf_fini(&(*r)->partial);
 	free((*r)->at);
 	free(*r);
 	*r = NULL;
@@ -223,10 +225,36 @@ read_partial(struct rows *r, struct row_image *image)
 
 	if (options & ~(uint64_t)PARTIAL_JSON)
 		return false;
-	if (options & PARTIAL_JSON)
-		image->partial = reader_take(&in, (r->table->njson + 7) / 8);
+	if (options & PARTIAL_JSON) {
+		buf_clear(&r->partial);
+		buf_put_span(&r->partial, reader_span(&in, (r->table->njson + 7) / 8));
+		image->partial = (const unsigned char *)r->partial.p;
+	}
 	r->pos = r->body.len - in.left;
 	return !in.short_read;
+}
+
+/* A JSON that stays as it was comes as no differences: its value is that before the update. */
+static void
+take_unchanged(struct rows *r, struct row *row)
+{
+	uint32_t *before = r->at, *after = r->at + r->table->ncolumns;
+	uint32_t nth = 0;
+
+	for (uint32_t i = 0; i < r->table->ncolumns; i++) {
+		const struct table_column *c = &r->table->columns[i];
+		unsigned char *bits = (unsigned char *)r->partial.p + nth / 8;
+		struct row_value v;
+
+		if (c->type != COLUMN_JSON)
+			continue;
+		if (*bits & 1u << nth % 8 && before[i] != ROW_ABSENT && row_get(&row->after, i, &v) &&
+		    !v.is_null && v.bytes.len == 0) {
+			after[i] = before[i];
+			*bits &= (unsigned char)~(1u << nth % 8);
+		}
+		nth++;
+	}
 }
 
 static err_t
@@ -260,6 +288,8 @@ rows_next(struct rows *r, struct row *row, bool *more, struct err_detail *why)
 	if (row->action != BINLOG_DELETE &&
 	    !read_image(r, r->in_after, r->at + r->table->ncolumns, &row->after))
 		return does_not_add_up(r, why);
+	if (row->after.partial != NULL)
+		take_unchanged(r, row);
 	/* Rows without columns take no room, so nobody can tell how many they are. */
 	if (r->pos == from && (r->any || r->body.len > 0))
 		return does_not_add_up(r, why);

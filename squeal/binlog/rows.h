@@ -55,7 +55,8 @@ void rows_destroy(struct rows **r); /* NULL is fine */
 err_t rows_open(struct rows *r, const struct binlog_event *ev, const struct table *t,
 		struct err_detail *why) MUST_CHECK;
 
-/* The next row, valid until the next call.  ERR_BAD_EVENT: its bytes do not add up. */
+/* The next row, valid until the next call.  A JSON that a partial update (MySQL's binlog_row_value_options)
+ * leaves as it was has its old value.  ERR_BAD_EVENT: its bytes do not add up. */
 err_t rows_next(struct rows *r, struct row *row, bool *more, struct err_detail *why) MUST_CHECK;
 
 /* False when the image does not have the column. */

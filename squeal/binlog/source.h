@@ -12,6 +12,7 @@
 
 #include <stdint.h>
 
+#include "lib/conf/endpoint.h"
 #include "lib/core/err.h"
 #include "lib/core/span.h"
 #include "squeal/binlog/event.h"
@@ -19,14 +20,16 @@
 /* What open() found out.  Spans live until the next open or destroy. */
 struct source_info {
 	struct span server; /* "10.11.6-MariaDB-log"; empty for a file */
-	struct span start; /* where the stream starts, as a checkpoint: "0-1-100"; empty: before everything */
-	struct span file;  /* for binlog_decoder_start(); empty when a ROTATE event will tell */
-	uint64_t pos;	   /* the same */
-	enum binlog_checksum checksum; /* the same */
-	uint32_t server_id;	       /* ours, as a replica; 0 for a file */
-	uint32_t source_id;	       /* the server's; 0 for a file */
-	bool has_gtids;		       /* MySQL with gtid_mode=ON: every new transaction has an id */
-	uint64_t connection;	       /* the server's number of our connection; 0 for a file */
+	struct span start;  /* where the stream starts, as position.h writes it */
+	struct span note;   /* something about this start that an operator should know; empty: nothing */
+	const struct endpoint *endpoint; /* where it comes from; NULL for a file */
+	struct span file;		 /* for binlog_decoder_start(); empty when a ROTATE event will tell */
+	uint64_t pos;			 /* the same */
+	enum binlog_checksum checksum;	 /* the same */
+	uint32_t server_id;		 /* ours, as a replica; 0 for a file */
+	uint32_t source_id;		 /* the server's; 0 for a file */
+	bool has_gtids;			 /* MySQL with gtid_mode=ON: every new transaction has an id */
+	uint64_t connection;		 /* the server's number of our connection; 0 for a file */
 };
 
 struct source;
@@ -47,10 +50,10 @@ struct source {
 
 /*
  * Opens the stream at `from`:
- *     "0-1-100,1-2-7"   behind this position: a checkpoint, or where the lost link was
- *     "gtid:0-1-100"    the same
- *     "now"             behind what is in the binlog now; an empty `from` is the same
- *     "earliest"        at the first event that the server still has
+ *     "gtid:..."  "file:..."   behind this position (position.h): a checkpoint, or where the lost link was;
+ *                              "gtid:" may be left out
+ *     "now"                    behind what is in the binlog now; an empty `from` is the same
+ *     "earliest"               at the first event that the server still has
  * A file takes only "earliest" or an empty `from`: it is read from its start.
  * s->info tells what came of it.  Errors: see the kind of source.  After an error the source is closed.
  */

@@ -2,40 +2,68 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/core/buf.h"
 #include "lib/core/hash.h"
 #include "lib/core/mem.h"
 #include "squeal/binlog/conn_mysql.h"
+#include "squeal/binlog/position.h"
+#include "squeal/binlog/resume.h"
+
+enum { START_OF_FILE = 4 };
 
 struct source_mysql {
 	struct source source; /* first */
 	const struct source_options *opt;
+	const struct clock *clock;
 	char *region;
 	struct conn *conn;
 	bool stop_at_end;
 	bool need_rows;
 	bool has_begun; /* the server has found the position */
+	bool failed;	/* the stream ended with an error: try the next endpoint first */
 	uint32_t server_id;
+
+	struct endpoints endpoints;
+	size_t current; /* index of the endpoint that was opened last */
+	/* Of the endpoints that will never have our position, until a stream has begun at another one. */
+	struct err_detail never[ENDPOINTS_MAX];
+	bool lacks;	 /* the endpoint that was tried lacks what we have read, and may still get it */
+	bool is_missing; /* no endpoint has our position … */
+	uint64_t missing_since; /* … and this is how long */
+
 	struct buf version;
 	struct buf start;
+	struct buf note;
 	struct buf sql;
 };
 
 /* What the server is set to. */
 struct setup {
+	bool mariadb;
 	bool log_bin;
 	bool annotates;
-	bool statement_only;
+	bool logs_updates;
 	uint64_t server_id;
+	char uuid[40];
 	char format[32];
 	char checksum[32];
+	char gtid_mode[24];
+	char metadata[32];
 };
 
 static struct source_mysql *
 of(struct source *s)
 {
 	return (struct source_mysql *)s;
+}
+
+static const char *
+where(const struct source_mysql *s, struct endpoint_text *text)
+{
+	*text = endpoint_text(conn_endpoint(s->conn));
+	return text->text;
 }
 
 static uint64_t
@@ -63,66 +91,139 @@ source_mysql_server_id(const struct source_options *opt, const char *region)
 /* --- what the server must be set to -----------------------------------------------------------------------
  */
 
+static bool
+is_on(struct span v)
+{
+	return span_is(v, "ON") || span_is(v, "1");
+}
+
+static void
+take_text(char *to, size_t size, struct span v)
+{
+	snprintf(to, size, "%.*s", SPAN_FMT(span_first(v, size - 1)));
+}
+
 static void
 take_setup(void *arg, const struct span *v, unsigned n)
 {
 	struct setup *s = arg;
 
-	s->log_bin = span_is(v[0], "1");
-	snprintf(s->format, sizeof(s->format), "%.*s", SPAN_FMT(span_first(v[1], 31)));
-	s->statement_only = span_is(v[1], "STATEMENT");
-	s->annotates = span_is(v[2], "1");
-	span_u64(v[3], &s->server_id);
-	snprintf(s->checksum, sizeof(s->checksum), "%.*s", SPAN_FMT(span_first(v[4], 31)));
+	if (span_is(v[0], "log_bin"))
+		s->log_bin = is_on(v[1]);
+	else if (span_is(v[0], "binlog_format"))
+		take_text(s->format, sizeof(s->format), v[1]);
+	else if (span_is(v[0], "binlog_annotate_row_events") || span_is(v[0], "binlog_rows_query_log_events"))
+		s->annotates = is_on(v[1]);
+	else if (span_is(v[0], "log_slave_updates") || span_is(v[0], "log_replica_updates"))
+		s->logs_updates = is_on(v[1]);
+	else if (span_is(v[0], "server_id"))
+		span_u64(v[1], &s->server_id);
+	else if (span_is(v[0], "server_uuid"))
+		take_text(s->uuid, sizeof(s->uuid), v[1]);
+	else if (span_is(v[0], "binlog_checksum"))
+		take_text(s->checksum, sizeof(s->checksum), v[1]);
+	else if (span_is(v[0], "gtid_mode"))
+		take_text(s->gtid_mode, sizeof(s->gtid_mode), v[1]);
+	else if (span_is(v[0], "binlog_row_metadata"))
+		take_text(s->metadata, sizeof(s->metadata), v[1]);
 }
 
-/* Servers before 10.5 do not have the variable. */
+/* Not every server has every one of them. */
+static const char question_setup[] =
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format', 'binlog_annotate_row_events', "
+    "'binlog_rows_query_log_events', 'log_slave_updates', 'log_replica_updates', 'server_id', 'server_uuid', "
+    "'binlog_checksum', 'gtid_mode', 'binlog_row_metadata')";
+
+static void
+note_a_row(void *arg, const struct span *v, unsigned n)
+{
+	*(bool *)arg = true;
+}
+
+/*
+ * A replica with log_slave_updates=OFF has in its binlog only what was written to it directly: all that it
+ * replicates would be missed.  Asking takes a privilege that we may not have on MariaDB, which then shows it
+ * by its positions.
+ */
+static err_t
+check_updates_logged(struct source_mysql *s, const struct setup *setup, struct err_detail *why)
+{
+	struct err_detail first = {0}, second = {0};
+	struct endpoint_text at;
+	bool replica = false;
+	err_t err;
+
+	if (setup->logs_updates)
+		return ERR_OK;
+	err = conn_ask(s->conn, "SHOW SLAVE STATUS", note_a_row, &replica, &first);
+	if (err == ERR_PROTOCOL)
+		err = conn_ask(s->conn, "SHOW REPLICA STATUS", note_a_row, &replica, &second);
+	if (err == ERR_PRIVILEGE && setup->mariadb)
+		err = conn_ask(s->conn,
+			       "SELECT 1 FROM DUAL WHERE @@global.gtid_slave_pos <> '' AND "
+			       "@@global.gtid_current_pos <> @@global.gtid_binlog_pos",
+			       note_a_row, &replica, &second);
+	if (err != ERR_OK) {
+		*why = second.code != ERR_OK ? second : first;
+		return err;
+	}
+	if (replica)
+		return err_set(
+		    why, ERR_SOURCE_SETUP,
+		    "%s is a replica with log_slave_updates=OFF: what it replicates is not in its "
+		    "binlog, so it cannot be a source; set log_slave_updates=ON (MySQL 8.0.26 and later: "
+		    "log_replica_updates) in its configuration and restart it, or name the primary",
+		    where(s, &at));
+	return ERR_OK;
+}
+
 static err_t
 check_rows(struct source_mysql *s, const struct setup *setup, struct err_detail *why)
 {
-	struct buf metadata = BUF_INIT;
-	err_t err;
-
-	err = conn_value(s->conn,
-			 "SHOW GLOBAL VARIABLES WHERE Variable_name='binlog_row_metadata' AND Value='FULL'",
-			 &metadata, why);
-	if (err == ERR_OK && (strcmp(setup->format, "ROW") != 0 || metadata.len == 0))
-		err = err_set(
+	if (strcmp(setup->format, "ROW") == 0 && strcmp(setup->metadata, "FULL") == 0)
+		return ERR_OK;
+	if (setup->metadata[0] == '\0')
+		return err_set(
 		    why, ERR_SOURCE_SETUP,
-		    "rules (markers.rules) need every change as rows with column names, and the database has "
-		    "binlog_format=%s, binlog_row_metadata=%s: run SET GLOBAL binlog_format=ROW, SET GLOBAL "
-		    "binlog_row_metadata=FULL, set both in its configuration too, and let applications "
-		    "connect again",
-		    setup->format, metadata.len > 0 ? "FULL" : "not FULL");
-	buf_fini(&metadata);
-	return err;
+		    "rules (markers.rules) need row changes with column names, which this server cannot "
+		    "write (version %.*s): MySQL 8.0.1 or MariaDB 10.5 is the least; take out "
+		    "markers.rules, or use a later server",
+		    SPAN_FMT(conn_version(s->conn)));
+	return err_set(
+	    why, ERR_SOURCE_SETUP,
+	    "rules (markers.rules) need every change as rows with column names, and the database has "
+	    "binlog_format=%s, binlog_row_metadata=%s: run SET GLOBAL binlog_format=ROW, SET GLOBAL "
+	    "binlog_row_metadata=FULL, set both in its configuration too, and let applications "
+	    "connect again",
+	    setup->format, setup->metadata);
 }
 
 static err_t
 check_setup(struct source_mysql *s, struct setup *setup, struct err_detail *why)
 {
+	const char *texts = conn_flavour(s->conn) == CONN_MARIADB ? "binlog_annotate_row_events"
+								  : "binlog_rows_query_log_events";
 	err_t err;
 
-	err =
-	    conn_ask(s->conn,
-		     "SELECT @@global.log_bin, @@global.binlog_format, @@global.binlog_annotate_row_events, "
-		     "@@global.server_id, @@global.binlog_checksum",
-		     take_setup, setup, why);
+	setup->mariadb = conn_flavour(s->conn) == CONN_MARIADB;
+	err = conn_ask(s->conn, question_setup, take_setup, setup, why);
 	if (err != ERR_OK)
 		return err;
 	if (!setup->log_bin)
 		return err_set(
 		    why, ERR_SOURCE_SETUP,
 		    "the database writes no binlog (log_bin=OFF): put log_bin and server_id=1 into the "
-		    "[mariadb] section of its configuration and restart it");
-	if (!setup->annotates && !setup->statement_only)
+		    "[%s] section of its configuration and restart it",
+		    setup->mariadb ? "mariadb" : "mysqld");
+	/* With rules alone texts are not needed. */
+	if (!setup->annotates && strcmp(setup->format, "STATEMENT") != 0)
 		return err_set(
 		    why, ERR_SOURCE_SETUP,
 		    "the database writes rows without the text of their statements (binlog_format=%s, "
-		    "binlog_annotate_row_events=OFF), so keys in comments are lost: run SET GLOBAL "
-		    "binlog_annotate_row_events=ON, set it in its configuration too, and let applications "
-		    "connect again",
-		    setup->format);
+		    "%s=OFF), so keys in comments are lost: run SET GLOBAL %s=ON, set it in its "
+		    "configuration "
+		    "too, and let applications connect again",
+		    setup->format, texts, texts);
 	if (s->need_rows) {
 		err = check_rows(s, setup, why);
 		if (err != ERR_OK)
@@ -132,119 +233,354 @@ check_setup(struct source_mysql *s, struct setup *setup, struct err_detail *why)
 		return err_set(why, ERR_SOURCE_SETUP,
 			       "source.server_id %u is the database's own server_id: choose another one",
 			       s->server_id);
-	return ERR_OK;
+	return check_updates_logged(s, setup, why);
 }
 
 /* --- where to start ---------------------------------------------------------------------------------------
  */
 
+/* Names and positions go into SQL. */
 static err_t
-find_earliest(struct source_mysql *s, struct err_detail *why)
+check_file_name(struct source_mysql *s, struct span file, struct err_detail *why)
 {
-	struct buf file = BUF_INIT;
+	if (file.len == 0 || span_find(file, SPAN_LIT("'")) >= 0 || span_find(file, SPAN_LIT("\\")) >= 0)
+		return err_set(why, ERR_PROTOCOL, "the database lists no binlog files");
+	return ERR_OK;
+}
+
+/* MariaDB: the GTIDs at a place in a file, into `to`. */
+static err_t
+convert_file(struct source_mysql *s, struct span file, uint64_t pos, struct position *to,
+	     struct err_detail *why)
+{
+	struct buf text = BUF_INIT;
+	struct endpoint_text at;
 	err_t err;
 
-	err = conn_value(s->conn, "SHOW BINARY LOGS", &file, why);
+	err = check_file_name(s, file, why);
 	if (err != ERR_OK)
 		goto done;
-	if (file.len == 0 || span_find(buf_span(&file), SPAN_LIT("'")) >= 0 ||
-	    span_find(buf_span(&file), SPAN_LIT("\\")) >= 0) {
-		err = err_set(why, ERR_PROTOCOL, "the database lists no binlog files");
-		goto done;
-	}
 	buf_clear(&s->sql);
-	buf_printf(&s->sql, "SELECT BINLOG_GTID_POS('%s', 4)", buf_str(&file));
-	err = conn_value(s->conn, buf_str(&s->sql), &s->start, why);
+	/* The function takes 32 bits; what lies beyond is read again from the beginning of the file. */
+	buf_printf(&s->sql, "SELECT IFNULL(BINLOG_GTID_POS('%.*s', %llu), '?')", SPAN_FMT(file),
+		   (unsigned long long)(pos <= UINT32_MAX ? pos : START_OF_FILE));
+	err = conn_value(s->conn, buf_str(&s->sql), &text, why);
+	if (err != ERR_OK)
+		goto done;
+	if (text.len > 0 && text.p[0] == '?')
+		err = err_set(
+		    why, ERR_PURGED,
+		    "%s does not have the place %.*s:%llu in its binlog: the file was purged, lost its "
+		    "end, or is another server's; what followed is not known: flush the caches, then "
+		    "start with source.start: now",
+		    where(s, &at), SPAN_FMT(span_first(file, 160)), (unsigned long long)pos);
+	else
+		err = position_parse(buf_span(&text), to, why);
 done:
-	buf_fini(&file);
+	buf_fini(&text);
 	return err;
 }
 
-/* Leaves the position in s->start.  It goes into SQL, so wherever it came from it is read and written anew.
- */
-static err_t
-find_start(struct source_mysql *s, struct span from, struct err_detail *why)
+struct place {
+	struct buf file;
+	uint64_t pos;
+	bool taken;
+};
+
+static void
+take_place(void *arg, const struct span *v, unsigned n)
 {
-	struct gtid_pos pos = {0};
+	struct place *p = arg;
+
+	if (p->taken || n < 2)
+		return;
+	buf_put_span(&p->file, v[0]);
+	p->taken = span_u64(v[1], &p->pos);
+}
+
+/* MySQL renamed it with 8.2 and took the old name away with 8.4. */
+static err_t
+ask_end(struct source_mysql *s, struct place *end, struct err_detail *why)
+{
+	struct err_detail first = {0};
+	err_t err;
+
+	err = conn_ask(s->conn, "SHOW MASTER STATUS", take_place, end, &first);
+	if (err == ERR_PROTOCOL)
+		err = conn_ask(s->conn, "SHOW BINARY LOG STATUS", take_place, end, why);
+	else if (err != ERR_OK)
+		*why = first;
+	return err;
+}
+
+/* MySQL without GTIDs: where its binlog begins or ends. */
+static err_t
+find_place(struct source_mysql *s, const struct setup *setup, bool earliest, struct position *out,
+	   struct err_detail *why)
+{
+	struct place p = {.file = BUF_INIT};
+	err_t err;
+
+	if (earliest)
+		err = conn_ask(s->conn, "SHOW BINARY LOGS", take_place, &p, why);
+	else
+		err = ask_end(s, &p, why);
+	if (err == ERR_OK && !p.taken)
+		err = err_set(why, ERR_PROTOCOL, "the database lists no binlog files");
+	if (err != ERR_OK)
+		goto done;
+	out->kind = POSITION_FILE;
+	out->pos = earliest ? START_OF_FILE : p.pos;
+	buf_put_span(&out->file, buf_span(&p.file));
+	buf_put_str(&out->uuid, setup->uuid);
+done:
+	buf_fini(&p.file);
+	return err;
+}
+
+static err_t
+find_earliest(struct source_mysql *s, struct position *out, struct err_detail *why)
+{
+	struct place first = {.file = BUF_INIT};
+	err_t err;
+
+	err = conn_ask(s->conn, "SHOW BINARY LOGS", take_place, &first, why);
+	if (err == ERR_OK)
+		err = convert_file(s, buf_span(&first.file), START_OF_FILE, out, why);
+	buf_fini(&first.file);
+	return err;
+}
+
+/* The start as a position; `from` may have come from anywhere. */
+static err_t
+find_start(struct source_mysql *s, const struct setup *setup, const struct resume_server *server,
+	   struct span from, struct position *out, struct err_detail *why)
+{
+	bool earliest = false;
+	struct buf value = BUF_INIT;
 	err_t err = ERR_OK;
 
-	buf_clear(&s->start);
 	from = span_trim(from);
-	if (from.len == 0 || span_is(from, "now"))
-		err = conn_value(s->conn, "SELECT @@global.gtid_binlog_pos", &s->start, why);
-	else if (span_is(from, "earliest"))
-		err = find_earliest(s, why);
-	else
-		buf_put_span(&s->start, span_starts(from, SPAN_LIT("gtid:")) ? span_from(from, 5) : from);
-	if (err != ERR_OK)
-		goto done;
-	err = gtid_pos_parse(buf_span(&s->start), &pos, why);
-	if (err != ERR_OK) {
-		err_wrap(why, "where to start (source.start, or the checkpoint)");
-		err = ERR_CONFIG;
-		goto done;
+	earliest = span_is(from, "earliest");
+	if (from.len > 0 && !span_is(from, "now") && !earliest) {
+		err = position_parse(from, out, why);
+		if (err != ERR_OK) {
+			err_wrap(why, "where to start (source.start, or the checkpoint)");
+			err = ERR_CONFIG;
+		} else if (out->kind == POSITION_FILE && setup->mariadb) {
+			struct position gtids = {0};
+
+			err = convert_file(s, buf_span(&out->file), out->pos, &gtids, why);
+			if (err == ERR_OK)
+				position_copy(out, &gtids);
+			position_fini(&gtids);
+		} else if (out->kind == POSITION_FILE && out->uuid.len == 0) {
+			buf_put_str(&out->uuid, setup->uuid);
+		}
+	} else if (setup->mariadb) {
+		if (earliest)
+			err = find_earliest(s, out, why);
+		else
+			err = conn_value(s->conn, "SELECT @@global.gtid_binlog_pos", &value, why);
+		if (err == ERR_OK && !earliest)
+			err = position_parse(buf_span(&value), out, why);
+	} else if (server->has_gtids) {
+		const struct gtid_set *set = earliest ? &server->purged : &server->executed;
+
+		if (set->n > 0) {
+			out->kind = POSITION_MYSQL;
+			gtid_set_copy(&out->mysql, set);
+		}
+	} else {
+		err = find_place(s, setup, earliest, out, why);
 	}
-	buf_clear(&s->start);
-	gtid_pos_format(&pos, &s->start);
-done:
-	gtid_pos_fini(&pos);
+	buf_fini(&value);
 	return err;
 }
 
-/*
- * A server whose binlog has nothing of a domain takes any start in it and goes on with what comes next,
- * whatever was in between.  Where it has something of it, it checks the start itself.
- */
-static err_t
-check_known(struct source_mysql *s, struct err_detail *why)
+struct file_search {
+	struct span name;
+	struct resume_server *server;
+};
+
+static void
+look_for_file(void *arg, const struct span *v, unsigned n)
 {
-	struct gtid_pos start = {0}, has = {0};
+	struct file_search *f = arg;
+
+	if (n >= 2 && span_eq(v[0], f->name))
+		f->server->has_file = span_u64(v[1], &f->server->size);
+}
+
+static err_t
+ask_set(struct source_mysql *s, const char *sql, struct gtid_set *out, struct err_detail *why)
+{
 	struct buf text = BUF_INIT;
 	err_t err;
 
-	err = conn_value(s->conn, "SELECT @@global.gtid_binlog_pos", &text, why);
+	err = conn_value(s->conn, sql, &text, why);
 	if (err == ERR_OK)
-		err = gtid_pos_parse(buf_span(&text), &has, why);
-	if (err == ERR_OK)
-		err = gtid_pos_parse(buf_span(&s->start), &start, why);
-	for (size_t i = 0; err == ERR_OK && i < start.n; i++) {
-		if (gtid_pos_find(&has, start.ids[i].domain) == NULL)
-			err = err_set(why, ERR_GAP,
-				      "the server's binlog has nothing of GTID domain %u, in which "
-				      "everything up to %u-%u-%llu "
-				      "was read: it was emptied (RESET MASTER) or is another server's; flush "
-				      "the caches, then "
-				      "start with source.start: now",
-				      start.ids[i].domain, start.ids[i].domain, start.ids[i].server,
-				      (unsigned long long)start.ids[i].seq);
-	}
-	gtid_pos_fini(&start);
-	gtid_pos_fini(&has);
+		err = gtid_set_parse(buf_span(&text), out, why);
 	buf_fini(&text);
+	return err;
+}
+
+/* What the server says about its history.  gtid_purged is asked last: it only grows. */
+static err_t
+ask_history(struct source_mysql *s, const struct setup *setup, struct resume_server *server,
+	    struct err_detail *why)
+{
+	struct buf text = BUF_INIT;
+	err_t err = ERR_OK;
+
+	server->mariadb = setup->mariadb;
+	server->logs_updates = setup->logs_updates;
+	server->server_id = (uint32_t)setup->server_id;
+	server->has_gtids = strcmp(setup->gtid_mode, "ON") == 0;
+	snprintf(server->gtid_mode, sizeof(server->gtid_mode), "%s", setup->gtid_mode);
+	snprintf(server->uuid, sizeof(server->uuid), "%s", setup->uuid);
+	if (setup->mariadb) {
+		err = conn_value(s->conn, "SELECT @@global.gtid_binlog_pos", &text, why);
+		if (err == ERR_OK)
+			err = gtid_pos_parse(buf_span(&text), &server->binlog, why);
+	} else if (server->has_gtids) {
+		err = ask_set(s, "SELECT @@global.gtid_executed", &server->executed, why);
+		if (err == ERR_OK)
+			err = ask_set(s, "SELECT @@global.gtid_purged", &server->purged, why);
+	}
+	buf_fini(&text);
+	return err;
+}
+
+/* They are streamed like all others; that they are there may be news to somebody. */
+static void
+note_new_servers(struct source_mysql *s, const struct position *start, const struct resume_server *server)
+{
+	struct buf set = BUF_INIT;
+
+	resume_put_new_servers(start, server, &set);
+	if (set.len > 0)
+		buf_printf(
+		    &s->note,
+		    "%s has transactions of servers that we have read nothing of, and they are read now, as "
+		    "after a promotion: %.*s",
+		    server->at, SPAN_FMT(span_first(buf_span(&set), 300)));
+	buf_fini(&set);
+}
+
+/* Finds the start and proves that the server can go on from there. */
+static err_t
+resolve_start(struct source_mysql *s, const struct setup *setup, struct span from, struct position *start,
+	      struct err_detail *why)
+{
+	struct resume_server server = {0};
+	struct endpoint_text at;
+	enum resume verdict;
+	err_t err;
+
+	server.at = where(s, &at);
+	err = ask_history(s, setup, &server, why);
+	if (err == ERR_OK)
+		err = find_start(s, setup, &server, from, start, why);
+	if (err == ERR_OK && start->kind == POSITION_FILE) {
+		struct file_search f = {buf_span(&start->file), &server};
+
+		err = conn_ask(s->conn, "SHOW BINARY LOGS", look_for_file, &f, why);
+	}
+	if (err != ERR_OK)
+		goto done;
+	verdict = resume_from(start, &server, why);
+	if (verdict != RESUME_YES) {
+		err = why->code;
+		s->lacks = verdict == RESUME_LATER;
+		goto done;
+	}
+	buf_clear(&s->note);
+	if (start->kind == POSITION_FILE && resume_file_pos(start, &server) != start->pos) {
+		buf_printf(
+		    &s->note,
+		    "the checkpoint is beyond 4 GiB of %.*s, which cannot be asked for without GTIDs: the "
+		    "file is read again from its beginning",
+		    SPAN_FMT(span_first(buf_span(&start->file), 160)));
+		start->pos = resume_file_pos(start, &server);
+	}
+	if (!span_is(span_trim(from), "earliest"))
+		note_new_servers(s, start, &server);
+	s->source.info.has_gtids = server.has_gtids;
+done:
+	resume_server_fini(&server);
 	return err;
 }
 
 /* --- the stream -------------------------------------------------------------------------------------------
  */
 
-static err_t
-set_session(struct source_mysql *s, struct err_detail *why)
+static void
+put_uuid(struct source_mysql *s, struct buf *out)
 {
-	const struct source_options *opt = s->opt;
-	uint64_t a = name_hash(opt, s->region);
+	uint64_t a = name_hash(s->opt, s->region);
+
+	buf_printf(out, "'%08x-%04x-%04x-%04x-%04x%08x'", (unsigned)(a >> 32), (unsigned)(a >> 16 & 0xffff),
+		   (unsigned)(a & 0xffff), s->server_id >> 16, s->server_id & 0xffff, (unsigned)(a >> 20));
+}
+
+static err_t
+set_session(struct source_mysql *s, const struct setup *setup, const struct position *start,
+	    struct err_detail *why)
+{
+	unsigned long long heartbeat = (unsigned long long)s->opt->heartbeat * 1000000;
 	/* The server gives up writing to us after this long; we may be held up by a slow log for a while. */
 	unsigned write_timeout = 600;
 
 	buf_clear(&s->sql);
 	buf_printf(&s->sql,
 		   "SET @master_binlog_checksum=@@global.binlog_checksum, @master_heartbeat_period=%llu, "
-		   "@slave_uuid='%08x-%04x-%04x-%04x-%04x%08x', @mariadb_slave_capability=4, "
-		   "@slave_connect_state='%.*s', @slave_gtid_strict_mode=1, @slave_gtid_ignore_duplicates=0, "
-		   "net_write_timeout=%u",
-		   (unsigned long long)opt->heartbeat * 1000000, (unsigned)(a >> 32),
-		   (unsigned)(a >> 16 & 0xffff), (unsigned)(a & 0xffff), s->server_id >> 16,
-		   s->server_id & 0xffff, (unsigned)(a >> 20), SPAN_FMT(buf_span(&s->start)), write_timeout);
+		   "net_write_timeout=%u, @slave_uuid=",
+		   heartbeat, write_timeout);
+	put_uuid(s, &s->sql);
+	if (setup->mariadb) {
+		buf_put_str(&s->sql, ", @mariadb_slave_capability=4, @slave_gtid_strict_mode=1, "
+				     "@slave_gtid_ignore_duplicates=0, @slave_connect_state='");
+		gtid_pos_format(&start->mariadb, &s->sql);
+		buf_put_str(&s->sql, "'");
+	} else {
+		/* The names since MySQL 8.0.26, which knows the old ones too. */
+		buf_printf(
+		    &s->sql,
+		    ", @source_binlog_checksum=@@global.binlog_checksum, @source_heartbeat_period=%llu, "
+		    "@replica_uuid=",
+		    heartbeat);
+		put_uuid(s, &s->sql);
+	}
 	return conn_do(s->conn, buf_str(&s->sql), why);
+}
+
+static err_t
+ask_for_stream(struct source_mysql *s, const struct setup *setup, const struct position *start,
+	       struct err_detail *why)
+{
+	struct buf gtids = BUF_INIT;
+	struct dump d = {
+	    .flags = (uint16_t)((setup->mariadb ? DUMP_SEND_ANNOTATE_ROWS : DUMP_SEND_HEARTBEAT_V2) |
+				(s->stop_at_end ? DUMP_STOP_AT_END : 0)),
+	    .server_id = s->server_id,
+	    .file = {"", 0},
+	    .pos = START_OF_FILE, /* of MariaDB not used, @slave_connect_state is */
+	};
+	err_t err;
+
+	if (start->kind == POSITION_FILE) {
+		d.file = buf_span(&start->file);
+		d.pos = start->pos;
+	}
+	if (!setup->mariadb && s->source.info.has_gtids) {
+		d.by_gtid = true;
+		gtid_set_encode(&start->mysql, &gtids);
+		d.gtids = buf_span(&gtids);
+	}
+	err = conn_dump(s->conn, &d, why);
+	buf_fini(&gtids);
+	return err;
 }
 
 static void
@@ -254,47 +590,136 @@ mysql_close_source(struct source *s)
 }
 
 static err_t
-mysql_open(struct source *source, struct span from, struct err_detail *why)
+open_endpoint(struct source_mysql *s, size_t index, struct span from, struct err_detail *why)
 {
-	struct source_mysql *s = of(source);
+	struct source_info *info = &s->source.info;
+	struct position start = {0};
 	struct setup setup = {0};
 	err_t err;
 
 	s->has_begun = false;
-	err = conn_open(s->conn, why);
-	if (err != ERR_OK)
-		goto done;
-	err = check_setup(s, &setup, why);
-	if (err != ERR_OK)
-		goto done;
-	err = find_start(s, from, why);
-	if (err != ERR_OK)
-		goto done;
-	err = check_known(s, why);
-	if (err != ERR_OK)
-		goto done;
-	err = set_session(s, why);
-	if (err != ERR_OK)
-		goto done;
-	err = conn_dump(s->conn, s->server_id, s->stop_at_end, why);
+	*info = (struct source_info){0};
+	err = conn_open_at(s->conn, &s->endpoints.at[index], why);
+	if (err == ERR_OK)
+		err = check_setup(s, &setup, why);
+	if (err == ERR_OK)
+		err = resolve_start(s, &setup, from, &start, why);
+	if (err == ERR_OK)
+		err = set_session(s, &setup, &start, why);
+	if (err == ERR_OK)
+		err = ask_for_stream(s, &setup, &start, why);
 	if (err != ERR_OK)
 		goto done;
 	conn_set_timeout(s->conn, s->opt->first_event);
 	buf_clear(&s->version);
 	buf_put_span(&s->version, conn_version(s->conn));
-	source->info = (struct source_info){
+	buf_clear(&s->start);
+	position_format(&start, &s->start);
+	*info = (struct source_info){
 	    .server = buf_span(&s->version),
 	    .start = buf_span(&s->start),
+	    .note = buf_span(&s->note),
+	    .endpoint = conn_endpoint(s->conn),
 	    .file = {"", 0},
 	    .checksum = strcmp(setup.checksum, "CRC32") == 0 ? BINLOG_CHECKSUM_CRC32 : BINLOG_CHECKSUM_NONE,
 	    .server_id = s->server_id,
 	    .source_id = (uint32_t)setup.server_id,
+	    .has_gtids = info->has_gtids,
 	    .connection = conn_id(s->conn),
 	};
 done:
 	if (err != ERR_OK)
 		conn_close(s->conn);
+	position_fini(&start);
 	return err;
+}
+
+/* --- several endpoints ------------------------------------------------------------------------------------
+ */
+
+static bool
+is_all_never(const struct source_mysql *s)
+{
+	for (size_t i = 0; i < s->endpoints.n; i++) {
+		if (s->never[i].code == ERR_OK)
+			return false;
+	}
+	return true;
+}
+
+/* What becomes of a round in which no endpoint could be opened, because of `why`. */
+static err_t
+judge_round(struct source_mysql *s, bool missing, const struct err_detail *why)
+{
+	uint64_t now = clock_mono_ms(s->clock);
+
+	if (!missing || is_all_never(s))
+		return why->code;
+	if (!s->is_missing) {
+		s->is_missing = true;
+		s->missing_since = now;
+	}
+	if (now - s->missing_since < s->opt->gap_patience)
+		return ERR_CONN;
+	return resume_is_never(why->code) ? why->code : ERR_BEHIND;
+}
+
+/* An endpoint that will never have our position is not asked again: it could get other transactions under the
+ * ids of those that it lost. */
+static err_t
+mysql_open(struct source *source, struct span from, struct err_detail *why)
+{
+	struct source_mysql *s = of(source);
+	size_t n = s->endpoints.n, first = s->current + s->failed;
+	struct err_detail reason = {0};
+	bool missing = false;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t index = (first + i) % n;
+		struct err_detail one;
+		err_t err;
+
+		s->lacks = false;
+		one = s->never[index];
+		err = one.code != ERR_OK ? one.code : open_endpoint(s, index, from, &one);
+		if (err == ERR_OK) {
+			s->current = index;
+			s->failed = false;
+			return ERR_OK;
+		}
+		one.code = err;
+		if (err == ERR_CLOSED) {
+			reason = one;
+			break;
+		}
+		if (resume_is_never(err))
+			s->never[index] = one;
+		/* What is told: why the position is not there, else what the first one said. */
+		if (reason.code == ERR_OK || ((resume_is_never(err) || s->lacks) && !missing))
+			reason = one;
+		missing |= resume_is_never(err) || s->lacks;
+	}
+	if (reason.code != ERR_CLOSED)
+		reason.code = judge_round(s, missing, &reason);
+	if (why != NULL)
+		*why = reason;
+	return reason.code;
+}
+
+/* The stream ended with an error: the next endpoint has its turn, where there is one. */
+static err_t
+leave_endpoint(struct source_mysql *s, err_t err, struct err_detail *why)
+{
+	s->failed = true;
+	if (!resume_is_never(err))
+		return err;
+	s->never[s->current].code = err;
+	snprintf(s->never[s->current].text, sizeof(s->never[0].text), "%s", err_why(why));
+	if (is_all_never(s))
+		return err;
+	if (why != NULL)
+		why->code = ERR_CONN;
+	return ERR_CONN;
 }
 
 static err_t
@@ -307,14 +732,16 @@ mysql_next(struct source *source, struct span *event, struct err_detail *why)
 	if (!conn_is_open(s->conn))
 		return err_set(why, ERR_CONN, "the stream is not open");
 	err = conn_event(s->conn, event, why);
+	if (err == ERR_OK && event->len == 0 && !s->stop_at_end)
+		err = err_set(why, ERR_CONN, "the database ended the stream");
 	if (err != ERR_OK)
-		return err;
-	if (event->len == 0)
-		return s->stop_at_end ? ERR_OK : err_set(why, ERR_CONN, "the database ended the stream");
+		return err == ERR_CLOSED ? err : leave_endpoint(s, err, why);
 	/* ROTATE and FORMAT_DESCRIPTION come before the server looks for the position inside of the file. */
 	if (!s->has_begun && event->len >= BINLOG_HEADER && event->p[4] != BINLOG_TYPE_ROTATE &&
 	    event->p[4] != BINLOG_TYPE_FORMAT_DESCRIPTION) {
 		s->has_begun = true;
+		memset(s->never, 0, sizeof(s->never));
+		s->is_missing = false;
 		conn_set_timeout(s->conn, s->opt->dead_after);
 	}
 	return ERR_OK;
@@ -334,6 +761,7 @@ mysql_destroy(struct source *source)
 	conn_destroy(&s->conn);
 	buf_fini(&s->version);
 	buf_fini(&s->start);
+	buf_fini(&s->note);
 	buf_fini(&s->sql);
 	free(s->region);
 	free(s);
@@ -348,10 +776,18 @@ source_mysql_create(const struct source_options *opt, const char *region)
 
 	s->source.ops = &ops;
 	s->opt = opt;
+	s->clock = clock_system();
 	s->region = mem_strdup(region);
 	s->server_id = source_mysql_server_id(opt, region);
 	s->conn = conn_create(opt);
+	endpoints_of(opt, &s->endpoints);
 	return &s->source;
+}
+
+void
+source_mysql_use_clock(struct source *s, const struct clock *clock)
+{
+	of(s)->clock = clock;
 }
 
 void

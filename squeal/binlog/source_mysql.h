@@ -1,15 +1,21 @@
 /*
- * source_mysql - events from a MariaDB server, as a replica gets them.
+ * source_mysql - events from a MariaDB or MySQL server, as a replica gets them.
  *
  * open() connects, checks that the server is set up so that no statement text is missing, finds the start,
- * registers as a replica and asks for the stream.  next() gives one event after the other; when the server
- * has nothing to say it sends a heartbeat event.  Reads only: nothing on the server is changed.
+ * proves that the server can go on from there (resume.h), registers as a replica and asks for the stream: by
+ * GTID, of MySQL without gtid_mode=ON by file and position.  next() gives one event after the other; when the
+ * server has nothing to say it sends a heartbeat event.  Reads only: nothing on the server is changed.
+ *
+ * Of several endpoints (source.endpoints) open() takes the first that works and can go on from our position,
+ * beginning with the one that worked last, or, when its stream ended with an error, with the one behind it.
+ * It tries each once; the caller backs off after that.  ERR_GAP comes when every endpoint says that it will
+ * never have our position, or when for gap_patience no one that could be asked had it.
  *
  *     ERR_CONN          not reachable, or the link was lost            back off, open again
  *     ERR_TIMEOUT       nothing heard for dead_after (first_event before the first event)    the same
  *     ERR_AUTH          wrong user or password, TLS refused            an operator; trying again is harmless
  *     ERR_PRIVILEGE     a privilege is missing; *why has the GRANT     the same
- *     ERR_SOURCE_SETUP  binlog off, texts of row changes off, not MariaDB; *why has the statement    the same
+ *     ERR_SOURCE_SETUP  binlog off, texts of row changes off; *why has the statement    the same
  *     ERR_GAP           the server no longer has, or never had, what follows the start
  *     ERR_IN_USE        another replica has our server_id
  *     ERR_CONFIG        the password file or the start cannot be read
@@ -23,11 +29,15 @@
 #define SQUEAL_BINLOG_SOURCE_MYSQL_H
 
 #include "lib/conf/topology.h"
+#include "lib/core/clock.h"
 #include "squeal/binlog/source.h"
 
 /* `opt` is borrowed and must outlive the source.  `region` and the source's name make the server_id where
  * that is 0. */
 struct source *source_mysql_create(const struct source_options *opt, const char *region);
+
+/* The time that gap_patience is measured by; the system's clock where this is not called.  Borrowed. */
+void source_mysql_use_clock(struct source *s, const struct clock *clock);
 
 /* Keys are made of rows: a server that is not set to write all changes as rows with the names of their
  * columns is ERR_SOURCE_SETUP. */

@@ -282,6 +282,8 @@ begin(struct txn *t, const struct binlog_event *ev, const struct gtid *gtid)
 	t->rows_have_text = false;
 	t->rows_are_counted = false;
 	t->gtid = *gtid;
+	if (gtid->kind != GTID_MARIADB)
+		t->ticket++;
 	t->commit_us = 0;
 	if (ev->kind == BINLOG_GTID && ev->u.gtid.commit_us > 0)
 		t->commit_us = ev->u.gtid.commit_us;

@@ -71,8 +71,9 @@ struct txn_end {
 	 * content, so it is not a place to resume behind; `place` is empty. */
 	bool torn;
 	/* MariaDB: how many transactions that its group commit counts came by since the stream began, this
-	 * one included; gate.h compares it with the server's count.  The bits from TXN_TICKET_BITS on say
-	 * which stream it is: txn_reset() begins the next one, whose tickets are all higher. */
+	 * one included; gate.h compares it with the server's count.  MySQL: how many transactions came by.
+	 * The bits from TXN_TICKET_BITS on say which stream it is: txn_reset() begins the next one, whose
+	 * tickets are all higher. */
 	uint64_t ticket;
 };
 

@@ -4,11 +4,16 @@
  *     build/bin/bench_gate SOCKET MODE SECONDS CLIENTS FLUSHES_PER_SECOND
  *
  * CLIENTS connections write `update squeal_gate.g set v=N where id=C`, each in a transaction of its own, N
- * counting up. The stream is read; after each commit, and after what MODE does, another connection reads the
- * row.  A value below N is a read too early: a cache filled then would be stale for good.  MODE is none
- * nothing: how wide the window is position   waits until Binlog_snapshot_file and _position have reached the
- * commit gate       gate_wait() The server loses the database squeal_gate.  FLUSHES_PER_SECOND rotates the
- * binlog that often.
+ * counting up.  The stream is read; after each commit, and after what MODE does, another connection reads the
+ * row.  A value below N is a read too early: a cache filled then would be stale for good.  MODE is
+ *
+ *     none       nothing: how wide the window is
+ *     position   MariaDB: waits until Binlog_snapshot_file and _position have reached the commit
+ *     subset     MySQL: asks for GTID_SUBSET() until it is true
+ *     gate       gate_wait()
+ *
+ * FLUSHES_PER_SECOND rotates the binlog that often.  The server loses the database squeal_gate.  Of a MySQL
+ * all binlogs are read, from the first on.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -34,6 +39,10 @@ struct bench {
 	_Atomic bool stop;
 	_Atomic uint64_t written;
 	unsigned flushes;
+	uint64_t first_id; /* rows of this run: older ones come by again */
+	bool is_mysql;
+	struct conn *stream; /* MySQL */
+	uint64_t query_ns, queries;
 
 	/* of the open transaction */
 	uint64_t id, value;
@@ -57,18 +66,28 @@ die(const struct err_detail *why)
 	exit(1);
 }
 
+static struct conn *
+connection(struct bench *b)
+{
+	struct conn *c = conn_create(&b->opt);
+
+	conn_allow_any_server(c);
+	return c;
+}
+
 static void *
 write_rows(void *arg)
 {
 	struct client *c = arg;
-	struct conn *conn = conn_create(&c->b->opt);
+	struct conn *conn = connection(c->b);
 	struct err_detail why = {0};
 	char sql[120];
 
 	if (conn_open(conn, &why) != ERR_OK)
 		die(&why);
 	for (unsigned n = 1; !atomic_load(&c->b->stop); n++) {
-		snprintf(sql, sizeof(sql), "update squeal_gate.g set v=%u where id=%u", n, c->id);
+		snprintf(sql, sizeof(sql), "update squeal_gate.g set v=%u where id=%llu", n,
+			 (unsigned long long)c->b->first_id + c->id);
 		if (conn_do(conn, sql, &why) != ERR_OK)
 			die(&why);
 		atomic_fetch_add(&c->b->written, 1);
@@ -81,7 +100,7 @@ static void *
 rotate_logs(void *arg)
 {
 	struct client *c = arg;
-	struct conn *conn = conn_create(&c->b->opt);
+	struct conn *conn = connection(c->b);
 	struct err_detail why = {0};
 	struct timespec ts = {.tv_nsec = 1000000000 / c->b->flushes - 1};
 
@@ -136,6 +155,31 @@ wait_position(struct bench *b, const struct txn_place *at, struct err_detail *wh
 	return ERR_OK;
 }
 
+static err_t
+wait_subset(struct bench *b, const struct gtid *gtid, struct err_detail *why)
+{
+	struct buf id = BUF_INIT, sql = BUF_INIT, answer = BUF_INIT;
+	err_t err = ERR_OK;
+	bool first = true;
+
+	gtid_format(gtid, &id);
+	buf_printf(&sql, "select gtid_subset('%s', @@global.gtid_executed)", buf_str(&id));
+	while (err == ERR_OK && !span_is(buf_span(&answer), "1")) {
+		uint64_t began = clock_mono_ns(clock_system());
+
+		buf_clear(&answer);
+		err = conn_value(b->asker, buf_str(&sql), &answer, why);
+		b->query_ns += clock_mono_ns(clock_system()) - began;
+		b->queries++;
+		b->waited += !first;
+		first = false;
+	}
+	buf_fini(&id);
+	buf_fini(&sql);
+	buf_fini(&answer);
+	return err;
+}
+
 static void
 take_value(void *arg, const struct span *v, unsigned n)
 {
@@ -157,7 +201,8 @@ on_statement(void *arg, struct span sql)
 	unsigned long long v, id;
 
 	snprintf(text, sizeof(text), "%.*s", SPAN_FMT(span_first(sql, 199)));
-	b->is_ours = sscanf(text, "update squeal_gate.g set v=%llu where id=%llu", &v, &id) == 2;
+	b->is_ours =
+	    sscanf(text, "update squeal_gate.g set v=%llu where id=%llu", &v, &id) == 2 && id >= b->first_id;
 	if (b->is_ours) {
 		b->value = v;
 		b->id = id;
@@ -175,7 +220,8 @@ static err_t
 on_commit(void *arg, const struct txn_end *e)
 {
 	struct bench *b = arg;
-	struct gate_mark mark = {.file = e->place.file, .pos = e->place.pos, .ticket = e->ticket};
+	struct gate_mark mark = {
+	    .file = e->place.file, .pos = e->place.pos, .ticket = e->ticket, .gtid = e->gtid};
 	struct err_detail why = {0};
 	uint64_t value = 0;
 	char sql[100];
@@ -189,6 +235,8 @@ on_commit(void *arg, const struct txn_end *e)
 		err = gate_wait(b->gate, &mark, 10000, &why);
 	else if (strcmp(b->mode, "position") == 0)
 		err = wait_position(b, &e->place, &why);
+	else if (strcmp(b->mode, "subset") == 0)
+		err = wait_subset(b, &e->gtid, &why);
 	snprintf(sql, sizeof(sql), "select v from squeal_gate.g where id=%llu", (unsigned long long)b->id);
 	if (err != ERR_OK || conn_ask(b->reader, sql, take_value, &value, &why) != ERR_OK)
 		die(&why);
@@ -212,21 +260,49 @@ on_moved(void *arg, const struct txn_place *place)
 static void
 setup(struct bench *b, unsigned clients)
 {
-	struct conn *c = conn_create(&b->opt);
+	struct conn *c = connection(b);
 	struct err_detail why = {0};
 	char sql[100];
 
-	if (conn_open(c, &why) != ERR_OK ||
-	    conn_do(c, "create or replace database squeal_gate", &why) != ERR_OK ||
-	    conn_do(c, "create table squeal_gate.g (id int primary key, v int) engine=innodb", &why) !=
+	if (conn_open(c, &why) != ERR_OK)
+		die(&why);
+	b->is_mysql = span_find(conn_version(c), SPAN_LIT("MariaDB")) < 0;
+	if (b->is_mysql && conn_do(c, "set global binlog_rows_query_log_events=on", &why) != ERR_OK)
+		die(&why);
+	if (conn_do(c, "drop database if exists squeal_gate", &why) != ERR_OK ||
+	    conn_do(c, "create database squeal_gate", &why) != ERR_OK ||
+	    conn_do(c, "create table squeal_gate.g (id bigint primary key, v int) engine=innodb", &why) !=
 		ERR_OK)
 		die(&why);
 	for (unsigned i = 0; i < clients; i++) {
-		snprintf(sql, sizeof(sql), "insert into squeal_gate.g values (%u, 0)", i);
+		snprintf(sql, sizeof(sql), "insert into squeal_gate.g values (%llu, 0)",
+			 (unsigned long long)b->first_id + i);
 		if (conn_do(c, sql, &why) != ERR_OK)
 			die(&why);
 	}
 	conn_destroy(&c);
+}
+
+static void
+open_stream(struct bench *b, struct source *s, struct binlog_decoder *d)
+{
+	struct err_detail why = {0};
+
+	if (!b->is_mysql) {
+		if (source_open(s, span_of("now"), &why) != ERR_OK)
+			die(&why);
+		binlog_decoder_start(d, s->info.file, s->info.pos, s->info.checksum);
+		return;
+	}
+	b->stream = connection(b);
+	if (conn_open(b->stream, &why) != ERR_OK ||
+	    conn_do(b->stream,
+		    "set @source_binlog_checksum='NONE', @master_binlog_checksum='NONE', "
+		    "@source_heartbeat_period=200000000, @master_heartbeat_period=200000000",
+		    &why) != ERR_OK ||
+	    conn_dump(b->stream, 77, false, &why) != ERR_OK)
+		die(&why);
+	binlog_decoder_start(d, (struct span){"", 0}, 0, BINLOG_CHECKSUM_NONE);
 }
 
 int
@@ -256,8 +332,8 @@ main(int argc, char **argv)
 	err_t err;
 
 	if (argc != 6) {
-		fprintf(stderr,
-			"usage: bench_gate SOCKET none|position|gate SECONDS CLIENTS FLUSHES_PER_SECOND\n");
+		fprintf(stderr, "usage: bench_gate SOCKET none|position|subset|gate SECONDS CLIENTS "
+				"FLUSHES_PER_SECOND\n");
 		return 2;
 	}
 	b.opt = (struct source_options){
@@ -278,17 +354,17 @@ main(int argc, char **argv)
 	};
 	n = (unsigned)atoi(argv[4]) < MAX_CLIENTS ? (unsigned)atoi(argv[4]) : MAX_CLIENTS;
 	b.flushes = (unsigned)atoi(argv[5]);
+	b.first_id = clock_real_us(clock);
 	setup(&b, n);
 	b.gate = gate_create(&b.opt, clock, &gm);
-	b.asker = conn_create(&b.opt);
-	b.reader = conn_create(&b.opt);
+	b.asker = connection(&b);
+	b.reader = connection(&b);
 	s = source_mysql_create(&b.opt, "bench");
 	t = txn_create(&ops, &b, &metrics);
 	binlog_decoder_init(&d, MAX_EVENT, &metrics);
-	if (conn_open(b.asker, &why) != ERR_OK || conn_open(b.reader, &why) != ERR_OK ||
-	    source_open(s, span_of("now"), &why) != ERR_OK)
+	if (conn_open(b.asker, &why) != ERR_OK || conn_open(b.reader, &why) != ERR_OK)
 		die(&why);
-	binlog_decoder_start(&d, s->info.file, s->info.pos, s->info.checksum);
+	open_stream(&b, s, &d);
 	for (unsigned i = 0; i <= n; i++) {
 		clients[i] = (struct client){.b = &b, .id = i};
 		if (i < n)
@@ -298,7 +374,7 @@ main(int argc, char **argv)
 	}
 	b.deadline_ns = clock_mono_ns(clock) + strtoull(argv[3], NULL, 10) * 1000000000u;
 	while (clock_mono_ns(clock) < b.deadline_ns) {
-		err = source_next(s, &bytes, &why);
+		err = b.is_mysql ? conn_event(b.stream, &bytes, &why) : source_next(s, &bytes, &why);
 		if (err == ERR_OK)
 			err = binlog_decode(&d, bytes, &ev, &why);
 		if (err == ERR_OK)
@@ -312,6 +388,9 @@ main(int argc, char **argv)
 	printf("%s: written=%llu checked=%llu too_early=%llu rotations=%llu polls=%llu\n", b.mode,
 	       (unsigned long long)b.written, (unsigned long long)b.checked, (unsigned long long)b.early,
 	       (unsigned long long)metric_get(&metrics.binlog_rotate) / 2, (unsigned long long)b.waited);
+	if (b.queries > 0)
+		printf("subset: query=%llu query_mean_us=%.0f\n", (unsigned long long)b.queries,
+		       (double)b.query_ns / 1000 / (double)b.queries);
 	if (strcmp(b.mode, "gate") == 0)
 		printf("gate: pass=%llu wait=%llu query=%llu calibrated=%llu held=%llu query_p50_us=%llu "
 		       "query_p99_us=%llu wait_p50_us=%llu wait_p99_us=%llu wait_max_us=%llu\n",
@@ -331,5 +410,6 @@ main(int argc, char **argv)
 	gate_destroy(&b.gate);
 	conn_destroy(&b.asker);
 	conn_destroy(&b.reader);
+	conn_destroy(&b.stream);
 	return b.early > 0 && strcmp(b.mode, "gate") == 0;
 }

@@ -434,6 +434,65 @@ rows_query_hides_a_length_byte_that_may_be_wrong(void **state)
 }
 
 static void
+padding_of_aurora_says_nothing(void **state)
+{
+	struct stream *s = *state;
+	struct err_detail why = {0};
+	char zeros[3000] = {0};
+
+	s->next_pos = 1000;
+	decode(s, make_query(s, "a"));
+	s->next_pos = 0;
+	for (size_t len = 0; len <= sizeof(zeros); len += 1000) {
+		struct binlog_event ev = decode(s, make_event(s, 100, zeros, len));
+
+		assert_int_equal(ev.kind, BINLOG_NOTE);
+	}
+	/* It stands in the file, so what follows it stands behind it. */
+	assert_int_equal(s->decoder.pos, 1000 + 4 * (BINLOG_HEADER + 4) + 6000);
+	assert_int_equal(metric_get(&s->metrics.binlog_unknown), 0);
+	/* And it is no excuse for damage. */
+	((char *)s->event.p)[BINLOG_HEADER + 5] = 1;
+	assert_int_equal(decode_error(s, buf_span(&s->event), &why), ERR_CHECKSUM);
+}
+
+static void
+checksums_are_switched_from_file_to_file(void **state)
+{
+	struct stream *s = *state;
+	struct err_detail why = {0};
+
+	assert_true(span_is(decode(s, make_query(s, "a")).u.query.sql, "a"));
+	decode(s, make_rotate(s, "bin.000002", 4));
+	s->checksums = false;
+	decode(s, make_format(s, "9.7.4", BINLOG_CHECKSUM_NONE));
+	assert_true(span_is(decode(s, make_query(s, "b")).u.query.sql, "b"));
+	decode(s, make_rotate(s, "bin.000003", 4));
+	s->checksums = true;
+	decode(s, make_format(s, "9.7.4", BINLOG_CHECKSUM_CRC32));
+	assert_true(span_is(decode(s, make_query(s, "c")).u.query.sql, "c"));
+	s->checksums = false;
+	assert_int_equal(decode_error(s, make_query(s, "d"), &why), ERR_CHECKSUM);
+}
+
+static void
+a_file_goes_on_beyond_4_gib(void **state)
+{
+	struct stream *s = *state;
+	const uint64_t start = (UINT64_C(1) << 33) - 30;
+	struct binlog_event ev;
+	uint64_t end;
+
+	binlog_decoder_start(&s->decoder, SPAN_LIT("bin.000007"), start, BINLOG_CHECKSUM_UNDEFINED);
+	ev = decode(s, make_format(s, "9.7.4", BINLOG_CHECKSUM_CRC32));
+	end = start + ev.raw.len;
+	assert_int_equal(ev.end, end);
+	s->next_pos = 77;
+	ev = decode(s, make_query(s, "a"));
+	assert_int_equal(ev.end, end + ev.raw.len);
+}
+
+static void
 every_type_of_the_table_has_a_name(void **state)
 {
 	assert_string_equal(binlog_type_name(2), "QUERY");
@@ -502,6 +561,9 @@ main(void)
 	    T(a_gtid_list_gives_its_ids),
 	    T(previous_gtids_are_given_without_their_checksum),
 	    T(rows_query_hides_a_length_byte_that_may_be_wrong),
+	    T(padding_of_aurora_says_nothing),
+	    T(checksums_are_switched_from_file_to_file),
+	    T(a_file_goes_on_beyond_4_gib),
 	    T(every_type_of_the_table_has_a_name),
 	    T(a_tagged_gtid_is_taken_apart),
 	};

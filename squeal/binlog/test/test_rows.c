@@ -286,6 +286,46 @@ times_of_the_old_format_are_read_and_their_fractions_refused(void **state)
 	assert_int_equal(f->out.len, 0);
 }
 
+static void
+every_type_of_mysql_comes_out_as_select_prints_it(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_recording(f, "mysql_rows_full");
+	assert_non_null(
+	    strstr(buf_str(&f->names), "t.all_types: id+ ti tu+ si su+ mi mu+ i iu+ b bu+ bo y+ f d "));
+	assert_non_null(strstr(buf_str(&f->names), " ve gv gs inv(invisible) after_all+ key 0/0\n"));
+}
+
+static void
+minimal_images_of_mysql_have_some_columns_only(void **state)
+{
+	assert_recording(*state, "mysql_rows_minimal");
+}
+
+static void
+images_of_mysql_without_blobs_are_read(void **state)
+{
+	assert_recording(*state, "mysql_rows_noblob");
+}
+
+/* Partial JSON, a generated invisible key, columns added and dropped on the way, partitions, CREATE ...
+ * SELECT. */
+static void
+tables_that_change_on_the_way_are_read_as_they_were(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_recording(f, "mysql_images");
+	assert_non_null(strstr(buf_str(&f->names), "t.keyless: my_row_id+(invisible) v key 0/0\n"));
+}
+
+static void
+rows_inside_of_payloads_are_those_that_were_compressed(void **state)
+{
+	assert_recording(*state, "mysql_rows_payload");
+}
+
 /* Files of other servers that are not part of this project, and lines that must come out of them. */
 static const struct {
 	const char *name, *line;
@@ -410,6 +450,11 @@ main(void)
 	    T(compressed_rows_are_those_that_were_compressed),
 	    T(images_without_blobs_are_read),
 	    T(times_of_the_old_format_are_read_and_their_fractions_refused),
+	    T(every_type_of_mysql_comes_out_as_select_prints_it),
+	    T(minimal_images_of_mysql_have_some_columns_only),
+	    T(images_of_mysql_without_blobs_are_read),
+	    T(tables_that_change_on_the_way_are_read_as_they_were),
+	    T(rows_inside_of_payloads_are_those_that_were_compressed),
 	    T(rows_of_other_servers_come_out),
 	    T(rows_that_are_cut_anywhere_do_not_add_up),
 	    T(another_number_of_columns_than_the_tables_is_refused),

@@ -341,7 +341,7 @@ a_mysql_group_may_have_a_begin_or_not(void **state)
 	xid(f);
 	assert_out(f, "begin [update a] commit ");
 	assert_int_equal(f->end.gtid.kind, GTID_MYSQL);
-	assert_int_equal(f->end.ticket, 0);
+	assert_int_equal(f->end.ticket, 1);
 	feed(f, make_event(&f->stream, BINLOG_TYPE_GTID, body, sizeof(body)));
 	query(f, "create table t");
 	assert_out(f, "begin [create table t] commit ");
@@ -349,6 +349,7 @@ a_mysql_group_may_have_a_begin_or_not(void **state)
 	query(f, "drop table t");
 	assert_out(f, "begin [drop table t] commit ");
 	assert_int_equal(f->end.gtid.kind, GTID_NONE);
+	assert_int_equal(f->end.ticket, 3);
 }
 
 static void

@@ -1,22 +1,12 @@
-#include "squeal/binlog/gate.h"
-
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "lib/core/mem.h"
-#include "squeal/binlog/conn_mysql.h"
+#include "squeal/binlog/gate_way.h"
 #include "squeal/binlog/txn.h"
 
-typedef struct gate_metrics metric_owner;
-const struct metric_row gate_metric_rows[] = {METRIC_ROWS(GATE_METRICS)};
-const size_t gate_metric_nrows = sizeof(gate_metric_rows) / sizeof(gate_metric_rows[0]);
-
 enum {
-	RING = 1024,	     /* transactions that an answer can be matched with */
-	FIRST_PAUSE_US = 50, /* between two questions; doubles */
-	LAST_PAUSE_US = 2000,
+	RING = 1024, /* transactions that an answer can be matched with */
 	HOLD_MS =
 	    100, /* while tickets are not matched: a commit takes less than this from binlog to engines */
 	HOLD_GROUPS = 3,  /* the same, in group commits: one may run, one may wait behind it, and our own */
@@ -37,19 +27,16 @@ struct marked {
 /* What the server said last. */
 struct answer {
 	bool valid;
-	uint64_t epoch;	  /* of the gate when it was asked */
+	uint64_t epoch;	  /* when it was asked */
 	struct spot at;	  /* where the last commit ended; may be ahead of the truth */
 	uint64_t commits; /* Binlog_commits: exact */
 	uint64_t groups;  /* Binlog_group_commits */
 };
 
-struct gate {
-	struct conn *conn;
-	const struct source_options *opt;
+struct gate_tickets {
 	const struct clock *clock;
 	struct gate_metrics *metrics;
-	_Atomic bool interrupted;
-	_Atomic bool stale; /* reset: whoever waits closes the connection and asks anew */
+	uint64_t misfits; /* of the transaction that is waited for: times that tickets were matched anew */
 
 	pthread_mutex_t lock; /* for all that follows */
 	uint64_t epoch;	      /* counts up when everything is forgotten */
@@ -93,52 +80,31 @@ spot_reaches(struct spot a, struct spot b)
 	return a.file != b.file ? a.file > b.file : a.pos >= b.pos;
 }
 
-static uint64_t
-file_number(struct span name)
+static void *
+create(const struct clock *clock, struct gate_metrics *metrics)
 {
-	uint64_t n = 0;
-	size_t at = name.len;
+	struct gate_tickets *g = MEM_NEW(struct gate_tickets);
 
-	while (at > 0 && name.p[at - 1] >= '0' && name.p[at - 1] <= '9')
-		at--;
-	span_u64(span_from(name, at), &n);
-	return n;
-}
-
-struct gate *
-gate_create(const struct source_options *opt, const struct clock *clock, struct gate_metrics *metrics)
-{
-	struct gate *g = MEM_NEW(struct gate);
-
-	g->conn = conn_create(opt);
-	g->opt = opt;
 	g->clock = clock;
 	g->metrics = metrics;
 	pthread_mutex_init(&g->lock, NULL);
 	return g;
 }
 
-void
-gate_destroy(struct gate **g)
+static void
+destroy(void *way)
 {
-	if (*g == NULL)
-		return;
-	conn_destroy(&(*g)->conn);
-	pthread_mutex_destroy(&(*g)->lock);
-	free(*g);
-	*g = NULL;
-}
+	struct gate_tickets *g = way;
 
-void
-gate_interrupt(struct gate *g)
-{
-	atomic_store(&g->interrupted, true);
-	conn_interrupt(g->conn);
+	pthread_mutex_destroy(&g->lock);
+	free(g);
 }
 
 static void
-forget(struct gate *g)
+forget(void *way)
 {
+	struct gate_tickets *g = way;
+
 	pthread_mutex_lock(&g->lock);
 	g->epoch++;
 	g->nring = 0;
@@ -148,14 +114,6 @@ forget(struct gate *g)
 	g->has_end = false;
 	g->has_sure = false;
 	pthread_mutex_unlock(&g->lock);
-}
-
-/* The connection is left to the thread that waits: it may be in the middle of a question. */
-void
-gate_reset(struct gate *g)
-{
-	forget(g);
-	atomic_store(&g->stale, true);
 }
 
 /* --- asking -----------------------------------------------------------------------------------------------
@@ -175,7 +133,7 @@ take_status(void *arg, const struct span *v, unsigned n)
 	else if (span_ieq(v[0], SPAN_LIT("Binlog_snapshot_position")))
 		a->valid = span_u64(v[1], &a->at.pos);
 	else if (span_ieq(v[0], SPAN_LIT("Binlog_snapshot_file")))
-		a->at.file = file_number(v[1]);
+		a->at.file = gate_file_number(v[1]);
 }
 
 static void
@@ -185,11 +143,11 @@ take_end(void *arg, const struct span *v, unsigned n)
 
 	if (n < 2 || !span_u64(v[1], &end->pos))
 		return;
-	end->file = file_number(v[0]);
+	end->file = gate_file_number(v[0]);
 }
 
 static err_t
-ask_status(struct gate *g, struct answer *a, struct err_detail *why)
+ask_status(struct gate_tickets *g, struct conn *c, struct answer *a, struct err_detail *why)
 {
 	uint64_t began = clock_mono_ns(g->clock);
 	err_t err;
@@ -199,7 +157,7 @@ ask_status(struct gate *g, struct answer *a, struct err_detail *why)
 	a->epoch = g->epoch;
 	pthread_mutex_unlock(&g->lock);
 	metric_inc(&g->metrics->gate_query);
-	err = conn_ask(g->conn, "SHOW STATUS LIKE 'binlog\\_%'", take_status, a, why);
+	err = conn_ask(c, "SHOW STATUS LIKE 'binlog\\_%'", take_status, a, why);
 	if (err == ERR_OK && !a->valid)
 		err = err_set(why, ERR_SOURCE_SETUP,
 			      "the database does not say up to where commits are visible (status "
@@ -211,12 +169,12 @@ ask_status(struct gate *g, struct answer *a, struct err_detail *why)
 /* Without it each commit of a group runs in its own thread, and the place runs ahead of the count at every
  * group. */
 static err_t
-check_scheduling(struct gate *g, struct err_detail *why)
+check_scheduling(struct conn *c, struct err_detail *why)
 {
 	struct buf on = BUF_INIT;
 	err_t err;
 
-	err = conn_value(g->conn, "SELECT @@global.binlog_optimize_thread_scheduling", &on, why);
+	err = conn_value(c, "SELECT @@global.binlog_optimize_thread_scheduling", &on, why);
 	if (err == ERR_OK && !span_is(buf_span(&on), "1"))
 		err = err_set(
 		    why, ERR_SOURCE_SETUP,
@@ -227,31 +185,19 @@ check_scheduling(struct gate *g, struct err_detail *why)
 	return err;
 }
 
-err_t
-gate_open(struct gate *g, struct err_detail *why)
+/* Both questions once, so that a missing privilege shows now. */
+static err_t
+open_way(void *way, struct conn *c, struct err_detail *why)
 {
+	struct gate_tickets *g = way;
 	struct answer a;
 	struct spot end = {0};
-	err_t err;
+	err_t err = check_scheduling(c, why);
 
-	if (atomic_exchange(&g->stale, false))
-		conn_close(g->conn);
-	if (conn_is_open(g->conn))
-		return ERR_OK;
-	forget(g);
-	metric_inc(&g->metrics->gate_connect);
-	err = conn_open(g->conn, why);
 	if (err == ERR_OK)
-		err = check_scheduling(g, why);
-	/* Both questions once, so that a missing privilege shows now. */
+		err = conn_ask(c, "SHOW MASTER STATUS", take_end, &end, why);
 	if (err == ERR_OK)
-		err = conn_ask(g->conn, "SHOW MASTER STATUS", take_end, &end, why);
-	if (err == ERR_OK)
-		err = ask_status(g, &a, why);
-	if (err != ERR_OK) {
-		metric_inc(&g->metrics->gate_error);
-		conn_close(g->conn);
-	}
+		err = ask_status(g, c, &a, why);
 	return err;
 }
 
@@ -263,7 +209,7 @@ gate_open(struct gate *g, struct err_detail *why)
  * run ahead of the count but never behind it: of two that differ the higher one is right.  Under the lock.
  */
 static void
-match(struct gate *g, const struct answer *a, const struct marked *m)
+match(struct gate_tickets *g, const struct answer *a, const struct marked *m)
 {
 	uint64_t offset = a->commits - m->ticket;
 
@@ -274,41 +220,36 @@ match(struct gate *g, const struct answer *a, const struct marked *m)
 	g->offset = offset;
 }
 
-static void
-note(struct gate *g, const struct marked *m)
+static struct marked
+marked_of(const struct gate_mark *m)
 {
+	return (struct marked){.at = {.file = gate_file_number(m->file), .pos = m->pos}, .ticket = m->ticket};
+}
+
+static void
+note(void *way, const struct gate_mark *mark)
+{
+	struct gate_tickets *g = way;
+	struct marked m = marked_of(mark);
+
 	pthread_mutex_lock(&g->lock);
-	if (stream_of(m->ticket) != g->stream) {
-		g->stream = stream_of(m->ticket);
+	if (stream_of(m.ticket) != g->stream) {
+		g->stream = stream_of(m.ticket);
 		g->matched = false;
 		g->ahead.valid = false;
 		g->nring = 0;
 	}
-	g->ring[g->nring++ % RING] = *m;
-	if (g->ahead.valid && spot_reaches(m->at, g->ahead.at)) {
-		if (spot_same(m->at, g->ahead.at))
-			match(g, &g->ahead, m);
+	g->ring[g->nring++ % RING] = m;
+	if (g->ahead.valid && spot_reaches(m.at, g->ahead.at)) {
+		if (spot_same(m.at, g->ahead.at))
+			match(g, &g->ahead, &m);
 		g->ahead.valid = false;
 	}
 	pthread_mutex_unlock(&g->lock);
 }
 
-static struct marked
-marked_of(const struct gate_mark *m)
-{
-	return (struct marked){.at = {.file = file_number(m->file), .pos = m->pos}, .ticket = m->ticket};
-}
-
-void
-gate_note(struct gate *g, const struct gate_mark *mark)
-{
-	struct marked m = marked_of(mark);
-
-	note(g, &m);
-}
-
 static void
-take_answer(struct gate *g, const struct answer *a)
+take_answer(struct gate_tickets *g, const struct answer *a)
 {
 	pthread_mutex_lock(&g->lock);
 	/* Asked before a reset, of a server that may be gone. */
@@ -337,22 +278,24 @@ take_answer(struct gate *g, const struct answer *a)
 
 /* Whether the last answer lets the transaction through. */
 static bool
-is_visible(struct gate *g, const struct marked *m)
+is_visible(void *way, const struct gate_mark *mark)
 {
+	struct gate_tickets *g = way;
+	struct marked m = marked_of(mark);
 	bool yes;
 
 	pthread_mutex_lock(&g->lock);
-	yes = g->matched && g->answer.valid && stream_of(m->ticket) == g->stream &&
-	      (int64_t)(g->answer.commits - m->ticket - g->offset) >= 0;
+	yes = g->matched && g->answer.valid && stream_of(m.ticket) == g->stream &&
+	      (int64_t)(g->answer.commits - m.ticket - g->offset) >= 0;
 	if (!yes && g->has_sure)
-		yes = spot_reaches(g->sure, m->at) || stream_of(m->ticket) < g->sure_stream;
+		yes = spot_reaches(g->sure, m.at) || stream_of(m.ticket) < g->sure_stream;
 	pthread_mutex_unlock(&g->lock);
 	return yes;
 }
 
 /* Whether the count will tell when the transaction is visible. */
 static bool
-is_matched(struct gate *g, const struct marked *m)
+is_matched(struct gate_tickets *g, const struct marked *m)
 {
 	bool yes;
 
@@ -363,7 +306,7 @@ is_matched(struct gate *g, const struct marked *m)
 }
 
 static void
-unmatch(struct gate *g)
+unmatch(struct gate_tickets *g)
 {
 	pthread_mutex_lock(&g->lock);
 	g->matched = false;
@@ -378,7 +321,7 @@ unmatch(struct gate *g)
  * time.
  */
 static err_t
-hold(struct gate *g, const struct marked *m, uint64_t now_ms, struct err_detail *why)
+hold(struct gate_tickets *g, struct conn *c, const struct marked *m, uint64_t now_ms, struct err_detail *why)
 {
 	struct spot end = {0};
 	struct answer a;
@@ -400,9 +343,9 @@ hold(struct gate *g, const struct marked *m, uint64_t now_ms, struct err_detail 
 	pthread_mutex_unlock(&g->lock);
 	if (has_end)
 		return ERR_OK;
-	err = conn_ask(g->conn, "SHOW MASTER STATUS", take_end, &end, why);
+	err = conn_ask(c, "SHOW MASTER STATUS", take_end, &end, why);
 	if (err == ERR_OK)
-		err = ask_status(g, &a, why);
+		err = ask_status(g, c, &a, why);
 	if (err != ERR_OK)
 		return err;
 	take_answer(g, &a);
@@ -416,68 +359,35 @@ hold(struct gate *g, const struct marked *m, uint64_t now_ms, struct err_detail 
 	return ERR_OK;
 }
 
-static void
-pause_us(uint64_t us)
+static err_t
+ask(void *way, struct conn *c, const struct gate_mark *mark, uint64_t waited_ms, struct err_detail *why)
 {
-	struct timespec ts = {.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
-
-	nanosleep(&ts, NULL);
-}
-
-err_t
-gate_wait(struct gate *g, const struct gate_mark *mark, uint64_t timeout_ms, struct err_detail *why)
-{
+	struct gate_tickets *g = way;
 	struct marked m = marked_of(mark);
-	uint64_t began = clock_mono_ns(g->clock), misfit_ms = clock_mono_ms(g->clock) + MISFIT_MS;
-	uint64_t pause = FIRST_PAUSE_US;
 	struct answer a;
-	err_t err;
+	err_t err = ask_status(g, c, &a, why);
 
-	if (atomic_load(&g->interrupted))
-		return err_set(why, ERR_CLOSED, "waiting for commits to become visible was interrupted");
-	if (is_visible(g, &m)) {
-		metric_inc(&g->metrics->gate_pass);
+	if (err != ERR_OK)
+		return err;
+	take_answer(g, &a);
+	if (is_visible(g, mark))
 		return ERR_OK;
+	/* The server counted something that we did not, or the other way round: match anew. */
+	if (waited_ms < MISFIT_MS)
+		g->misfits = 0;
+	else if (is_matched(g, &m) && waited_ms >= MISFIT_MS * (g->misfits + 1) && spot_reaches(a.at, m.at)) {
+		unmatch(g);
+		g->misfits++;
 	}
-	err = gate_open(g, why);
-	for (bool first = true; err == ERR_OK; first = false) {
-		if (atomic_load(&g->stale))
-			err = gate_open(g, why);
-		if (err == ERR_OK)
-			err = ask_status(g, &a, why);
-		if (err != ERR_OK)
-			break;
-		take_answer(g, &a);
-		if (is_visible(g, &m)) {
-			histogram_record(&g->metrics->gate_time, (clock_mono_ns(g->clock) - began) / 1000);
-			return ERR_OK;
-		}
-		if (first)
-			metric_inc(&g->metrics->gate_wait);
-		if (clock_mono_ms(g->clock) - began / 1000000 >= timeout_ms)
-			return err_set(why, ERR_TIMEOUT,
-				       "%.*s:%llu is in the binlog but not visible to readers after %llu ms",
-				       SPAN_FMT(span_first(mark->file, 255)), (unsigned long long)mark->pos,
-				       (unsigned long long)timeout_ms);
-		if (atomic_load(&g->interrupted))
-			return err_set(why, ERR_CLOSED,
-				       "waiting for commits to become visible was interrupted");
-		/* The server counted something that we did not, or the other way round: match anew. */
-		if (is_matched(g, &m) && clock_mono_ms(g->clock) >= misfit_ms && spot_reaches(a.at, m.at)) {
-			unmatch(g);
-			misfit_ms += MISFIT_MS;
-		}
-		if (!is_matched(g, &m))
-			err = hold(g, &m, clock_mono_ms(g->clock), why);
-		if (err == ERR_OK && is_visible(g, &m)) {
-			histogram_record(&g->metrics->gate_time, (clock_mono_ns(g->clock) - began) / 1000);
-			return ERR_OK;
-		}
-		pause_us(pause);
-		pause = pause * 2 < LAST_PAUSE_US ? pause * 2 : LAST_PAUSE_US;
-	}
-	if (err != ERR_CLOSED)
-		metric_inc(&g->metrics->gate_error);
-	conn_close(g->conn);
-	return err;
+	return is_matched(g, &m) ? ERR_OK : hold(g, c, &m, clock_mono_ms(g->clock), why);
 }
+
+const struct gate_way_ops gate_tickets_ops = {
+    .create = create,
+    .destroy = destroy,
+    .forget = forget,
+    .open = open_way,
+    .note = note,
+    .is_visible = is_visible,
+    .ask = ask,
+};
