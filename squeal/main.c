@@ -43,6 +43,8 @@ static const char help[] =
     "      --timeout   how long the canary may take (10s)\n"
     "  squeal grant [-c squeal.yaml]               the statements that make squeal's account, and no more\n"
     "      --host      the hosts it may come from, as in 10.0.%\n"
+    "      --flavor mysql|mariadb      for this one, instead of the server that answers\n"
+    "      --version   and for this version of it, as in 8.4\n"
     "  squeal help SECTION                         settings of a section of squeal.yaml: ";
 
 static const char help_end[] =

@@ -1,5 +1,7 @@
-SQUEAL_SRC := squeal/batch.c squeal/canary.c squeal/command.c squeal/doctor.c squeal/gap.c squeal/gather.c squeal/keyset.c \
-	      squeal/pause.c squeal/pipeline.c squeal/prepared.c squeal/probe.c squeal/queue.c squeal/rowkeys.c squeal/shelf.c squeal/state.c squeal/survey.c squeal/tail.c \
+SQUEAL_SRC := squeal/batch.c squeal/canary.c squeal/command.c squeal/doctor.c squeal/doctor_binlog.c squeal/doctor_connection.c \
+	      squeal/doctor_facts.c squeal/doctor_replication.c squeal/doctor_squeal.c squeal/gap.c squeal/gather.c squeal/keyset.c \
+	      squeal/pause.c squeal/pipeline.c squeal/prepared.c squeal/probe.c squeal/questions.c squeal/queue.c squeal/rowkeys.c squeal/shelf.c squeal/state.c \
+	      squeal/survey.c squeal/tail.c \
 	      squeal/writer.c squeal/cmd_check_config.c squeal/cmd_doctor.c squeal/cmd_grant.c squeal/cmd_keys.c squeal/cmd_run.c
 SQUEAL_MAIN := squeal/main.c
 SQUEAL_A   := $(BUILD)/lib/squeal-daemon.a

@@ -88,7 +88,7 @@ open_stream(struct tail *t, struct err_detail *why)
 	if (err != ERR_OK)
 		goto done;
 	if (t->parts.gate != NULL)
-		gate_reset(t->parts.gate);
+		gate_reset(t->parts.gate, src->info.endpoint);
 	binlog_decoder_start(&t->decoder, src->info.file, src->info.pos, src->info.checksum);
 	txn_reset(t->txn);
 	if (!gather_start(t->parts.gather, &start)) {

@@ -32,6 +32,8 @@ struct gate {
 	_Atomic bool interrupted;
 
 	pthread_mutex_t lock; /* what is set under it may be read without */
+	struct endpoint at;   /* where the stream comes from, when has_at */
+	bool has_at;
 	_Atomic bool stale;   /* reset: whoever waits closes the connection and asks anew */
 	void *ways[WAYS];
 	_Atomic int way; /* that of the server at hand; WAYS: not known before the connection is there */
@@ -55,7 +57,6 @@ gate_create(const struct source_options *opt, const struct clock *clock, struct 
 	struct gate *g = MEM_NEW(struct gate);
 
 	g->conn = conn_create(opt);
-	conn_allow_any_server(g->conn);
 	g->opt = opt;
 	g->clock = clock;
 	g->metrics = metrics;
@@ -97,10 +98,13 @@ forget(struct gate *g)
 
 /* The connection is left to the thread that waits: it may be in the middle of a question. */
 void
-gate_reset(struct gate *g)
+gate_reset(struct gate *g, const struct endpoint *at)
 {
 	pthread_mutex_lock(&g->lock);
 	forget(g);
+	g->has_at = at != NULL;
+	if (at != NULL)
+		g->at = *at;
 	atomic_store(&g->stale, true);
 	pthread_mutex_unlock(&g->lock);
 }
@@ -108,6 +112,8 @@ gate_reset(struct gate *g)
 err_t
 gate_open(struct gate *g, struct err_detail *why)
 {
+	struct endpoint at;
+	bool has_at;
 	int way;
 	err_t err;
 
@@ -116,14 +122,16 @@ gate_open(struct gate *g, struct err_detail *why)
 		conn_close(g->conn);
 	if (!conn_is_open(g->conn))
 		forget(g);
+	at = g->at;
+	has_at = g->has_at;
 	pthread_mutex_unlock(&g->lock);
 	if (conn_is_open(g->conn))
 		return ERR_OK;
 	metric_inc(&g->metrics->gate_connect);
-	err = conn_open(g->conn, why);
+	err = has_at ? conn_open_at(g->conn, &at, why) : conn_open(g->conn, why);
 	if (err == ERR_OK) {
 		conn_set_timeout(g->conn, g->opt->connect_timeout + ANSWER_MS);
-		way = span_find(conn_version(g->conn), SPAN_LIT("MariaDB")) >= 0 ? TICKETS : GTID;
+		way = conn_flavour(g->conn) == CONN_MARIADB ? TICKETS : GTID;
 		err = way_ops[way]->open(g->ways[way], g->conn, why);
 	}
 	if (err == ERR_OK) {

@@ -24,6 +24,7 @@
 #ifndef SQUEAL_BINLOG_GATE_H
 #define SQUEAL_BINLOG_GATE_H
 
+#include "lib/conf/endpoint.h"
 #include "lib/conf/topology.h"
 #include "lib/core/clock.h"
 #include "lib/core/err.h"
@@ -84,8 +85,9 @@ err_t gate_wait(struct gate *g, const struct gate_mark *m, uint64_t timeout_ms,
 		struct err_detail *why) MUST_CHECK;
 
 /* Forgets all answers, and closes the connection: call it whenever the stream is opened again, since the
- * server may have been restarted or be another one. */
-void gate_reset(struct gate *g);
+ * server may have been restarted or be another one.  `at` is where the stream comes from, copied: only that
+ * server knows what its readers see.  NULL: the options' first endpoint. */
+void gate_reset(struct gate *g, const struct endpoint *at);
 
 /* Makes a blocked wait, and every later one, return ERR_CLOSED soon.  For good. */
 void gate_interrupt(struct gate *g);
