@@ -98,40 +98,33 @@ last_place(const struct writer *w)
 	return found;
 }
 
-/*
- * Waits until the transactions that are pending can be seen by readers of the source.  A source that cannot
- * say so within the patience is not waited for any longer: it is down, or another server, and then a delete
- * that comes early is better than none.
- */
-static void
-wait_until_visible(struct writer *w)
+/* Asks the gate of `it` until it lets it through, or the patience is over.  False: hurried, or it gave up. */
+static bool
+ask_gate(struct writer *w, const struct queue_item *it, bool xa, uint64_t since_ms)
 {
-	const struct queue_item *it = w->parts.gate != NULL ? last_place(w) : NULL;
-	uint64_t since = clock_mono_ms(w->parts.clock);
 	uint64_t backoff = BACKOFF_FIRST_MS;
 	bool said = false;
 
-	if (it == NULL)
-		return;
 	while (!w->hurry) {
 		const struct gate_mark mark = {span_of(it->file->text), it->pos, it->ticket, it->gtid};
 		struct err_detail why = {0};
-		err_t err = gate_wait(w->parts.gate, &mark, VISIBLE_SLICE_MS, &why);
+		err_t err = xa ? gate_wait_xa(w->parts.gate, it->xid, VISIBLE_SLICE_MS, &why)
+			       : gate_wait(w->parts.gate, &mark, VISIBLE_SLICE_MS, &why);
 
 		if (err == ERR_OK) {
 			if (said)
 				state_log(w->parts.state, STATE_LOG_OK, &(struct err_detail){0});
-			return;
+			return true;
 		}
 		if (err == ERR_CLOSED)
-			return;
-		if (clock_mono_ms(w->parts.clock) - since >= w->parts.visibility_patience_ms) {
+			break;
+		if (clock_mono_ms(w->parts.clock) - since_ms >= w->parts.visibility_patience_ms) {
 			metric_inc(&w->parts.state_metrics->visibility_gave_up);
 			log_error(w->parts.log,
 				  "released keys whose commit could not be confirmed to be visible",
 				  F_STR("file", it->file->text), F_UINT("pos", it->pos),
 				  F_STR("reason", err_why(&why)));
-			return;
+			break;
 		}
 		if (!said)
 			log_notice(w->parts.log, "waiting for commits to become visible on the source",
@@ -143,6 +136,25 @@ wait_until_visible(struct writer *w)
 			pause_ms(&w->hurry, backoff);
 			backoff = pause_longer(backoff, BACKOFF_MAX_MS);
 		}
+	}
+	return false;
+}
+
+/*
+ * Waits until the transactions that are pending can be seen by readers of the source.  A source that cannot
+ * say so within the patience is not waited for any longer: it is down, or another server, and then a delete
+ * that comes early is better than none.
+ */
+static void
+wait_until_visible(struct writer *w)
+{
+	const struct queue_item *last = w->parts.gate != NULL ? last_place(w) : NULL;
+	uint64_t since_ms = clock_mono_ms(w->parts.clock);
+	bool ok = last != NULL && ask_gate(w, last, false, since_ms);
+
+	for (const struct queue_item *it = w->pending; it != NULL && ok; it = it->next) {
+		if (it->kind == QUEUE_XA_COMMIT && delivers(it) && it->file != NULL && it->pos > 0)
+			ok = ask_gate(w, it, true, since_ms);
 	}
 }
 
