@@ -461,37 +461,24 @@ on_begin(void *arg, const struct txn_begin *b)
 	return ERR_OK;
 }
 
+/* Emits an end with the keys that there are, and begins anew. */
 static err_t
-on_commit(void *arg, const struct txn_end *e)
+emit_end(struct gather *g, const struct txn_end *e)
 {
-	struct gather *g = arg;
-	struct queue_item *it;
+	static const enum queue_kind kinds[] = {
+	    [TXN_ORDINARY] = QUEUE_COMMIT,
+	    [TXN_PREPARED] = QUEUE_PREPARED,
+	    [TXN_XA_COMMIT] = QUEUE_XA_COMMIT,
+	    [TXN_XA_ROLLBACK] = QUEUE_XA_ROLLBACK,
+	};
+	struct queue_item *it = blank_item(g);
 
-	CRASH_POINT("squeal.commit");
-	enter_file(g, e->place.file);
-	position_advance(&g->pos, &e->gtid, e->place.file, e->place.pos);
-	if (g->parts.gate != NULL)
-		gate_note(g->parts.gate,
-			  &(struct gate_mark){e->place.file, e->place.pos, e->ticket, e->gtid});
-	if (e->no_text)
-		log_warn(
-		    g->parts.log,
-		    "rows were changed without the statement's text, so its keys are not known; set "
-		    "binlog_annotate_row_events=ON (MySQL: binlog_rows_query_log_events=ON) in every session",
-		    F_SPAN("file", e->place.file), F_UINT("pos", e->place.pos));
-	if (keyset_count(g->keys) == 0 && !g->parts.each) {
-		metric_bump(&g->parts.metrics->txn_without_keys, 1);
-		forget_transaction(g);
-		if (!take_offer(g, &e->gtid))
-			return ERR_CLOSED;
-		return ++g->moves < MOVES || emit_position(g) ? ERR_OK : ERR_CLOSED;
+	it->kind = kinds[e->kind];
+	if (e->kind != TXN_ORDINARY) {
+		it->xid = MEM_NEW(struct xid);
+		*it->xid = *e->xid;
+		it->cannot_be_undone = e->cannot_be_undone;
 	}
-	metric_bump(keyset_count(g->keys) > 0 ? &g->parts.metrics->txn_with_keys
-					      : &g->parts.metrics->txn_without_keys,
-		    1);
-	if (e->rolled_back)
-		metric_bump(&g->parts.metrics->txn_kept_at_rollback, 1);
-	it = blank_item(g);
 	it->gtid = e->gtid;
 	it->file = place_name_acquire(g->file);
 	it->pos = e->place.pos;
@@ -506,6 +493,39 @@ on_commit(void *arg, const struct txn_end *e)
 		return ERR_CLOSED;
 	CRASH_POINT("squeal.queued");
 	return ERR_OK;
+}
+
+static err_t
+on_commit(void *arg, const struct txn_end *e)
+{
+	struct gather *g = arg;
+
+	CRASH_POINT("squeal.commit");
+	enter_file(g, e->place.file);
+	position_advance(&g->pos, &e->gtid, e->place.file, e->place.pos);
+	if (g->parts.gate != NULL)
+		gate_note(g->parts.gate,
+			  &(struct gate_mark){e->place.file, e->place.pos, e->ticket, e->gtid});
+	if (e->no_text)
+		log_warn(
+		    g->parts.log,
+		    "rows were changed without the statement's text, so its keys are not known; set "
+		    "binlog_annotate_row_events=ON (MySQL: binlog_rows_query_log_events=ON) in every session",
+		    F_SPAN("file", e->place.file), F_UINT("pos", e->place.pos));
+	if (keyset_count(g->keys) == 0 && !g->parts.each && e->kind == TXN_ORDINARY) {
+		metric_bump(&g->parts.metrics->txn_without_keys, 1);
+		forget_transaction(g);
+		if (!take_offer(g, &e->gtid))
+			return ERR_CLOSED;
+		return ++g->moves < MOVES || emit_position(g) ? ERR_OK : ERR_CLOSED;
+	}
+	if (e->kind == TXN_ORDINARY)
+		metric_bump(keyset_count(g->keys) > 0 ? &g->parts.metrics->txn_with_keys
+						      : &g->parts.metrics->txn_without_keys,
+			    1);
+	if (e->rolled_back)
+		metric_bump(&g->parts.metrics->txn_kept_at_rollback, 1);
+	return emit_end(g, e);
 }
 
 static err_t
@@ -524,6 +544,8 @@ on_rollback(void *arg, const struct txn_end *e)
 	if (g->parts.gate != NULL)
 		gate_note(g->parts.gate,
 			  &(struct gate_mark){e->place.file, e->place.pos, e->ticket, e->gtid});
+	if (e->kind == TXN_XA_ROLLBACK)
+		return emit_end(g, e);
 	return ++g->moves < MOVES || emit_position(g) ? ERR_OK : ERR_CLOSED;
 }
 

@@ -5,6 +5,9 @@
  * forgotten at rollback, and emitted at commit together with the place behind the transaction.  Transactions
  * without keys only move the position; their moves are emitted now and then, see gather_idle().
  *
+ * The two ends of an XA transaction are emitted always, in items of their own kinds: the keys with the first,
+ * and with the second the id under which they are known.
+ *
  * With rules, keys are made of row changes too (rowkeys.h).  A change in statement format is then one that
  * the rules cannot see: counted and logged.
  *

@@ -192,14 +192,32 @@ prepare_id(struct keyline *l, const struct gtid *id)
 		l->id.len--;
 }
 
+/* Members that only XA transactions have. */
+static void
+put_xa(struct json *j, const struct queue_item *it, bool unknown)
+{
+	static const char *const ends[] = {
+	    [QUEUE_PREPARED] = "prepare", [QUEUE_XA_COMMIT] = "commit", [QUEUE_XA_ROLLBACK] = "rollback"};
+	struct buf text = BUF_INIT;
+
+	xid_format(it->xid, &text);
+	json_kv_str(j, "xa", ends[it->kind]);
+	json_name(j, "xid");
+	json_span(j, buf_span(&text));
+	if (unknown)
+		json_kv_bool(j, "xa_unknown", true);
+	buf_fini(&text);
+}
+
 err_t
 keyline_put(struct keyline *l, const struct queue_item *it, const struct keyline_extra *extra,
 	    struct buf *out, struct err_detail *why)
 {
+	const struct queue_item *keys = extra->keys;
 	struct json j;
-	uint64_t markers, ignored;
+	uint64_t markers = 0, ignored;
 	char *room, *at;
-	err_t err;
+	err_t err = ERR_OK;
 
 	prepare_id(l, &it->gtid);
 	at = room = buf_room(out, l->head.len + l->id.len + 2 * NUMBER_MAX + 64);
@@ -214,27 +232,31 @@ keyline_put(struct keyline *l, const struct queue_item *it, const struct keyline
 	at = put_number(at, it->commit_us);
 	at = PUT(at, ",\"keys\":[");
 	buf_added(out, (size_t)(at - room));
-	err = put_keys(out, &it->keys, KEY_DELETE, &markers, why);
+	if (keys != NULL)
+		err = put_keys(out, &keys->keys, KEY_DELETE, &markers, why);
 	if (err != ERR_OK)
 		return err;
 	buf_putc(out, ']');
 	json_init(&j, out);
 	j.comma = true;
-	if (it->holdoff_ms > 0)
-		json_kv_u64(&j, "holdoff_ms", it->holdoff_ms);
-	if (it->pool != NULL)
-		json_kv_str(&j, "pool", it->pool);
+	if (keys != NULL && keys->holdoff_ms > 0)
+		json_kv_u64(&j, "holdoff_ms", keys->holdoff_ms);
+	if (keys != NULL && keys->pool != NULL)
+		json_kv_str(&j, "pool", keys->pool);
 	if (extra->rows != NULL)
 		json_kv_u64(&j, "rows", *extra->rows);
 	buf_put_span(out, SPAN_LIT(",\"markers\":["));
 	if (markers > 0)
-		err = put_keys(out, &it->keys, KEY_MARKER, &ignored, why);
+		err = put_keys(out, &keys->keys, KEY_MARKER, &ignored, why);
 	if (err != ERR_OK)
 		return err;
 	if (extra->sources != NULL) {
 		buf_put_span(out, SPAN_LIT("],\"sources\":["));
 		buf_put_span(out, *extra->sources);
 	}
-	buf_put_span(out, SPAN_LIT("]}\n"));
+	buf_putc(out, ']');
+	if (it->xid != NULL)
+		put_xa(&j, it, extra->xa_unknown);
+	buf_put_span(out, SPAN_LIT("}\n"));
 	return ERR_OK;
 }

@@ -5,7 +5,8 @@
  *      "keys":["user:42"],"markers":[]}
  *
  * `pos` is the offset behind the transaction.  In this order, where there is something to say: holdoff_ms,
- * pool, rows before markers, and sources at the end.
+ * pool, rows before markers, sources, and of an XA transaction xa ("prepare", "commit", "rollback"), xid and
+ * xa_unknown at the end.
  *
  * Written by hand rather than through json.h since millions of lines are: what does not change from one line
  * to the next is kept as text.
@@ -33,6 +34,9 @@ void keyline_enter_file(struct keyline *l, const char *name);
 struct keyline_extra {
 	const uint64_t *rows;	    /* NULL: not counted */
 	const struct span *sources; /* objects with commas between them; NULL: not asked for */
+	/* Whose keys the line has: the transaction itself, or, when it ends a prepared one, that; NULL: none. */
+	const struct queue_item *keys;
+	bool xa_unknown; /* it ends a prepared one that was not read */
 };
 
 /* Appends the line.  ERR_IO: the keys cannot be read back. */

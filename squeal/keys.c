@@ -9,6 +9,7 @@
 #include "squeal/binlog/source_file.h"
 #include "squeal/binlog/txn.h"
 #include "squeal/keyline.h"
+#include "squeal/shelf.h"
 
 enum { KEYS_MEMORY = 32 << 20, KEYS_MAX_EVENT = 1 << 30, OUT_CHUNK = 256 << 10 };
 
@@ -22,6 +23,7 @@ struct run {
 	struct gather *gather;
 	struct queue_item *item; /* the one that gather fills again and again; NULL while it has it */
 	struct keyline line;
+	struct shelf *shelf; /* prepared XA transactions */
 	struct buf out;
 	struct sources *sources; /* NULL without --sources */
 	struct rows *rows;	 /* NULL without --rows */
@@ -81,10 +83,12 @@ static bool
 emit(void *arg, struct queue_item *it)
 {
 	struct run *run = arg;
+	struct queue_item *prepared = it->xid != NULL ? shelf_take(run->shelf, it->xid) : NULL;
+	struct keyline_extra extra = {.xa_unknown = it->kind == QUEUE_XA_COMMIT && prepared == NULL};
 	struct span sources;
-	struct keyline_extra extra = {0};
 	err_t err = ERR_OK;
 
+	extra.keys = it->kind == QUEUE_COMMIT ? it : shelf_delivers(prepared, it->kind) ? prepared : NULL;
 	if (it->whole == NULL && run->wanted) {
 		if (run->rows != NULL)
 			extra.rows = &run->nrows;
@@ -96,8 +100,13 @@ emit(void *arg, struct queue_item *it)
 		if (err == ERR_OK && run->out.len >= OUT_CHUNK)
 			err = flush(run);
 	}
-	queue_item_clear(it);
-	run->item = it;
+	queue_item_destroy(&prepared);
+	if (it->kind == QUEUE_PREPARED) {
+		shelf_put(run->shelf, it);
+	} else {
+		queue_item_clear(it);
+		run->item = it;
+	}
 	return err == ERR_OK;
 }
 
@@ -320,6 +329,7 @@ init(struct run *run, const struct keys_options *opt)
 	    .rows = opt->count_rows ? rows_create(KEYS_MAX_EVENT) : NULL,
 	};
 	run->txn = txn_create(opt->count_rows || opt->rules != NULL ? &row_ops : &ops, run, &run->binlog);
+	run->shelf = shelf_create();
 	run->gather = gather_create(&(struct gather_parts){
 	    .clock = &no_clock,
 	    .log = opt->log,
@@ -347,6 +357,7 @@ fini(struct run *run)
 	sources_destroy(&run->sources);
 	rows_destroy(&run->rows);
 	keyline_fini(&run->line);
+	shelf_destroy(&run->shelf);
 	buf_fini(&run->out);
 	buf_fini(&run->next_file);
 }

@@ -37,6 +37,7 @@ struct metrics {
 	struct gate_metrics gate;
 	struct gather_metrics gather;
 	struct batch_metrics batch;
+	struct prepared_metrics prepared;
 	struct broker_metrics broker;
 	struct state_metrics state;
 	struct rule_metrics rule;
@@ -317,6 +318,7 @@ register_metrics(struct pipeline *p)
 	metric_registry_add(p->registry, schema_metric_rows, schema_metric_nrows, &m->schema, labels);
 	metric_registry_add(p->registry, gate_metric_rows, gate_metric_nrows, &m->gate, labels);
 	metric_registry_add(p->registry, batch_metric_rows, batch_metric_nrows, &m->batch, labels);
+	metric_registry_add(p->registry, prepared_metric_rows, prepared_metric_nrows, &m->prepared, labels);
 	metric_registry_add(p->registry, broker_metric_rows, broker_metric_nrows, &m->broker, labels);
 }
 
@@ -451,6 +453,7 @@ open_parts(struct pipeline *p, struct err_detail *why)
 		.state = p->state,
 		.state_metrics = &p->metrics.state,
 		.batch_metrics = &p->metrics.batch,
+		.prepared_metrics = &p->metrics.prepared,
 		.source = topo->source.name,
 		.visibility_patience_ms = topo->source.visibility_patience,
 		.failed = on_log_failed,

@@ -136,7 +136,7 @@ statements_rows_savepoints_and_xa_come_out_of_a_real_file(void **state)
 	assert_true(has(&o, "/*inv='m:1'*/")); /* MyISAM: undone, and still there */
 	assert_true(has(&o, "/*inv='m:2'*/"));
 	assert_true(has(&o, "/*inv='k:xa'*/"));
-	assert_int_equal(metric_get(&o.metrics.binlog_txn), 15);
+	assert_int_equal(metric_get(&o.metrics.binlog_txn), 12);
 	assert_int_equal(metric_get(&o.metrics.binlog_xa_prepared), 2);
 	assert_int_equal(metric_get(&o.metrics.binlog_txn_no_text), 0);
 	assert_int_equal(o.tail, 0);
