@@ -27,6 +27,7 @@
 #include "squeal/binlog/txn.h"
 #include "squeal/queue.h"
 #include "squeal/schema.h"
+#include "squeal/sources.h"
 
 /* clang-format off */
 /*	  name                  kind     unit            help */
@@ -82,6 +83,7 @@ struct gather_parts {
 	struct rule_metrics *rule_metrics; /* the same */
 	struct schema *schema;		   /* columns of tables without names; NULL: they stay unknown */
 	size_t max_event;		   /* bounds rows after decompression */
+	struct sources *sources;	   /* hears where each key comes from; usually NULL */
 };
 
 struct gather *gather_create(const struct gather_parts *parts);

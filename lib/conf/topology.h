@@ -47,6 +47,7 @@
 	OPT(dead_after,      DURATION, "5s",          1000, 3600000,  "ms",     NO,  "a link silent for this long is dead; at least three heartbeats") \
 	OPT(first_event,     DURATION, "5m",          1000, 86400000, "ms",     NO,  "patience for the first event: the source may search old files for the position") \
 	OPT(backoff_max,     DURATION, "5s",          100, 600000,    "ms",     NO,  "longest pause between two tries to connect") \
+	OPT(endpoint_check,  DURATION, "10s",         0, 3600000,     "ms",     NO,  "with several endpoints: how often to ask whether another one that takes writes is ahead of the one that is read, which is then left; 0: never") \
 	OPT(gap_patience,    DURATION, "60s",         0, 86400000,    "ms",     NO,  "when no server has our position, but one may still get it: try for this long before reading ends") \
 	OPT(max_event,       SIZE,     "1GiB",        1048576, 1ull << 30, "bytes", NO, "largest event taken from the source") \
 	OPT(visibility,      CHOICE,   "gate",        0, 0,           "gate|off", NO, "gate: a key is released only when the source shows its commit to readers; off: as soon as it is in the binlog") \

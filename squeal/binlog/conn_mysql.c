@@ -124,13 +124,19 @@ conn_is_open(const struct conn *c)
 }
 
 void
-conn_interrupt(struct conn *c)
+conn_break(struct conn *c)
 {
-	atomic_store(&c->interrupted, true);
 	pthread_mutex_lock(&c->lock);
 	if (c->fd >= 0)
 		shutdown(c->fd, SHUT_RDWR);
 	pthread_mutex_unlock(&c->lock);
+}
+
+void
+conn_interrupt(struct conn *c)
+{
+	atomic_store(&c->interrupted, true);
+	conn_break(c);
 }
 
 bool

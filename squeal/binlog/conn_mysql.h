@@ -5,8 +5,8 @@
  * packets, and turns the server's and the client library's errors into ours (refusal.h), with a sentence that
  * says what to do.  What differs between client libraries is behind library.h.
  *
- * Threads: one at a time, except conn_interrupt(), which any thread may call between create and destroy.
- * Blocks: every call, up to the timeout that was set.
+ * Threads: one at a time, except conn_interrupt() and conn_break(), which any thread may call between create
+ * and destroy. Blocks: every call, up to the timeout that was set.
  */
 #ifndef SQUEAL_BINLOG_CONN_MYSQL_H
 #define SQUEAL_BINLOG_CONN_MYSQL_H
@@ -33,6 +33,10 @@ err_t conn_open(struct conn *c, struct err_detail *why) MUST_CHECK;
 err_t conn_open_at(struct conn *c, const struct endpoint *e, struct err_detail *why) MUST_CHECK;
 void conn_close(struct conn *c);
 bool conn_is_open(const struct conn *c);
+
+/* Makes a blocked call end with ERR_CONN, as if the link were lost; the connection can be opened again.  From
+ * any thread. */
+void conn_break(struct conn *c);
 
 /* Makes a blocked call, and every later one, return ERR_CLOSED soon.  For good. */
 void conn_interrupt(struct conn *c);

@@ -1,14 +1,13 @@
 /*
  * dump - the commands by which a replica registers and asks for a stream, as bytes.
  *
- *     COM_REGISTER_SLAVE    21   u32 server_id, host, user, password (length byte each), u16 port, u32 0, u32
- * 0 COM_BINLOG_DUMP       18   u32 position, u16 flags, u32 server_id, file name COM_BINLOG_DUMP_GTID  30 u16
- * flags, u32 server_id, u32 n, file name, u64 position, u32 n, GTID set
+ *     COM_REGISTER_SLAVE    21   u32 server_id; host, user, password (a length byte each); u16 port; 8 zeroes
+ *     COM_BINLOG_DUMP       18   u32 position, u16 flags, u32 server_id, file name
+ *     COM_BINLOG_DUMP_GTID  30   u16 flags, u32 server_id, u32 n, file name, u64 position, u32 n, GTID set
  *
  * (mysql-server, sql/rpl_source.cc.)  MariaDB knows the first two only and takes GTIDs from the session.  The
- * third one takes a set always, and a server with gtid_mode=ON only.  With a file name it begins in that
- * file, at a position of 64 bits, and leaves out what is in the set; without one it finds the file by the
- * set.
+ * third one always goes by the set, needs gtid_mode=ON, and breaks off at a transaction without a GTID; a
+ * file name and a position of 64 bits only spare it the search for the file.
  *
  * Threads: any.   Blocks: never.
  */

@@ -85,6 +85,7 @@ static const struct row {
 	{1236, ALWAYS,     ERR_SOURCE_SETUP, "Binary log is not open", "it writes no binlog: set log_bin in its configuration and restart it"},
 	{1381, ALWAYS,     ERR_SOURCE_SETUP, "", "it writes no binlog: set log_bin in its configuration and restart it"},
 	{1236, ALWAYS,     ERR_SOURCE_SETUP, "Misconfigured", "its server_id is 0: run SET GLOBAL server_id=1, or another number that no other server has, and set it in its configuration too"},
+	{1236, ALWAYS,     ERR_SOURCE_SETUP, "anonymous transaction", "with gtid_mode=ON the server does not send what it committed before: run SET GLOBAL gtid_mode=ON_PERMISSIVE on it, and ON again when squeal has read on; nothing is lost"},
 	{1236, ALWAYS,     ERR_SOURCE_SETUP, "has GTID_MODE", "its gtid_mode is not ON any more: set it to ON again, or flush the caches and start with source.start: now"},
 	{1236, ALWAYS,     ERR_PURGED,       "purged required", PURGED},
 	{1236, ALWAYS,     ERR_PURGED,       "has purged", PURGED},

@@ -206,9 +206,9 @@ resume_from(const struct position *from, const struct resume_server *s, struct e
 }
 
 uint64_t
-resume_file_pos(const struct position *from, const struct resume_server *s)
+resume_file_pos(const struct position *from)
 {
-	return s->has_gtids || from->pos <= UINT32_MAX ? from->pos : START_OF_FILE;
+	return from->pos <= UINT32_MAX ? from->pos : START_OF_FILE;
 }
 
 void

@@ -48,10 +48,10 @@ enum resume resume_from(const struct position *from, const struct resume_server 
 bool resume_is_never(err_t err);
 
 /*
- * Where to ask a server for a POSITION_FILE.  Without GTIDs the protocol's position has 32 bits: a later one
- * is read again from the beginning of its file.
+ * Where to ask a server for a POSITION_FILE: the protocol's position has 32 bits, and a later one is read
+ * again from the beginning of its file.
  */
-uint64_t resume_file_pos(const struct position *from, const struct resume_server *s);
+uint64_t resume_file_pos(const struct position *from);
 
 /* What `s` has executed and `from` does not have, of servers that `from` knows nothing of: new to us, as
  * after a promotion.  For a notice; appended to `out`. */

@@ -10,6 +10,7 @@
 #include "squeal/binlog/conn_mysql.h"
 #include "squeal/binlog/position.h"
 #include "squeal/binlog/resume.h"
+#include "squeal/binlog/watch.h"
 
 enum { START_OF_FILE = 4 };
 
@@ -32,6 +33,10 @@ struct source_mysql {
 	bool lacks;	 /* the endpoint that was tried lacks what we have read, and may still get it */
 	bool is_missing; /* no endpoint has our position … */
 	uint64_t missing_since; /* … and this is how long */
+
+	struct watch *watch;			/* NULL where there is nothing to watch */
+	struct err_detail stale[ENDPOINTS_MAX]; /* of those that were left for being stale … */
+	uint64_t stale_since;			/* … the last of them at this time */
 
 	struct buf version;
 	struct buf start;
@@ -486,13 +491,12 @@ resolve_start(struct source_mysql *s, const struct setup *setup, struct span fro
 		goto done;
 	}
 	buf_clear(&s->note);
-	if (start->kind == POSITION_FILE && resume_file_pos(start, &server) != start->pos) {
-		buf_printf(
-		    &s->note,
-		    "the checkpoint is beyond 4 GiB of %.*s, which cannot be asked for without GTIDs: the "
-		    "file is read again from its beginning",
-		    SPAN_FMT(span_first(buf_span(&start->file), 160)));
-		start->pos = resume_file_pos(start, &server);
+	if (start->kind == POSITION_FILE && resume_file_pos(start) != start->pos) {
+		buf_printf(&s->note,
+			   "the checkpoint is beyond 4 GiB of %.*s, which cannot be asked for: the "
+			   "file is read again from its beginning",
+			   SPAN_FMT(span_first(buf_span(&start->file), 160)));
+		start->pos = resume_file_pos(start);
 	}
 	if (!span_is(span_trim(from), "earliest"))
 		note_new_servers(s, start, &server);
@@ -563,7 +567,8 @@ ask_for_stream(struct source_mysql *s, const struct setup *setup, const struct p
 		d.file = buf_span(&start->file);
 		d.pos = start->pos;
 	}
-	if (!setup->mariadb && s->source.info.has_gtids) {
+	/* A file may have transactions of the time before GTIDs, which only those get who go by file. */
+	if (!setup->mariadb && s->source.info.has_gtids && start->kind != POSITION_FILE) {
 		d.by_gtid = true;
 		gtid_set_encode(&start->mysql, &gtids);
 		d.gtids = buf_span(&gtids);
@@ -627,14 +632,18 @@ done:
 /* --- several endpoints ------------------------------------------------------------------------------------
  */
 
+/* True when no endpoint is left to wait for: those that could have our position were left for being stale. */
 static bool
-is_all_never(const struct source_mysql *s)
+is_nobody_left(const struct source_mysql *s)
 {
+	size_t never = 0;
+
 	for (size_t i = 0; i < s->endpoints.n; i++) {
-		if (s->never[i].code == ERR_OK)
+		if (s->never[i].code == ERR_OK && s->stale[i].code == ERR_OK)
 			return false;
+		never += s->never[i].code != ERR_OK;
 	}
-	return true;
+	return never > 0;
 }
 
 /* What becomes of a round in which no endpoint could be opened, because of `why`. */
@@ -643,7 +652,7 @@ judge_round(struct source_mysql *s, bool missing, const struct err_detail *why)
 {
 	uint64_t now = clock_mono_ms(s->clock);
 
-	if (!missing || is_all_never(s))
+	if (!missing || is_nobody_left(s))
 		return why->code;
 	if (!s->is_missing) {
 		s->is_missing = true;
@@ -652,6 +661,38 @@ judge_round(struct source_mysql *s, bool missing, const struct err_detail *why)
 	if (now - s->missing_since < s->opt->gap_patience)
 		return ERR_CONN;
 	return resume_is_never(why->code) ? why->code : ERR_BEHIND;
+}
+
+static void
+break_stream(void *arg)
+{
+	struct source_mysql *s = arg;
+
+	conn_break(s->conn);
+}
+
+static err_t
+start_watch(struct source_mysql *s, struct err_detail *why)
+{
+	if (s->endpoints.n == 1 || s->opt->endpoint_check == 0 || s->stop_at_end)
+		return ERR_OK;
+	if (s->watch == NULL)
+		s->watch = watch_create(s->opt, &s->endpoints, break_stream, s);
+	if (s->watch == NULL)
+		return err_set(why, ERR_SYS, "no thread or file handle left to watch the endpoints with");
+	watch_follow(s->watch, SIZE_MAX);
+	return ERR_OK;
+}
+
+/* One that was left for being stale is not taken again until a stream has begun at another one, or nobody
+ * else could be read for a while. */
+static void
+forgive_stale(struct source_mysql *s)
+{
+	if (s->stale_since != 0 && clock_mono_ms(s->clock) - s->stale_since > s->opt->gap_patience) {
+		memset(s->stale, 0, sizeof(s->stale));
+		s->stale_since = 0;
+	}
 }
 
 /* An endpoint that will never have our position is not asked again: it could get other transactions under the
@@ -663,18 +704,24 @@ mysql_open(struct source *source, struct span from, struct err_detail *why)
 	size_t n = s->endpoints.n, first = s->current + s->failed;
 	struct err_detail reason = {0};
 	bool missing = false;
+	err_t err = start_watch(s, why);
+
+	if (err != ERR_OK)
+		return err;
+	forgive_stale(s);
 
 	for (size_t i = 0; i < n; i++) {
 		size_t index = (first + i) % n;
 		struct err_detail one;
-		err_t err;
 
 		s->lacks = false;
-		one = s->never[index];
+		one = s->never[index].code != ERR_OK ? s->never[index] : s->stale[index];
 		err = one.code != ERR_OK ? one.code : open_endpoint(s, index, from, &one);
 		if (err == ERR_OK) {
 			s->current = index;
 			s->failed = false;
+			if (s->watch != NULL)
+				watch_follow(s->watch, index);
 			return ERR_OK;
 		}
 		one.code = err;
@@ -687,7 +734,8 @@ mysql_open(struct source *source, struct span from, struct err_detail *why)
 		/* What is told: why the position is not there, else what the first one said. */
 		if (reason.code == ERR_OK || ((resume_is_never(err) || s->lacks) && !missing))
 			reason = one;
-		missing |= resume_is_never(err) || s->lacks;
+		/* A place in a file waits for its own server, which may be one of the others. */
+		missing |= (resume_is_never(err) && err != ERR_OTHER_SERVER) || s->lacks;
 	}
 	if (reason.code != ERR_CLOSED)
 		reason.code = judge_round(s, missing, &reason);
@@ -700,12 +748,22 @@ mysql_open(struct source *source, struct span from, struct err_detail *why)
 static err_t
 leave_endpoint(struct source_mysql *s, err_t err, struct err_detail *why)
 {
+	size_t ahead;
+
 	s->failed = true;
+	if (s->watch != NULL && watch_is_stale(s->watch, &ahead, &s->stale[s->current])) {
+		if (why != NULL)
+			*why = s->stale[s->current];
+		s->stale_since = clock_mono_ms(s->clock);
+		s->current = ahead;
+		s->failed = false;
+		return ERR_CONN;
+	}
 	if (!resume_is_never(err))
 		return err;
 	s->never[s->current].code = err;
 	snprintf(s->never[s->current].text, sizeof(s->never[0].text), "%s", err_why(why));
-	if (is_all_never(s))
+	if (is_nobody_left(s))
 		return err;
 	if (why != NULL)
 		why->code = ERR_CONN;
@@ -731,6 +789,7 @@ mysql_next(struct source *source, struct span *event, struct err_detail *why)
 	    event->p[4] != BINLOG_TYPE_FORMAT_DESCRIPTION) {
 		s->has_begun = true;
 		memset(s->never, 0, sizeof(s->never));
+		memset(s->stale, 0, sizeof(s->stale));
 		s->is_missing = false;
 		conn_set_timeout(s->conn, s->opt->dead_after);
 	}
@@ -748,6 +807,7 @@ mysql_destroy(struct source *source)
 {
 	struct source_mysql *s = of(source);
 
+	watch_destroy(&s->watch);
 	conn_destroy(&s->conn);
 	buf_fini(&s->version);
 	buf_fini(&s->start);

@@ -12,8 +12,7 @@
  *     subset     MySQL: asks for GTID_SUBSET() until it is true
  *     gate       gate_wait()
  *
- * FLUSHES_PER_SECOND rotates the binlog that often.  The server loses the database squeal_gate.  Of a MySQL
- * all binlogs are read, from the first on.
+ * FLUSHES_PER_SECOND rotates the binlog that often.  The server loses the database squeal_gate.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -39,9 +38,6 @@ struct bench {
 	_Atomic bool stop;
 	_Atomic uint64_t written;
 	unsigned flushes;
-	uint64_t first_id; /* rows of this run: older ones come by again */
-	bool is_mysql;
-	struct conn *stream; /* MySQL */
 	uint64_t query_ns, queries;
 
 	/* of the open transaction */
@@ -66,28 +62,18 @@ die(const struct err_detail *why)
 	exit(1);
 }
 
-static struct conn *
-connection(struct bench *b)
-{
-	struct conn *c = conn_create(&b->opt);
-
-	conn_allow_any_server(c);
-	return c;
-}
-
 static void *
 write_rows(void *arg)
 {
 	struct client *c = arg;
-	struct conn *conn = connection(c->b);
+	struct conn *conn = conn_create(&c->b->opt);
 	struct err_detail why = {0};
 	char sql[120];
 
 	if (conn_open(conn, &why) != ERR_OK)
 		die(&why);
 	for (unsigned n = 1; !atomic_load(&c->b->stop); n++) {
-		snprintf(sql, sizeof(sql), "update squeal_gate.g set v=%u where id=%llu", n,
-			 (unsigned long long)c->b->first_id + c->id);
+		snprintf(sql, sizeof(sql), "update squeal_gate.g set v=%u where id=%u", n, c->id);
 		if (conn_do(conn, sql, &why) != ERR_OK)
 			die(&why);
 		atomic_fetch_add(&c->b->written, 1);
@@ -100,7 +86,7 @@ static void *
 rotate_logs(void *arg)
 {
 	struct client *c = arg;
-	struct conn *conn = connection(c->b);
+	struct conn *conn = conn_create(&c->b->opt);
 	struct err_detail why = {0};
 	struct timespec ts = {.tv_nsec = 1000000000 / c->b->flushes - 1};
 
@@ -201,8 +187,7 @@ on_statement(void *arg, struct span sql)
 	unsigned long long v, id;
 
 	snprintf(text, sizeof(text), "%.*s", SPAN_FMT(span_first(sql, 199)));
-	b->is_ours =
-	    sscanf(text, "update squeal_gate.g set v=%llu where id=%llu", &v, &id) == 2 && id >= b->first_id;
+	b->is_ours = sscanf(text, "update squeal_gate.g set v=%llu where id=%llu", &v, &id) == 2;
 	if (b->is_ours) {
 		b->value = v;
 		b->id = id;
@@ -260,49 +245,26 @@ on_moved(void *arg, const struct txn_place *place)
 static void
 setup(struct bench *b, unsigned clients)
 {
-	struct conn *c = connection(b);
+	struct conn *c = conn_create(&b->opt);
 	struct err_detail why = {0};
 	char sql[100];
 
 	if (conn_open(c, &why) != ERR_OK)
 		die(&why);
-	b->is_mysql = span_find(conn_version(c), SPAN_LIT("MariaDB")) < 0;
-	if (b->is_mysql && conn_do(c, "set global binlog_rows_query_log_events=on", &why) != ERR_OK)
+	if (conn_flavour(c) == CONN_MYSQL &&
+	    conn_do(c, "set global binlog_rows_query_log_events=on", &why) != ERR_OK)
 		die(&why);
 	if (conn_do(c, "drop database if exists squeal_gate", &why) != ERR_OK ||
 	    conn_do(c, "create database squeal_gate", &why) != ERR_OK ||
-	    conn_do(c, "create table squeal_gate.g (id bigint primary key, v int) engine=innodb", &why) !=
+	    conn_do(c, "create table squeal_gate.g (id int primary key, v int) engine=innodb", &why) !=
 		ERR_OK)
 		die(&why);
 	for (unsigned i = 0; i < clients; i++) {
-		snprintf(sql, sizeof(sql), "insert into squeal_gate.g values (%llu, 0)",
-			 (unsigned long long)b->first_id + i);
+		snprintf(sql, sizeof(sql), "insert into squeal_gate.g values (%u, 0)", i);
 		if (conn_do(c, sql, &why) != ERR_OK)
 			die(&why);
 	}
 	conn_destroy(&c);
-}
-
-static void
-open_stream(struct bench *b, struct source *s, struct binlog_decoder *d)
-{
-	struct err_detail why = {0};
-
-	if (!b->is_mysql) {
-		if (source_open(s, span_of("now"), &why) != ERR_OK)
-			die(&why);
-		binlog_decoder_start(d, s->info.file, s->info.pos, s->info.checksum);
-		return;
-	}
-	b->stream = connection(b);
-	if (conn_open(b->stream, &why) != ERR_OK ||
-	    conn_do(b->stream,
-		    "set @source_binlog_checksum='NONE', @master_binlog_checksum='NONE', "
-		    "@source_heartbeat_period=200000000, @master_heartbeat_period=200000000",
-		    &why) != ERR_OK ||
-	    conn_dump(b->stream, 77, false, &why) != ERR_OK)
-		die(&why);
-	binlog_decoder_start(d, (struct span){"", 0}, 0, BINLOG_CHECKSUM_NONE);
 }
 
 int
@@ -340,6 +302,7 @@ main(int argc, char **argv)
 	    .name = "bench_gate",
 	    .host = "",
 	    .socket = argv[1],
+	    .endpoints = "",
 	    .user = "root",
 	    .password_file = "",
 	    .tls = "off",
@@ -354,17 +317,17 @@ main(int argc, char **argv)
 	};
 	n = (unsigned)atoi(argv[4]) < MAX_CLIENTS ? (unsigned)atoi(argv[4]) : MAX_CLIENTS;
 	b.flushes = (unsigned)atoi(argv[5]);
-	b.first_id = clock_real_us(clock);
 	setup(&b, n);
 	b.gate = gate_create(&b.opt, clock, &gm);
-	b.asker = connection(&b);
-	b.reader = connection(&b);
+	b.asker = conn_create(&b.opt);
+	b.reader = conn_create(&b.opt);
 	s = source_mysql_create(&b.opt, "bench");
 	t = txn_create(&ops, &b, &metrics);
 	binlog_decoder_init(&d, MAX_EVENT, &metrics);
-	if (conn_open(b.asker, &why) != ERR_OK || conn_open(b.reader, &why) != ERR_OK)
+	if (conn_open(b.asker, &why) != ERR_OK || conn_open(b.reader, &why) != ERR_OK ||
+	    source_open(s, span_of("now"), &why) != ERR_OK)
 		die(&why);
-	open_stream(&b, s, &d);
+	binlog_decoder_start(&d, s->info.file, s->info.pos, s->info.checksum);
 	for (unsigned i = 0; i <= n; i++) {
 		clients[i] = (struct client){.b = &b, .id = i};
 		if (i < n)
@@ -374,7 +337,7 @@ main(int argc, char **argv)
 	}
 	b.deadline_ns = clock_mono_ns(clock) + strtoull(argv[3], NULL, 10) * 1000000000u;
 	while (clock_mono_ns(clock) < b.deadline_ns) {
-		err = b.is_mysql ? conn_event(b.stream, &bytes, &why) : source_next(s, &bytes, &why);
+		err = source_next(s, &bytes, &why);
 		if (err == ERR_OK)
 			err = binlog_decode(&d, bytes, &ev, &why);
 		if (err == ERR_OK)
@@ -410,6 +373,5 @@ main(int argc, char **argv)
 	gate_destroy(&b.gate);
 	conn_destroy(&b.asker);
 	conn_destroy(&b.reader);
-	conn_destroy(&b.stream);
 	return b.early > 0 && strcmp(b.mode, "gate") == 0;
 }

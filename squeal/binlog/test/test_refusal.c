@@ -40,6 +40,10 @@ static const struct {
      "instead of "
      "ON.",
      false, ERR_SOURCE_SETUP, "gtid_mode"},
+    {1236,
+     "Cannot replicate anonymous transaction when @@GLOBAL.GTID_MODE = ON, at file ./binlog.000001, position "
+     "7.",
+     false, ERR_SOURCE_SETUP, "ON_PERMISSIVE"},
     {1227, "Access denied; you need (at least one of) the REPLICATION SLAVE privilege(s) for this operation",
      false, ERR_PRIVILEGE, "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'squeal'@'%'"},
     {2061,
