@@ -34,7 +34,7 @@ struct gate {
 	pthread_mutex_t lock; /* what is set under it may be read without */
 	struct endpoint at;   /* where the stream comes from, when has_at */
 	bool has_at;
-	_Atomic bool stale;   /* reset: whoever waits closes the connection and asks anew */
+	_Atomic bool stale; /* reset: whoever waits closes the connection and asks anew */
 	void *ways[WAYS];
 	_Atomic int way; /* that of the server at hand; WAYS: not known before the connection is there */
 };
