@@ -40,6 +40,7 @@ struct gather {
 	bool pool_conflict;
 
 	struct position pos;
+	struct gtid gtid;      /* of the open transaction */
 	struct gtid_set offer; /* gather_offer_gtids() */
 	bool has_offer;
 	bool started;
@@ -70,6 +71,8 @@ gather_create(const struct gather_parts *parts)
 		    .rules = parts->rules,
 		    .metrics = parts->rule_metrics,
 		    .log = parts->log,
+		    .schema = parts->schema,
+		    .at = &g->pos,
 		    .max_event = parts->max_event,
 		    .key = on_rule_key,
 		    .arg = g,
@@ -115,6 +118,8 @@ void
 gather_interrupt(struct gather *g)
 {
 	atomic_store(&g->interrupted, true);
+	if (g->parts.schema != NULL)
+		schema_interrupt(g->parts.schema);
 }
 
 const struct err_detail *
@@ -155,6 +160,8 @@ gather_start(struct gather *g, const struct position *start)
 	if (g->started && position_same(&g->pos, start))
 		return true;
 	g->started = true;
+	if (g->parts.schema != NULL)
+		schema_start(g->parts.schema, start);
 	position_copy(&g->pos, start);
 	return emit_position(g);
 }
@@ -324,6 +331,18 @@ on_rows(void *arg, const struct binlog_event *ev, const struct table *t)
 	return rowkeys_take(g->rowkeys, ev, t, &g->why);
 }
 
+/* DDL gives tables other columns. */
+static err_t
+on_query(void *arg, const struct binlog_event *ev)
+{
+	struct gather *g = arg;
+
+	if (g->parts.schema == NULL)
+		return ERR_OK;
+	err_clear(&g->why);
+	return schema_statement(g->parts.schema, &g->pos, &g->gtid, ev, &g->why);
+}
+
 /* Changes that come as rows say so with their rows; these came as a statement only. */
 static err_t
 on_without_rows(void *arg, struct span sql)
@@ -435,8 +454,8 @@ on_begin(void *arg, const struct txn_begin *b)
 {
 	struct gather *g = arg;
 
-	(void)b;
 	forget_transaction(g);
+	g->gtid = b->gtid;
 	if (g->parts.sources != NULL)
 		sources_clear(g->parts.sources);
 	return ERR_OK;
@@ -542,4 +561,5 @@ const struct txn_ops gather_row_ops = {
     .moved = on_moved,
     .rows = on_rows,
     .without_rows = on_without_rows,
+    .query = on_query,
 };

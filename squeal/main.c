@@ -16,6 +16,7 @@
 #include "squeal/binlog/gate.h"
 #include "squeal/cmd.h"
 #include "squeal/gather.h"
+#include "squeal/schema.h"
 #include "squeal/state.h"
 
 static const char help[] =
@@ -78,6 +79,7 @@ print_metrics(struct buf *out)
 	metric_markdown(binlog_metric_rows, binlog_metric_nrows, "squeal: binlog", out);
 	metric_markdown(gather_metric_rows, gather_metric_nrows, "squeal: keys", out);
 	metric_markdown(rule_metric_rows, rule_metric_nrows, "squeal: rules", out);
+	metric_markdown(schema_metric_rows, schema_metric_nrows, "squeal: columns without names", out);
 	metric_markdown(gate_metric_rows, gate_metric_nrows, "squeal: visibility gate", out);
 	metric_markdown(batch_metric_rows, batch_metric_nrows, "squeal: batches", out);
 	metric_markdown(broker_metric_rows, broker_metric_nrows, "squeal and squeal-router: the log", out);

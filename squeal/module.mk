@@ -24,3 +24,8 @@ SQUEAL_TESTS := $(patsubst squeal/test/%.c,$(BUILD)/test/squeal/test/%,$(wildcar
 TESTS        += $(SQUEAL_TESTS)
 $(SQUEAL_TESTS): $(SQUEAL_A) $(patsubst %,$(BUILD)/lib/%.a,$(SQUEAL_DEPS))
 $(SQUEAL_TESTS): TEST_LIBS := $(SQUEALD_LIBS)
+
+SQUEAL_FUZZERS := $(patsubst squeal/fuzz/%.c,$(BUILD)/fuzz/squeal/fuzz/%,$(wildcard squeal/fuzz/fuzz_*.c))
+FUZZERS        += $(SQUEAL_FUZZERS)
+$(SQUEAL_FUZZERS): $(SQUEAL_A) $(patsubst %,$(BUILD)/lib/%.a,$(SQUEAL_DEPS))
+$(SQUEAL_FUZZERS): TEST_LIBS := $(SQUEALD_LIBS)
