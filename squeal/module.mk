@@ -1,5 +1,5 @@
 SQUEAL_SRC := squeal/batch.c squeal/canary.c squeal/command.c squeal/doctor.c squeal/file_list.c squeal/gap.c squeal/gather.c squeal/keyline.c squeal/keys.c squeal/keyset.c squeal/moment.c \
-	      squeal/pause.c squeal/pipeline.c squeal/probe.c squeal/queue.c squeal/range.c squeal/rowkeys.c squeal/sources.c squeal/state.c squeal/survey.c squeal/tail.c \
+	      squeal/pause.c squeal/pipeline.c squeal/probe.c squeal/queue.c squeal/range.c squeal/range_ids.c squeal/rowkeys.c squeal/sources.c squeal/state.c squeal/survey.c squeal/tail.c \
 	      squeal/writer.c squeal/cmd_check_config.c squeal/cmd_doctor.c squeal/cmd_grant.c squeal/cmd_keys.c squeal/cmd_run.c
 SQUEAL_MAIN := squeal/main.c
 SQUEAL_A   := $(BUILD)/lib/squeal-daemon.a
