@@ -8,10 +8,12 @@ import subprocess
 
 import pytest
 
-from harness import Mariadb, Memcached, free_port, wait_until, write_config
+from harness import Mariadb, Memcached, Mysql, free_port, mysql_argv, wait_until, write_config
 from harness.pipeline import program
 
 # What a careful operator sets; every finding is then fine.
+GOOD_MYSQL = ["--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1", "--binlog-row-metadata=FULL",
+              "--performance-schema=ON"]
 GOOD = ["--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1", "--gtid-strict-mode=ON",
         "--binlog-row-metadata=FULL", "--binlog-expire-logs-seconds=604800", "--log-slave-updates=ON"]
 
@@ -19,9 +21,10 @@ GOOD = ["--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1", "--gtid-strict-
 class Patient:
     """A database, a memcached, and a squeal.yaml about them."""
 
-    def __init__(self, dir, options=(), good=True, binlog=True, **kwargs):
+    def __init__(self, dir, options=(), good=True, mysql=False, **kwargs):
         self.dir = dir
-        self.db = Mariadb(dir, options=(GOOD if good else []) + list(options), binlog=binlog, **kwargs)
+        options = ((GOOD_MYSQL if mysql else GOOD) if good else []) + list(options)
+        self.db = (Mysql if mysql else Mariadb)(dir, options=options, **kwargs)
         self.cache = Memcached(dir)
         self.servers = [{"host": "127.0.0.1", "port": self.cache.port}]
         self.source = {}
@@ -36,7 +39,7 @@ class Patient:
         return self
 
     def write(self, markers=None, **source):
-        self.source.update(source)
+        self.source = {k: v for k, v in dict(self.source, **source).items() if v is not None}
         config = {"log": {"path": "log.db"}, "source": self.source,
                   "clusters": [{"name": "a", "servers": self.servers}]}
         if markers:
@@ -59,6 +62,14 @@ class Patient:
         return self.findings("--end-to-end", "--timeout", "5s", *options, "--", *command, code=code)["end_to_end"]
 
     def client(self, *options):
+        if self.db.flavour == "mysql":
+            # By its own name, which its loader would hide.
+            path = os.path.join(self.dir, "mysql-client", "mysql")
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w") as f:
+                f.write('#!/bin/sh\nexec %s "$@"\n' % " ".join(mysql_argv("mysql")))
+            os.chmod(path, 0o755)
+            return [path, "--no-defaults", "-S", self.db.socket, "-u", "root", *options, "app"]
         return ["mariadb", "--no-defaults", "-S", self.db.socket, "-u", "root", *options, "app"]
 
     def tables(self):
@@ -226,12 +237,16 @@ def test_our_server_id_is_the_databases_own_or_another_replicas(patient):
     other.close()
 
 
-def test_a_server_that_is_not_mariadb_is_named_and_still_looked_at(patient):
-    p = patient(["--version=8.0.36", "--sync-binlog=0"])
+def test_a_server_that_knows_only_the_old_statements_is_asked_with_those(patient):
+    p = patient(["--version=5.6.51", "--sync-binlog=0", "--binlog-ignore-db=elsewhere"])
     found = p.findings(code=1)
-    assert found["version"]["level"] == "broken" and "MariaDB only" in found["version"]["danger"]
+    assert found["version"]["level"] == "danger" and "older than 5.7" in found["version"]["what"]
     assert found["sync_binlog"]["mend"] == "SET GLOBAL sync_binlog=1"
-    assert "resume" not in found
+    assert found["sync_binlog"]["keep"] == "sync_binlog=1"
+    assert "elsewhere" in found["filters"]["what"]
+    assert "lacks the privilege" in found["replicas"]["what"]
+    p.db.sql("GRANT REPLICATION MASTER ADMIN ON *.* TO squeal@'%'")
+    assert p.findings(code=1)["replicas"]["level"] == "ok"
 
 
 def test_several_domains_are_named(patient):
@@ -397,6 +412,38 @@ def test_grant_asks_for_tls_where_the_configuration_does_and_needs_no_server(run
     text = run("grant", "-c", path, "--host", "10.0.%")
     assert "CREATE USER 'o''neil'@'10.0.%' IDENTIFIED BY 'PASSWORD' REQUIRE SSL;" in text
     assert "'squeal'@'%'" in run("grant")
+
+
+def test_grant_is_for_the_server_that_answers_or_is_named(patient):
+    p = patient()
+    version = p.db.sql("SELECT VERSION()").split("-")[0]
+    text = run("grant", "-c", p.config)
+    assert "-- For MariaDB %s" % version in text and "BINLOG MONITOR ON" in text
+    p.db.stop()
+    text = run("grant", "-c", p.config)
+    # What every server takes; and nothing of an error starts a line.
+    assert "could not be asked" in text and "REPLICATION CLIENT ON" in text
+    assert all(line.startswith(("--", "CREATE USER ", "GRANT ")) for line in text.splitlines())
+    p.db.start()
+    p.db.sql("DROP USER squeal@'%';" + text.replace("'PASSWORD'", "'secret'"))
+    assert p.findings(code=0)["privileges"]["level"] == "ok"
+    mysql = run("grant", "-c", p.config, "--flavor", "mysql", "--version", "8.4", "--host", "10.%")
+    assert "IDENTIFIED WITH caching_sha2_password BY 'PASSWORD' REQUIRE SSL PASSWORD EXPIRE NEVER" in mysql
+    assert "caching_sha2" not in run("grant", "--flavor", "mysql", "--version", "5.7")
+    assert "BINLOG MONITOR" not in run("grant", "--flavor", "mariadb", "--version", "10.4")
+    assert "BINLOG MONITOR" in run("grant", "--flavor", "mariadb", "--version", "10.5.2")
+    assert "--flavor" in run("grant", "--version", "8.4", code=2)
+    assert "oracle" in run("grant", "--flavor", "oracle", code=2)
+    assert "eight" in run("grant", "--flavor", "mysql", "--version", "eight", code=2)
+
+
+def test_semi_sync_that_waits_after_the_commit(patient):
+    p = patient(["--rpl-semi-sync-master-enabled=ON", "--rpl-semi-sync-master-wait-no-slave=OFF",
+                 "--rpl-semi-sync-master-wait-point=AFTER_COMMIT"])
+    finding = p.findings(code=1)["semi_sync"]
+    assert finding["level"] == "danger" and "failover" in finding["danger"]
+    p.db.sql(finding["mend"])
+    assert p.findings(code=0)["semi_sync"]["level"] == "ok"
 
 
 def test_wrong_usage_and_wrong_configuration_have_their_codes(rundir):

@@ -6,10 +6,12 @@
 #include "lib/core/buf.h"
 #include "lib/core/mem.h"
 #include "lib/wire/record.h"
+#include "squeal/prepared.h"
 
 enum {
 	TAKE_RECORDS = 64,	      /* finished records that should be taken before more are made … */
 	TAKE_BYTES = 4 * 1024 * 1024, /* … or bytes of them */
+	TAKE_NOTES = 4096,	      /* … or changes of notes */
 	TXN_OVERHEAD = 48,	      /* about what a transaction costs in a record beside its keys */
 };
 
@@ -47,6 +49,14 @@ struct batch {
 	uint64_t item_keys; /* of it, put into records so far */
 	struct keyset_cursor cursor;
 
+	struct buf part; /* packed keys of a prepared transaction */
+	uint32_t nparts; /* written before it */
+
+	/* changes of notes; their bytes are in the arena */
+	struct broker_note *notes;
+	size_t nnotes, cap_notes;
+	struct arena note_arena;
+
 	/* finished records: offsets into `bytes` while it grows, spans when taken */
 	struct buf bytes;
 	struct span_list records;
@@ -79,7 +89,10 @@ batch_destroy(struct batch **b)
 	free((*b)->markers.at);
 	free((*b)->records.at);
 	free((*b)->flat);
+	free((*b)->notes);
 	arena_fini(&(*b)->arena);
+	arena_fini(&(*b)->note_arena);
+	buf_fini(&(*b)->part);
 	keyset_cursor_fini(&(*b)->cursor);
 	buf_fini(&(*b)->bytes);
 	buf_fini(&(*b)->checkpoint);
@@ -195,7 +208,8 @@ is_record_full(const struct batch *b)
 static bool
 should_be_taken(const struct batch *b)
 {
-	return b->records.n >= TAKE_RECORDS || b->bytes.len >= TAKE_BYTES;
+	return b->records.n >= TAKE_RECORDS || b->bytes.len + b->note_arena.used >= TAKE_BYTES ||
+	       b->nnotes >= TAKE_NOTES;
 }
 
 static void
@@ -211,12 +225,136 @@ end_item(struct batch *b, const struct queue_item *it)
 	keyset_cursor_fini(&b->cursor);
 }
 
+/* --- notes ------------------------------------------------------------------------------------------------
+ */
+
+void
+batch_change_note(struct batch *b, const struct broker_note *note)
+{
+	struct broker_note *copy;
+
+	if (b->nnotes == b->cap_notes) {
+		b->cap_notes = b->cap_notes > 0 ? b->cap_notes * 2 : 64;
+		b->notes = mem_realloc(b->notes, b->cap_notes * sizeof(*b->notes));
+	}
+	copy = &b->notes[b->nnotes++];
+	*copy = *note;
+	copy->name = arena_copy(&b->note_arena, note->name);
+	copy->value = arena_copy(&b->note_arena, note->value);
+}
+
+bool
+batch_changes_note(const struct batch *b, struct span name)
+{
+	for (size_t i = 0; i < b->nnotes; i++) {
+		if (span_eq(b->notes[i].name, name))
+			return true;
+	}
+	return false;
+}
+
+static void
+put_note(struct batch *b, const struct queue_item *it, uint32_t part, struct span value)
+{
+	struct broker_note note = {.change = BROKER_NOTE_PUT, .part = part, .value = value};
+
+	buf_clear(&b->text);
+	prepared_name(it->xid, &b->text);
+	note.name = buf_span(&b->text);
+	batch_change_note(b, &note);
+}
+
+static void
+drop_note(struct batch *b, const struct queue_item *it)
+{
+	struct broker_note note = {.change = BROKER_NOTE_DROP};
+
+	buf_clear(&b->text);
+	prepared_name(it->xid, &b->text);
+	note.name = buf_span(&b->text);
+	batch_change_note(b, &note);
+}
+
+static void
+put_part(struct batch *b, const struct queue_item *it)
+{
+	put_note(b, it, ++b->nparts, buf_span(&b->part));
+	buf_clear(&b->part);
+}
+
+/* The head comes last, together with the position: a transaction of which only parts are there does not
+ * count, and is read again. */
+static void
+put_head(struct batch *b, const struct queue_item *it)
+{
+	const struct prepared_head head = {
+	    .cannot_be_undone = it->cannot_be_undone,
+	    .holdoff_ms = it->holdoff_ms,
+	    .nparts = b->nparts,
+	    .nkeys = it->keys.nkeys,
+	    .prepared_us = it->commit_us,
+	    .pool = it->pool != NULL ? span_of(it->pool) : (struct span){"", 0},
+	};
+
+	buf_clear(&b->part);
+	prepared_encode(&head, &b->part);
+	put_note(b, it, PREPARED_HEAD, buf_span(&b->part));
+	buf_clear(&b->part);
+}
+
+/* As batch_add(). */
+static err_t
+add_prepared(struct batch *b, const struct queue_item *it, bool *done, struct err_detail *why)
+{
+	*done = false;
+	if (!b->item_open) {
+		if (should_be_taken(b))
+			return ERR_OK;
+		b->item_open = true;
+		b->nparts = 0;
+		buf_clear(&b->part);
+		drop_note(b, it); /* of the same transaction, read before */
+	}
+	for (;;) {
+		enum key_kind kind;
+		struct span key;
+		bool more;
+		err_t err;
+
+		if (b->part.len >= PREPARED_PART) {
+			put_part(b, it);
+			if (should_be_taken(b)) {
+				/* The position is taken, too: everything before it must be. */
+				finish_record(b, false);
+				return ERR_OK;
+			}
+		}
+		err = keyset_next(&it->keys, &b->cursor, &kind, &key, &more, why);
+		if (err != ERR_OK)
+			return err;
+		if (!more)
+			break;
+		keyset_pack(&b->part, kind, key);
+	}
+	if (b->part.len > 0)
+		put_part(b, it);
+	put_head(b, it);
+	end_item(b, it);
+	*done = true;
+	return ERR_OK;
+}
+
+/* --- adding -----------------------------------------------------------------------------------------------
+ */
+
 err_t
 batch_add(struct batch *b, const struct queue_item *it, bool *done, struct err_detail *why)
 {
-	bool is_begun = false; /* in the record under way */
-	bool spilled = it->keys.spill_fd >= 0;
+	bool is_begun = false;						    /* in the record under way */
+	bool is_passing = it->keys.spill_fd >= 0 || it->keys.parts != NULL; /* a key's bytes do not stay */
 
+	if (it->kind == QUEUE_PREPARED)
+		return add_prepared(b, it, done, why);
 	*done = false;
 	if (!b->item_open) {
 		/* A transaction starts in a fresh record when the last one is full. */
@@ -251,11 +389,13 @@ batch_add(struct batch *b, const struct queue_item *it, bool *done, struct err_d
 			begin_txn(b, it);
 		is_begun = true;
 		b->item_keys++;
-		if (spilled)
+		if (is_passing)
 			key = arena_copy(&b->arena, key);
 		list_add(kind == KEY_MARKER ? &b->markers : &b->keys, key);
 		b->record_bytes += key.len + 3;
 	}
+	if (it->xid != NULL)
+		drop_note(b, it);
 	end_item(b, it);
 	*done = true;
 	return ERR_OK;
@@ -264,7 +404,7 @@ batch_add(struct batch *b, const struct queue_item *it, bool *done, struct err_d
 bool
 batch_has_news(const struct batch *b)
 {
-	return b->records.n > 0 || b->ntxns > 0 || b->pos_moved;
+	return b->records.n > 0 || b->ntxns > 0 || b->nnotes > 0 || b->pos_moved;
 }
 
 void
@@ -289,6 +429,8 @@ batch_take(struct batch *b, struct batch_output *out)
 	    .nkeys = b->nkeys,
 	    .ntxns = b->out_txns,
 	    .checkpoint = buf_span(&b->checkpoint),
+	    .notes = b->notes,
+	    .nnotes = b->nnotes,
 	};
 }
 
@@ -299,5 +441,7 @@ batch_clear(struct batch *b)
 	b->records.n = 0;
 	b->nkeys = 0;
 	b->out_txns = 0;
+	b->nnotes = 0;
+	arena_reset(&b->note_arena);
 	b->pos_moved = false;
 }

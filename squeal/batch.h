@@ -5,11 +5,15 @@
  * fit goes on in the next one.  Finished records gather until batch_take(); the position that comes with them
  * is that behind the last whole transaction, so a checkpoint never lies inside one.
  *
+ * Keys of a prepared XA transaction become notes of the log (prepared.h) instead of records; its other end
+ * removes them, and puts into records what the writer has found for it.
+ *
  * Threads: one at a time.   Blocks: on the disk, when it reads spilled keys back.   Clock: none.
  */
 #ifndef SQUEAL_BATCH_H
 #define SQUEAL_BATCH_H
 
+#include "lib/broker/broker.h"
 #include "lib/core/err.h"
 #include "lib/core/metric.h"
 #include "lib/core/span.h"
@@ -53,6 +57,12 @@ const struct position *batch_position(const struct batch *b);
  */
 err_t batch_add(struct batch *b, const struct queue_item *it, bool *done, struct err_detail *why) MUST_CHECK;
 
+/* A change of a note that goes with the next batch_take(); its bytes are copied. */
+void batch_change_note(struct batch *b, const struct broker_note *note);
+
+/* True when a note of this name is changed by what was not taken yet. */
+bool batch_changes_note(const struct batch *b, struct span name);
+
 /* True when batch_take() would give records or a position that was not taken before. */
 bool batch_has_news(const struct batch *b);
 
@@ -62,6 +72,8 @@ struct batch_output {
 	uint64_t nkeys;
 	uint64_t ntxns;
 	struct span checkpoint; /* "gtid:0-1-100"; empty when it did not move */
+	const struct broker_note *notes;
+	size_t nnotes;
 };
 
 /* Finishes the record under way and shows everything gathered, valid until batch_clear(). */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "lib/conf/endpoint.h"
 #include "lib/conf/topology.h"
 #include "lib/core/clock.h"
 #include "lib/core/json.h"
@@ -93,22 +94,50 @@ examine_caches(const struct topology *topo, struct report *r)
 	}
 }
 
+/* The databases; the index of the first one that could be connected to, or their number. */
+static size_t
+examine_servers(const struct topology *topo, const char *config, struct doctor_facts **facts,
+		const struct endpoints *all, struct report *r)
+{
+	size_t first = all->n;
+
+	for (size_t i = 0; i < all->n; i++) {
+		struct endpoint_text at = endpoint_text(&all->at[i]);
+		struct source_options source = topo->source;
+
+		if (all->n > 1)
+			source.endpoints = at.text;
+		survey_config(topo, &source, config, clock_system(), facts[i]);
+		if (i == 0)
+			doctor_judge(facts[i], DOCTOR_CONFIG, "", report, r);
+		if (survey_server(topo, &source, clock_system(), facts[i]) && first == all->n)
+			first = i;
+	}
+	survey_compare(facts, all->n);
+	for (size_t i = 0; i < all->n; i++)
+		doctor_judge(facts[i], DOCTOR_SERVER, all->n > 1 ? endpoint_text(&all->at[i]).text : "",
+			     report, r);
+	return first;
+}
+
 static int
 examine(const struct topology *topo, const char *config, struct canary *canary, struct report *r)
 {
-	struct doctor_facts *facts = doctor_facts_create();
-	bool connected;
+	struct doctor_facts *facts[ENDPOINTS_MAX];
+	struct endpoints all;
+	size_t first;
 
-	survey_config(topo, config, clock_system(), facts);
-	doctor_judge(facts, DOCTOR_CONFIG, "", report, r);
-	connected = survey_server(topo, clock_system(), facts);
-	doctor_judge(facts, DOCTOR_SERVER, "", report, r);
+	endpoints_of(&topo->source, &all);
+	for (size_t i = 0; i < all.n; i++)
+		facts[i] = doctor_facts_create();
+	first = examine_servers(topo, config, facts, &all, r);
 	examine_caches(topo, r);
-	if (canary->command != NULL && connected) {
-		canary_run(canary, facts);
-		doctor_judge(facts, DOCTOR_CANARY, "", report, r);
+	if (canary->command != NULL && first < all.n) {
+		canary_run(canary, facts[first]);
+		doctor_judge(facts[first], DOCTOR_CANARY, "", report, r);
 	}
-	doctor_facts_destroy(&facts);
+	for (size_t i = 0; i < all.n; i++)
+		doctor_facts_destroy(&facts[i]);
 	if (!r->json)
 		printf("ok %u, note %u, danger %u, broken %u\n", r->count[DOCTOR_OK], r->count[DOCTOR_NOTE],
 		       r->count[DOCTOR_DANGER], r->count[DOCTOR_BROKEN]);

@@ -3,9 +3,10 @@
  * it.
  *
  * Facts go in (names and values: the server's variables, and what survey.h, probe.h and canary.h found out),
- * findings come out.  The table doctor_rows is all there is to know: rows of the same check stand together,
- * worst first, and the first one that fires is the check's finding, so a check gives one finding or, where
- * its fact does not exist on this server, none.  A fact that could not be got gives a note that says so.
+ * findings come out.  The tables of doctor_rows.h are all there is to know: rows of the same check stand
+ * together, worst first, and the first one that fires is the check's finding, so a check gives one finding
+ * or, where its fact does not exist on this server, none.  A fact that could not be got gives a note that
+ * says so.
  *
  * Texts may name facts: "sync_binlog is {sync_binlog}".
  *
@@ -30,7 +31,7 @@ enum doctor_scope { DOCTOR_CONFIG, DOCTOR_SERVER, DOCTOR_CACHE, DOCTOR_CANARY };
 /* Where the mending text goes. */
 enum doctor_place {
 	DOCTOR_NOWHERE,	   /* there is nothing to mend */
-	DOCTOR_SQL,	   /* a statement on the server; SET GLOBAL belongs into its configuration too */
+	DOCTOR_SQL,	   /* a statement on the server; a SET GLOBAL belongs into its configuration too */
 	DOCTOR_SERVER_CNF, /* a line of the server's configuration, and a restart */
 	DOCTOR_YAML,	   /* a line of squeal.yaml */
 	DOCTOR_SHELL,	   /* a command */
@@ -56,8 +57,9 @@ void doctor_fact_failed(struct doctor_facts *f, const char *name, const char *wh
 /* NULL when it is not known. */
 const char *doctor_fact(const struct doctor_facts *f, const char *name);
 
-/* Puts the facts that follow from others: server.flavor, server.number, needed.monitor, expiry.s,
- * gtid.domains. */
+/* Puts the facts that follow from others: what the server is (server.flavor, server.number, set), variables
+ * under one name whatever this server calls them (replica.updates, semi_sync.point), sums (expiry.s,
+ * gtid.domains). */
 void doctor_derive(struct doctor_facts *f);
 
 /* --- judging ----------------------------------------------------------------------------------------------
@@ -75,8 +77,8 @@ struct doctor_row {
 	const char *mend;
 };
 
-extern const struct doctor_row doctor_rows[];
-extern const size_t doctor_nrows;
+/* The rows of all tables, one after the other; NULL behind the last one. */
+const struct doctor_row *doctor_row(size_t i);
 
 /* Texts are valid during the call. */
 struct doctor_finding {
@@ -87,8 +89,7 @@ struct doctor_finding {
 	const char *danger; /* "" when there is none */
 	enum doctor_place place;
 	const char *mend; /* "" when there is nothing to do */
-	const char
-	    *keep; /* the line of the server's configuration that makes the statement last; "" for none */
+	const char *keep; /* lines of the server's configuration that make the statement last; "" for none */
 	const struct doctor_row *row; /* NULL: not checked */
 };
 typedef void doctor_emit_fn(void *arg, const struct doctor_finding *finding);

@@ -5,6 +5,9 @@
  * forgotten at rollback, and emitted at commit together with the place behind the transaction.  Transactions
  * without keys only move the position; their moves are emitted now and then, see gather_idle().
  *
+ * The two ends of an XA transaction are emitted always, in items of their own kinds: the keys with the first,
+ * and with the second the id under which they are known.
+ *
  * With rules, keys are made of row changes too (rowkeys.h).  A change in statement format is then one that
  * the rules cannot see: counted and logged.
  *
@@ -26,6 +29,8 @@
 #include "squeal/binlog/gate.h"
 #include "squeal/binlog/txn.h"
 #include "squeal/queue.h"
+#include "squeal/schema.h"
+#include "squeal/sources.h"
 
 /* clang-format off */
 /*	  name                  kind     unit            help */
@@ -79,7 +84,9 @@ struct gather_parts {
 	size_t txn_memory;
 	struct rule_live *rules;	   /* with gather_row_ops; otherwise NULL */
 	struct rule_metrics *rule_metrics; /* the same */
+	struct schema *schema;		   /* columns of tables without names; NULL: they stay unknown */
 	size_t max_event;		   /* bounds rows after decompression */
+	struct sources *sources;	   /* hears where each key comes from; usually NULL */
 };
 
 struct gather *gather_create(const struct gather_parts *parts);
@@ -106,7 +113,7 @@ bool gather_idle(struct gather *g);
  * of txn.h have no room for one. */
 const struct err_detail *gather_why(const struct gather *g);
 
-/* Makes a wait for a spill file end.  Any thread. */
+/* Makes a wait for a spill file, or for the server that tells columns, end.  Any thread. */
 void gather_interrupt(struct gather *g);
 
 #endif

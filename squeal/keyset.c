@@ -63,6 +63,17 @@ keyset_keys_fini(struct keyset_keys *k)
 	k->spill_fd = -1;
 }
 
+void
+keyset_pack(struct buf *out, enum key_kind kind, struct span key)
+{
+	unsigned char *room = (unsigned char *)buf_room(out, HEAD + key.len);
+
+	room[0] = (unsigned char)kind;
+	room[1] = (unsigned char)key.len;
+	memcpy(room + HEAD, key.p, key.len);
+	buf_added(out, HEAD + key.len);
+}
+
 static struct span
 key_at(const struct keyset *s, size_t at, enum key_kind *kind)
 {
@@ -194,7 +205,6 @@ spill(struct keyset *s, struct err_detail *why)
 err_t
 keyset_add(struct keyset *s, enum key_kind kind, struct span key, bool *added, struct err_detail *why)
 {
-	unsigned char *room;
 	size_t at;
 
 	*added = false;
@@ -207,11 +217,7 @@ keyset_add(struct keyset *s, enum key_kind kind, struct span key, bool *added, s
 			return err;
 	}
 	at = s->packed.len;
-	room = (unsigned char *)buf_room(&s->packed, HEAD + key.len);
-	room[0] = (unsigned char)kind;
-	room[1] = (unsigned char)key.len;
-	memcpy(room + HEAD, key.p, key.len);
-	buf_added(&s->packed, HEAD + key.len);
+	keyset_pack(&s->packed, kind, key);
 	s->in_memory++;
 	s->nkeys++;
 	if (s->nslots == 0 && s->in_memory > SMALL)
@@ -290,6 +296,28 @@ keyset_take(struct keyset *s, struct keyset_keys *out)
 	keyset_clear(s);
 }
 
+/* Makes the chunk hold a key of the parts; it stays empty behind the last one. */
+static err_t
+fill_from_parts(const struct keyset_keys *k, struct keyset_cursor *c, struct err_detail *why)
+{
+	const unsigned char *p;
+
+	while (c->chunk.len == 0 && c->part < k->parts->nparts) {
+		err_t err = k->parts->read(k->parts->arg, c->part + 1, &c->chunk, why);
+
+		if (err != ERR_OK) {
+			buf_clear(&c->chunk);
+			return err;
+		}
+		c->part++;
+	}
+	p = (const unsigned char *)c->chunk.p;
+	if (c->chunk.len == 0 ||
+	    (c->chunk.len >= HEAD && p[0] <= KEY_MARKER && p[1] > 0 && c->chunk.len >= HEAD + (size_t)p[1]))
+		return ERR_OK;
+	return err_set(why, ERR_CORRUPT, "part %u of kept keys does not hold whole keys", (unsigned)c->part);
+}
+
 /* Makes the chunk hold at least the whole key at file_at. */
 static err_t
 fill_chunk(const struct keyset_keys *k, struct keyset_cursor *c, struct err_detail *why)
@@ -316,13 +344,16 @@ keyset_next(const struct keyset_keys *k, struct keyset_cursor *c, enum key_kind 
 	    bool *more, struct err_detail *why)
 {
 	const unsigned char *p;
+	err_t err = ERR_OK;
 
 	*more = true;
-	if (c->chunk.len > 0 || c->file_at < k->spilled) {
-		err_t err = fill_chunk(k, c, why);
-
-		if (err != ERR_OK)
-			return err;
+	if (k->parts != NULL)
+		err = fill_from_parts(k, c, why);
+	else if (c->chunk.len > 0 || c->file_at < k->spilled)
+		err = fill_chunk(k, c, why);
+	if (err != ERR_OK)
+		return err;
+	if (c->chunk.len > 0) {
 		p = (const unsigned char *)c->chunk.p;
 		*kind = (enum key_kind)p[0];
 		*key = span_make(p + HEAD, p[1]);

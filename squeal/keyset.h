@@ -21,8 +21,16 @@
 
 enum key_kind { KEY_DELETE, KEY_MARKER };
 
+/* Packed keys that somebody keeps in parts.  `read` appends part `n` of 1..nparts, whole keys, to `out`. */
+struct keyset_parts {
+	err_t (*read)(void *arg, uint32_t n, struct buf *out, struct err_detail *why);
+	void *arg;
+	uint32_t nparts;
+};
+
 /* Keys that left the set: owned by whoever took them. */
 struct keyset_keys {
+	const struct keyset_parts *parts; /* borrowed; not NULL: there are no others */
 	struct buf tail;  /* packed keys that are in memory; they come after the spilled ones */
 	int spill_fd;	  /* -1 for none */
 	uint64_t spilled; /* bytes in the spill file */
@@ -31,17 +39,22 @@ struct keyset_keys {
 
 void keyset_keys_fini(struct keyset_keys *k);
 
+/* Appends a key as parts hold it. */
+void keyset_pack(struct buf *out, enum key_kind kind, struct span key);
+
 /* One pass over the keys, in the order in which they were added. */
 struct keyset_cursor {
+	uint32_t part; /* the last one that was read */
 	uint64_t file_at;
 	size_t tail_at;
-	struct buf chunk; /* of the spill file */
+	struct buf chunk; /* of a part, or of the spill file */
 };
 
 #define KEYSET_CURSOR_INIT ((struct keyset_cursor){0})
 
 /* The next key; *more is false behind the last one.  `key` is valid until the next call.
- * ERR_IO: the spill file cannot be read; the call may be repeated. */
+ * ERR_IO: the spill file cannot be read; the call may be repeated.  Errors of keyset_parts; ERR_CORRUPT: a
+ * part does not hold whole keys. */
 err_t keyset_next(const struct keyset_keys *k, struct keyset_cursor *c, enum key_kind *kind, struct span *key,
 		  bool *more, struct err_detail *why) MUST_CHECK;
 void keyset_cursor_fini(struct keyset_cursor *c);

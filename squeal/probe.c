@@ -4,6 +4,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -113,6 +114,25 @@ send_all(struct probe *p, struct buf *out, struct err_detail *why)
 	return ERR_OK;
 }
 
+/* Waits for more bytes of the server, and takes them. */
+static err_t
+receive(struct probe *p, struct buf *in, struct err_detail *why)
+{
+	ssize_t n;
+	err_t err;
+
+	do {
+		err = wait_for(p, POLLIN, why);
+		if (err != ERR_OK)
+			return err;
+		n = recv(p->fd, buf_room(in, 2048), 2048, 0);
+	} while (n < 0 && (errno == EAGAIN || errno == EINTR));
+	if (n <= 0)
+		return err_set(why, ERR_CONN, "%s closed the connection", p->address);
+	buf_added(in, (size_t)n);
+	return ERR_OK;
+}
+
 /* The answers to version, md, mn: VERSION, then HD or NF and MN, or two errors where these are not known. */
 static err_t
 take_answers(struct probe *p, struct buf *in, struct probe_answer *out, struct err_detail *why)
@@ -122,7 +142,6 @@ take_answers(struct probe *p, struct buf *in, struct probe_answer *out, struct e
 
 	for (;;) {
 		struct mc_reply reply;
-		ssize_t n;
 		err_t err = mc_reply_parse(buf_span(in), &reply, why);
 
 		if (err != ERR_OK) {
@@ -146,16 +165,61 @@ take_answers(struct probe *p, struct buf *in, struct probe_answer *out, struct e
 			buf_take(in, reply.used);
 			continue;
 		}
-		err = wait_for(p, POLLIN, why);
+		err = receive(p, in, why);
 		if (err != ERR_OK)
 			return err;
-		n = recv(p->fd, buf_room(in, 2048), 2048, 0);
-		if (n < 0 && (errno == EAGAIN || errno == EINTR))
-			continue;
-		if (n <= 0)
-			return err_set(why, ERR_CONN, "%s closed the connection", p->address);
-		buf_added(in, (size_t)n);
 	}
+}
+
+/* The first packet: a version, or why nobody may log in. */
+static err_t
+take_greeting(struct probe *p, struct buf *in, char *version, size_t size, struct err_detail *why)
+{
+	enum { HEAD = 4, VERSION_10 = 0x0a, REFUSED = 0xff, LEAST = 6 };
+	const unsigned char *b;
+	struct span body;
+	size_t len = LEAST;
+	err_t err = ERR_OK;
+
+	while (err == ERR_OK && in->len < HEAD + len) {
+		err = receive(p, in, why);
+		b = (const unsigned char *)in->p;
+		if (err == ERR_OK && in->len >= HEAD)
+			len = b[0] | (size_t)b[1] << 8 | (size_t)b[2] << 16;
+		if (err == ERR_OK && in->len >= HEAD && (len < LEAST || len > 1024 || b[3] != 0))
+			return err_set(why, ERR_PROTOCOL, "%s is no database", p->address);
+	}
+	if (err != ERR_OK)
+		return err;
+	b = (const unsigned char *)in->p + HEAD;
+	body = span_make((const char *)b + 1, len - 1);
+	if (b[0] == REFUSED)
+		return err_set(why, ERR_CONN, "%s lets nobody in: %.*s", p->address,
+			       SPAN_FMT(span_from(body, 2)));
+	if (b[0] != VERSION_10 || memchr(body.p, '\0', body.len) == NULL)
+		return err_set(why, ERR_PROTOCOL, "%s is no database", p->address);
+	snprintf(version, size, "%s", body.p);
+	return ERR_OK;
+}
+
+err_t
+probe_database(const char *address, uint64_t timeout_ms, const struct clock *clock, char *version,
+	       size_t size, struct err_detail *why)
+{
+	struct probe p = {address, clock, clock_mono_ms(clock) + timeout_ms, -1};
+	struct buf in = BUF_INIT;
+	struct address to;
+	err_t err;
+
+	err = address_parse(&to, span_of(address), why);
+	if (err == ERR_OK)
+		err = connect_any(&p, &to, why);
+	if (err == ERR_OK)
+		err = take_greeting(&p, &in, version, size, why);
+	if (p.fd >= 0)
+		close(p.fd);
+	buf_fini(&in);
+	return err;
 }
 
 err_t

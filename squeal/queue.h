@@ -22,14 +22,25 @@
 
 #include "lib/core/err.h"
 #include "squeal/binlog/position.h"
+#include "squeal/binlog/xid.h"
 #include "squeal/keyset.h"
 
 enum { QUEUE_PACE_US = 200 };
 
-/* A committed transaction, or (nothing in `keys`) just a place from which it is safe to resume. */
+enum queue_kind {
+	QUEUE_COMMIT,	   /* a committed transaction, or just a place from which it is safe to resume */
+	QUEUE_PREPARED,	   /* `keys` are kept under `xid` and not delivered yet */
+	QUEUE_XA_COMMIT,   /* what was kept under `xid` is delivered, with this item's times and place */
+	QUEUE_XA_ROLLBACK, /* what was kept under `xid` is forgotten */
+};
+
+/* The end of a transaction.  Nothing in `keys`: it only moves the position. */
 struct queue_item {
 	struct queue_item *next;
-	struct gtid gtid; /* GTID_NONE where the source has none */
+	enum queue_kind kind;
+	bool cannot_be_undone; /* QUEUE_PREPARED: XA ROLLBACK delivers as well, see txn.h */
+	struct xid *xid;       /* of the XA kinds; otherwise NULL */
+	struct gtid gtid;      /* GTID_NONE where the source has none */
 	struct position
 	    *whole; /* not NULL: the position after this item, all of it, instead of one id more */
 	struct place_name *file; /* shared, counted; NULL when not known */

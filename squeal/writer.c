@@ -19,6 +19,8 @@ enum {
 struct writer {
 	struct writer_parts parts;
 	struct batch *batch;
+	struct prepared *prepared;
+	bool started;	     /* the position at which the stream began was compared with the checkpoint */
 	uint64_t trimmed_ms; /* when retention was looked after */
 
 	/* items that batch_add() has seen and the log has not acknowledged, oldest first */
@@ -39,6 +41,7 @@ writer_create(const struct writer_parts *parts, const struct squeal_options *opt
 	writer_reload(w, opt);
 	w->batch = batch_create(parts->source, (struct batch_limits){w->batch_keys, w->batch_bytes},
 				parts->batch_metrics);
+	w->prepared = prepared_create(parts->broker, parts->log, parts->prepared_metrics);
 	return w;
 }
 
@@ -56,6 +59,7 @@ writer_destroy(struct writer **w)
 		return;
 	give_back_pending(*w);
 	batch_destroy(&(*w)->batch);
+	prepared_destroy(&(*w)->prepared);
 	free(*w);
 	*w = NULL;
 }
@@ -74,6 +78,13 @@ writer_reload(struct writer *w, const struct squeal_options *opt)
 	atomic_store(&w->linger_ms, opt->linger);
 }
 
+/* Keys that readers of the log get.  Those of a prepared transaction wait for its other end. */
+static bool
+delivers(const struct queue_item *it)
+{
+	return it->keys.nkeys > 0 && it->kind != QUEUE_PREPARED;
+}
+
 /* The last of the pending items that has a place; NULL when none has. */
 static const struct queue_item *
 last_place(const struct writer *w)
@@ -81,46 +92,39 @@ last_place(const struct writer *w)
 	const struct queue_item *found = NULL;
 
 	for (const struct queue_item *it = w->pending; it != NULL; it = it->next) {
-		if (it->keys.nkeys > 0 && it->file != NULL && it->pos > 0)
+		if (delivers(it) && it->file != NULL && it->pos > 0)
 			found = it;
 	}
 	return found;
 }
 
-/*
- * Waits until the transactions that are pending can be seen by readers of the source.  A source that cannot
- * say so within the patience is not waited for any longer: it is down, or another server, and then a delete
- * that comes early is better than none.
- */
-static void
-wait_until_visible(struct writer *w)
+/* Asks the gate of `it` until it lets it through, or the patience is over.  False: hurried, or it gave up. */
+static bool
+ask_gate(struct writer *w, const struct queue_item *it, bool xa, uint64_t since_ms)
 {
-	const struct queue_item *it = w->parts.gate != NULL ? last_place(w) : NULL;
-	uint64_t since = clock_mono_ms(w->parts.clock);
 	uint64_t backoff = BACKOFF_FIRST_MS;
 	bool said = false;
 
-	if (it == NULL)
-		return;
 	while (!w->hurry) {
 		const struct gate_mark mark = {span_of(it->file->text), it->pos, it->ticket, it->gtid};
 		struct err_detail why = {0};
-		err_t err = gate_wait(w->parts.gate, &mark, VISIBLE_SLICE_MS, &why);
+		err_t err = xa ? gate_wait_xa(w->parts.gate, it->xid, VISIBLE_SLICE_MS, &why)
+			       : gate_wait(w->parts.gate, &mark, VISIBLE_SLICE_MS, &why);
 
 		if (err == ERR_OK) {
 			if (said)
 				state_log(w->parts.state, STATE_LOG_OK, &(struct err_detail){0});
-			return;
+			return true;
 		}
 		if (err == ERR_CLOSED)
-			return;
-		if (clock_mono_ms(w->parts.clock) - since >= w->parts.visibility_patience_ms) {
+			break;
+		if (clock_mono_ms(w->parts.clock) - since_ms >= w->parts.visibility_patience_ms) {
 			metric_inc(&w->parts.state_metrics->visibility_gave_up);
 			log_error(w->parts.log,
 				  "released keys whose commit could not be confirmed to be visible",
 				  F_STR("file", it->file->text), F_UINT("pos", it->pos),
 				  F_STR("reason", err_why(&why)));
-			return;
+			break;
 		}
 		if (!said)
 			log_notice(w->parts.log, "waiting for commits to become visible on the source",
@@ -133,6 +137,47 @@ wait_until_visible(struct writer *w)
 			backoff = pause_longer(backoff, BACKOFF_MAX_MS);
 		}
 	}
+	return false;
+}
+
+/*
+ * Waits until the transactions that are pending can be seen by readers of the source.  A source that cannot
+ * say so within the patience is not waited for any longer: it is down, or another server, and then a delete
+ * that comes early is better than none.
+ */
+static void
+wait_until_visible(struct writer *w)
+{
+	const struct queue_item *last = w->parts.gate != NULL ? last_place(w) : NULL;
+	uint64_t since_ms = clock_mono_ms(w->parts.clock);
+	bool ok = last != NULL && ask_gate(w, last, false, since_ms);
+
+	for (const struct queue_item *it = w->pending; it != NULL && ok; it = it->next) {
+		if (it->kind == QUEUE_XA_COMMIT && delivers(it) && it->file != NULL && it->pos > 0)
+			ok = ask_gate(w, it, true, since_ms);
+	}
+}
+
+/* The log can never be written or read again.  Returns false. */
+static bool
+fail(struct writer *w, const struct err_detail *why)
+{
+	state_log(w->parts.state, STATE_LOG_FAILED, why);
+	w->parts.failed(w->parts.arg, why);
+	return false;
+}
+
+/* After a read of the disk that may work at the next try.  False: it never will. */
+static bool
+pause_after(struct writer *w, const char *what, const struct err_detail *why, uint64_t *backoff)
+{
+	if (err_action(why->code) != ERR_DO_RETRY)
+		return fail(w, why);
+	log_error(w->parts.log, what, F_STR("reason", err_why(why)), F_UINT("pause_ms", *backoff));
+	state_log(w->parts.state, STATE_LOG_BLOCKED, why);
+	pause_ms(&w->hurry, *backoff);
+	*backoff = pause_longer(*backoff, BACKOFF_MAX_MS);
+	return true;
 }
 
 /* Puts what the batch has into the log, for as long as it takes.  False: hurried or failed. */
@@ -151,15 +196,15 @@ flush(struct writer *w)
 	CRASH_POINT("squeal.visible");
 	while (!w->hurry) {
 		struct err_detail why = {0};
-		err_t err =
-		    broker_append(w->parts.broker, out.records, out.nrecords, out.checkpoint, &first, &why);
+		err_t err = broker_append_notes(w->parts.broker, out.records, out.nrecords, out.checkpoint,
+						out.notes, out.nnotes, &first, &why);
 
 		if (err == ERR_OK) {
 			uint64_t now = clock_real_us(w->parts.clock);
 
 			CRASH_POINT("squeal.acknowledged");
 			for (const struct queue_item *it = w->pending; it != NULL; it = it->next) {
-				if (it->keys.nkeys > 0)
+				if (delivers(it))
 					histogram_record(&w->parts.state_metrics->commit_to_log,
 							 now > it->seen_us ? now - it->seen_us : 0);
 			}
@@ -167,11 +212,8 @@ flush(struct writer *w)
 			batch_clear(w->batch);
 			return true;
 		}
-		if (err_action(err) != ERR_DO_RETRY) {
-			state_log(w->parts.state, STATE_LOG_FAILED, &why);
-			w->parts.failed(w->parts.arg, &why);
-			return false;
-		}
+		if (err_action(err) != ERR_DO_RETRY)
+			return fail(w, &why);
 		metric_inc(&w->parts.state_metrics->log_retry);
 		log_error(w->parts.log, "the log takes no records; trying again",
 			  F_STR("reason", err_why(&why)), F_UINT("pause_ms", backoff));
@@ -196,26 +238,93 @@ trim(struct writer *w)
 		log_warn(w->parts.log, "could not trim the log", F_STR("reason", err_why(&why)));
 }
 
+/*
+ * The first item is the position at which the stream began.  Where that is not the checkpoint, prepared
+ * transactions that are kept may be others by now.  False: hurried or failed.
+ */
+static bool
+start(struct writer *w, const struct queue_item *it)
+{
+	struct buf checkpoint = BUF_INIT, from = BUF_INIT;
+	uint64_t backoff = BACKOFF_FIRST_MS;
+	bool ok = true;
+
+	if (it->whole != NULL)
+		position_format(it->whole, &from);
+	while (!w->started && ok && !w->hurry) {
+		struct err_detail why = {0};
+		err_t err;
+
+		buf_clear(&checkpoint);
+		err = broker_checkpoint(w->parts.broker, &checkpoint, &why);
+		/* source.start was given; it will be replaced. */
+		if (err == ERR_CORRUPT) {
+			err = ERR_OK;
+			err_clear(&why);
+		}
+		if (err == ERR_OK)
+			err = prepared_load(w->prepared, !span_eq(buf_span(&checkpoint), buf_span(&from)),
+					    w->batch, &why);
+		w->started = err == ERR_OK;
+		if (err != ERR_OK)
+			ok = pause_after(w, "cannot read the log; trying again", &why, &backoff);
+	}
+	buf_fini(&checkpoint);
+	buf_fini(&from);
+	return w->started;
+}
+
+/* The keys of a prepared transaction that ends with `it`.  False: hurried or failed. */
+static bool
+find_prepared(struct writer *w, struct queue_item *it)
+{
+	uint64_t backoff = BACKOFF_FIRST_MS;
+	struct buf name = BUF_INIT;
+	bool ok = true;
+
+	/* What the batch has of this transaction is not in the log yet. */
+	prepared_name(it->xid, &name);
+	if (batch_changes_note(w->batch, buf_span(&name))) {
+		ok = flush(w);
+		if (ok)
+			give_back_pending(w);
+	}
+	while (ok && !w->hurry) {
+		struct err_detail why = {0};
+
+		if (prepared_find(w->prepared, it, &why) == ERR_OK)
+			break;
+		ok = pause_after(w, "cannot read kept keys back; trying again", &why, &backoff);
+	}
+	buf_fini(&name);
+	return ok && !w->hurry;
+}
+
 /* Adds one item, flushing in between as often as its size asks for.  False: hurried or failed. */
 static bool
 add(struct writer *w, struct queue_item *it)
 {
 	uint64_t backoff = BACKOFF_FIRST_MS;
 	bool done = false;
+	bool ok = w->started || start(w, it);
+
+	if (it->kind == QUEUE_PREPARED)
+		prepared_add(w->prepared, it);
+	else if (ok && it->xid != NULL)
+		ok = find_prepared(w, it);
 
 	it->next = NULL;
 	*w->pending_end = it;
 	w->pending_end = &it->next;
+	if (!ok)
+		return false;
 	while (!done) {
 		struct err_detail why; /* not zeroed whole: this runs for every transaction */
 
 		err_clear(&why);
 		if (batch_add(w->batch, it, &done, &why) != ERR_OK) {
-			log_error(w->parts.log, "cannot read spilled keys back; trying again",
-				  F_STR("reason", err_why(&why)), F_UINT("pause_ms", backoff));
-			state_log(w->parts.state, STATE_LOG_BLOCKED, &why);
-			pause_ms(&w->hurry, backoff);
-			backoff = pause_longer(backoff, BACKOFF_MAX_MS);
+			if (!pause_after(w, "cannot read keys back; trying again", &why, &backoff))
+				return false;
 		} else if (!done && !flush(w)) {
 			return false;
 		}

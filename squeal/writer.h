@@ -9,6 +9,9 @@
  * so it is never ahead of them.  What the log does not take is tried again for ever with a pause; nothing is
  * dropped.
  *
+ * Keys of prepared XA transactions go into the log as notes (prepared.h), without waiting for the gate; XA
+ * COMMIT fetches them from there, waits for the gate, and makes records of them.
+ *
  * Threads: writer_run() is a thread's whole life; the rest from the main thread.   Blocks: writer_run() on
  * queue, source and disk.   Clock: injected.
  */
@@ -21,6 +24,7 @@
 #include "lib/core/log.h"
 #include "squeal/batch.h"
 #include "squeal/binlog/gate.h"
+#include "squeal/prepared.h"
 #include "squeal/queue.h"
 #include "squeal/state.h"
 
@@ -36,6 +40,7 @@ struct writer_parts {
 	struct state *state;
 	struct state_metrics *state_metrics;
 	struct batch_metrics *batch_metrics;
+	struct prepared_metrics *prepared_metrics;
 	const char *source;
 	uint64_t visibility_patience_ms;
 	/* Called once from the writer's thread when the log can never be written again. */

@@ -8,6 +8,10 @@
  * any number of processes.  A log has an id, drawn at random when it is created: a reader that kept offsets
  * of another log must not use them here.
  *
+ * Beside records a writer keeps notes: what it must still know after a restart and what is not for readers.
+ * They change in the same transaction as records and checkpoint.  No retention removes them.  (A log that is
+ * not on this machine may keep them in a file here, with a checkpoint of its own that tells how far they go.)
+ *
  * Threads: one thread at a time per object; writer and readers in different threads or processes.
  * Blocks: append and open block on the disk; read does not wait for records, its fd tells when there are
  * more. Clock: injected.
@@ -86,6 +90,39 @@ void broker_writer_retain(struct broker_writer *w, uint64_t retention_s, uint64_
  */
 err_t broker_append(struct broker_writer *w, const struct span *records, size_t n, struct span checkpoint,
 		    uint64_t *first, struct err_detail *why) MUST_CHECK;
+
+/*
+ * A note is a name and any number of numbered parts with a value each, so that a long one need not be in
+ * memory at once.  The source's own: another source's notes of the same name are others.
+ */
+enum broker_note_change {
+	BROKER_NOTE_PUT,  /* sets one part, which may be there */
+	BROKER_NOTE_DROP, /* forgets all parts of the name, if there are any */
+};
+
+struct broker_note {
+	enum broker_note_change change;
+	struct span name; /* any bytes */
+	uint32_t part;
+	struct span value;
+};
+
+/* As broker_append(), and changes `nnotes` notes in the given order in the same transaction. */
+err_t broker_append_notes(struct broker_writer *w, const struct span *records, size_t n,
+			  struct span checkpoint, const struct broker_note *notes, size_t nnotes,
+			  uint64_t *first, struct err_detail *why) MUST_CHECK;
+
+/*
+ * Appends one part's value to `out`; *found says whether there is one.  ERR_CORRUPT: its checksum does not
+ * match.
+ */
+err_t broker_note_read(struct broker_writer *w, struct span name, uint32_t part, struct buf *out, bool *found,
+		       struct err_detail *why) MUST_CHECK;
+
+/* Every name, in order.  `fn` must not use the writer; the span is valid during its call. */
+typedef void broker_note_fn(void *arg, struct span name);
+err_t broker_note_names(struct broker_writer *w, broker_note_fn *fn, void *arg,
+			struct err_detail *why) MUST_CHECK;
 
 /*
  * The source's checkpoint, appended to `out`; nothing is appended when there is none yet.  ERR_CORRUPT: its

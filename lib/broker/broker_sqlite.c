@@ -1,5 +1,6 @@
 #include "lib/broker/broker_sqlite.h"
 
+#include "lib/broker/notes.h"
 #include "lib/core/mem.h"
 
 typedef struct broker_metrics metric_owner;
@@ -16,7 +17,7 @@ const struct store_kind broker_store_kind = {
 	"CREATE TABLE records (offset INTEGER PRIMARY KEY, source TEXT NOT NULL, at_us INTEGER NOT NULL,"
 	" sum INTEGER NOT NULL, bytes BLOB NOT NULL);"
 	"CREATE TABLE checkpoints (source TEXT PRIMARY KEY NOT NULL, text BLOB NOT NULL,"
-	" sum INTEGER NOT NULL) WITHOUT ROWID;",
+	" sum INTEGER NOT NULL) WITHOUT ROWID;" NOTES_SQL,
     .when_corrupt =
 	"stop squeal and move this file aside with its -wal and -shm: squeal makes a new log, "
 	"routers flush their servers once, and source.start: gtid:POSITION resumes without a hole",

@@ -6,7 +6,11 @@
  *     meta         log_id  32 hex digits, drawn when the file was made
  *                  first   offset of the first record that may still be there; every one before it was
  * trimmed next    no new record gets an offset below this boot    the boot of the machine in which a writer
- * last opened the log records      offset, source, at_us, sum, bytes checkpoints  source, text, sum
+ * last opened the log records      offset, source, at_us, sum, bytes checkpoints  source, text, sum notes
+ * source, name, part, sum, value
+ *
+ * Notes came later than version 1 of the tables and are no new version: a reader does not need them, and a
+ * writer makes the table where it is missing.
  *
  * Offsets start at 1 and grow by one, and jump ahead by BROKER_BOOT_SKIP when the machine was booted in
  * between: a power cut may have taken records (sync: normal) that a reader had seen, and their offsets must

@@ -3,6 +3,7 @@
 
 #include "lib/broker/broker_sqlite.h"
 #include "lib/broker/lockfile.h"
+#include "lib/broker/notes.h"
 #include "lib/broker/wake.h"
 #include "lib/core/crash.h"
 #include "lib/core/file.h"
@@ -51,6 +52,7 @@ struct broker_writer {
 	uint64_t null_next;
 
 	struct store store;
+	struct notes notes;
 	sqlite3_stmt *sql[SQL_N];
 	char *source;
 	char *wake_path;
@@ -223,6 +225,7 @@ broker_writer_open(struct broker_writer **out, const struct log_options *opt, co
 	if (err != ERR_OK)
 		goto done;
 	sqlite3_wal_hook(w->store.db, wal_grew, w);
+	err = notes_open(&w->notes, &w->store, w->source, why);
 	for (unsigned i = 0; i < SQL_N && err == ERR_OK; i++)
 		err = store_prepare(&w->store, &w->sql[i], writer_sql[i], why);
 	if (err == ERR_OK)
@@ -272,6 +275,7 @@ broker_writer_close(struct broker_writer **wp)
 		return;
 	for (unsigned i = 0; i < SQL_N; i++)
 		sqlite3_finalize(w->sql[i]);
+	notes_close(&w->notes);
 	store_close(&w->store);
 	lockfile_give_up(&w->lock);
 	free(w->source);
@@ -356,8 +360,8 @@ copy_wal(struct broker_writer *w)
 }
 
 static err_t
-append(struct broker_writer *w, const struct span *records, size_t n, struct span checkpoint, uint64_t *first,
-       struct err_detail *why)
+append(struct broker_writer *w, const struct span *records, size_t n, struct span checkpoint,
+       const struct broker_note *notes, size_t nnotes, uint64_t *first, struct err_detail *why)
 {
 	uint64_t at_us = clock_real_us(w->ctx.clock);
 	err_t err;
@@ -374,6 +378,9 @@ append(struct broker_writer *w, const struct span *records, size_t n, struct spa
 	if (err == ERR_OK && checkpoint.len > 0)
 		err = set_checkpoint(w, checkpoint, why);
 	CRASH_POINT("broker.append.inserted");
+	for (size_t i = 0; i < nnotes && err == ERR_OK; i++)
+		err = notes_change(&w->notes, &notes[i], why);
+	CRASH_POINT("broker.append.noted");
 	if (err == ERR_OK)
 		err = store_commit(&w->store, "appending", why);
 done:
@@ -388,19 +395,26 @@ err_t
 broker_append(struct broker_writer *w, const struct span *records, size_t n, struct span checkpoint,
 	      uint64_t *first, struct err_detail *why)
 {
+	return broker_append_notes(w, records, n, checkpoint, NULL, 0, first, why);
+}
+
+err_t
+broker_append_notes(struct broker_writer *w, const struct span *records, size_t n, struct span checkpoint,
+		    const struct broker_note *notes, size_t nnotes, uint64_t *first, struct err_detail *why)
+{
 	struct broker_metrics *m = w->ctx.metrics;
 	uint64_t started_ns = clock_mono_ns(w->ctx.clock);
 	uint64_t bytes = 0;
 	err_t err;
 
 	*first = 0;
-	if (n == 0 && checkpoint.len == 0)
+	if (n == 0 && checkpoint.len == 0 && nnotes == 0)
 		return ERR_OK;
 	if (w->null) {
 		*first = w->null_next;
 		w->null_next += n;
 	} else {
-		err = append(w, records, n, checkpoint, first, why);
+		err = append(w, records, n, checkpoint, notes, nnotes, first, why);
 		if (err != ERR_OK) {
 			*first = 0;
 			metric_inc(&m->log_append_error);
@@ -419,6 +433,23 @@ broker_append(struct broker_writer *w, const struct span *records, size_t n, str
 	if (!w->null)
 		copy_wal(w);
 	return ERR_OK;
+}
+
+/* --- notes ------------------------------------------------------------------------------------------------
+ */
+
+err_t
+broker_note_read(struct broker_writer *w, struct span name, uint32_t part, struct buf *out, bool *found,
+		 struct err_detail *why)
+{
+	*found = false;
+	return w->null ? ERR_OK : notes_read(&w->notes, name, part, out, found, why);
+}
+
+err_t
+broker_note_names(struct broker_writer *w, broker_note_fn *fn, void *arg, struct err_detail *why)
+{
+	return w->null ? ERR_OK : notes_names(&w->notes, fn, arg, why);
 }
 
 /* --- the checkpoint ---------------------------------------------------------------------------------------

@@ -664,13 +664,14 @@ static err_t
 decode_xa_prepare(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
 {
 	struct reader r = reader_of(ev->body);
-	uint64_t n;
+	uint32_t gtrid_len, bqual_len;
 
 	ev->u.xa.one_phase = reader_u8(&r) != 0;
-	reader_u32(&r); /* format id */
-	n = reader_u32(&r);
-	n += reader_u32(&r);
-	ev->u.xa.xid = reader_span(&r, (size_t)n);
+	ev->u.xa.format = reader_u32(&r);
+	gtrid_len = reader_u32(&r);
+	bqual_len = reader_u32(&r);
+	ev->u.xa.gtrid = reader_span(&r, gtrid_len);
+	ev->u.xa.bqual = reader_span(&r, bqual_len);
 	return r.short_read ? bad_event(d, ev, "it is cut short", why) : ERR_OK;
 }
 

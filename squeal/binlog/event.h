@@ -126,7 +126,9 @@ enum binlog_kind {
 	M(binlog_txn_torn,          COUNTER, "transactions", "unfinished transactions that the server gave up, as after its crash") \
 	M(binlog_txn_no_text,       COUNTER, "transactions", "transactions that changed rows without any statement text; their keys cannot be known") \
 	M(binlog_rows_no_text,      COUNTER, "statements", "row changes without the text of their statement")          \
-	M(binlog_xa_prepared,       COUNTER, "transactions", "XA transactions delivered at XA PREPARE; XA COMMIT does not repeat them") \
+	M(binlog_xa_prepared,       COUNTER, "transactions", "XA transactions prepared; their keys wait for XA COMMIT")         \
+	M(binlog_xa_commit,         COUNTER, "transactions", "prepared XA transactions committed by XA COMMIT")                 \
+	M(binlog_xa_rollback,       COUNTER, "transactions", "prepared XA transactions ended by XA ROLLBACK")                   \
 	M(binlog_incident,          COUNTER, "events", "incidents: the server says that it lost events")
 /* clang-format on */
 
@@ -240,8 +242,9 @@ struct binlog_event {
 		struct span text; /* BINLOG_ROWS_TEXT: the statement; BINLOG_INCIDENT: the server's message */
 		uint64_t xid;
 		struct {
-			bool one_phase;	 /* XA COMMIT ... ONE PHASE: it is committed, not just prepared */
-			struct span xid; /* gtrid and bqual, raw */
+			bool one_phase; /* XA COMMIT ... ONE PHASE: it is committed, not just prepared */
+			uint32_t format;
+			struct span gtrid, bqual;
 		} xa;
 	} u;
 };

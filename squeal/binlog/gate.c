@@ -34,7 +34,7 @@ struct gate {
 	pthread_mutex_t lock; /* what is set under it may be read without */
 	struct endpoint at;   /* where the stream comes from, when has_at */
 	bool has_at;
-	_Atomic bool stale;   /* reset: whoever waits closes the connection and asks anew */
+	_Atomic bool stale; /* reset: whoever waits closes the connection and asks anew */
 	void *ways[WAYS];
 	_Atomic int way; /* that of the server at hand; WAYS: not known before the connection is there */
 };
@@ -217,6 +217,61 @@ gate_wait(struct gate *g, const struct gate_mark *m, uint64_t timeout_ms, struct
 		pause_us(pause);
 		pause = pause * 2 < LAST_PAUSE_US ? pause * 2 : LAST_PAUSE_US;
 	}
+	if (err != ERR_CLOSED)
+		metric_inc(&g->metrics->gate_error);
+	conn_close(g->conn);
+	return err;
+}
+
+/* --- XA ---------------------------------------------------------------------------------------------------
+ */
+
+struct xa_question {
+	const struct xid *xid;
+	bool is_listed;
+};
+
+/* A row of XA RECOVER: format id, lengths of the two parts, and their bytes. */
+static void
+take_xid(void *arg, const struct span *values, unsigned n)
+{
+	struct xa_question *q = arg;
+	uint64_t format, gtrid_len;
+	struct xid x;
+
+	if (n >= 4 && span_u64(values[0], &format) && span_u64(values[1], &gtrid_len) &&
+	    xid_make(&x, (uint32_t)format, span_first(values[3], (size_t)gtrid_len),
+		     span_from(values[3], (size_t)gtrid_len)))
+		q->is_listed |= xid_same(&x, q->xid);
+}
+
+err_t
+gate_wait_xa(struct gate *g, const struct xid *xid, uint64_t timeout_ms, struct err_detail *why)
+{
+	uint64_t began_ms = clock_mono_ms(g->clock), pause = FIRST_PAUSE_US;
+	struct xa_question q = {xid, true};
+	err_t err = gate_open(g, why);
+
+	while (err == ERR_OK && atomic_load(&g->way) == TICKETS) {
+		q.is_listed = false;
+		metric_inc(&g->metrics->gate_query);
+		err = conn_ask(g->conn, "XA RECOVER", take_xid, &q, why);
+		if (err != ERR_OK || !q.is_listed)
+			break;
+		if (clock_mono_ms(g->clock) - began_ms >= timeout_ms)
+			return err_set(
+			    why, ERR_TIMEOUT,
+			    "XA RECOVER still lists a transaction %llu ms after its XA COMMIT was read",
+			    (unsigned long long)timeout_ms);
+		if (atomic_load(&g->interrupted))
+			return err_set(why, ERR_CLOSED,
+				       "waiting for XA COMMIT to become visible was interrupted");
+		pause_us(pause);
+		pause = pause * 2 < LAST_PAUSE_US ? pause * 2 : LAST_PAUSE_US;
+		err = gate_open(g, why);
+	}
+	if (err == ERR_OK)
+		return ERR_OK;
 	if (err != ERR_CLOSED)
 		metric_inc(&g->metrics->gate_error);
 	conn_close(g->conn);

@@ -31,6 +31,7 @@
 #include "lib/core/metric.h"
 #include "lib/core/span.h"
 #include "squeal/binlog/gtid.h"
+#include "squeal/binlog/xid.h"
 
 /* clang-format off */
 /*	  name             kind       unit       help */
@@ -83,6 +84,15 @@ void gate_note(struct gate *g, const struct gate_mark *m);
  */
 err_t gate_wait(struct gate *g, const struct gate_mark *m, uint64_t timeout_ms,
 		struct err_detail *why) MUST_CHECK;
+
+/*
+ * For a transaction that XA COMMIT ended, after gate_wait() let it through.  MariaDB counts its XA COMMIT
+ * when it is in the binlog, and commits it after that, outside of what it counts: here it is asked until XA
+ * RECOVER does not list the id any more.  (An id that is prepared again in the meantime is listed again: then
+ * this takes as long as that.)  MySQL's answer to gate_wait() covers XA COMMIT.  Returns as gate_wait().
+ */
+err_t gate_wait_xa(struct gate *g, const struct xid *xid, uint64_t timeout_ms,
+		   struct err_detail *why) MUST_CHECK;
 
 /* Forgets all answers, and closes the connection: call it whenever the stream is opened again, since the
  * server may have been restarted or be another one.  `at` is where the stream comes from, copied: only that

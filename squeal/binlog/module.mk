@@ -27,7 +27,7 @@ BINLOG_SRC    := $(MYSQL_SRC) squeal/binlog/dump.c squeal/binlog/event.c squeal/
 		 squeal/binlog/gate_runs.c squeal/binlog/gate_tickets.c squeal/binlog/gtid.c \
 		 squeal/binlog/gtid_set.c squeal/binlog/position.c squeal/binlog/refusal.c squeal/binlog/resume.c \
 		 squeal/binlog/inflate.c squeal/binlog/jsonb.c squeal/binlog/number.c squeal/binlog/payload.c squeal/binlog/row_value.c squeal/binlog/rows.c \
-		 squeal/binlog/source_file.c squeal/binlog/source_mysql.c squeal/binlog/table.c squeal/binlog/txn.c squeal/binlog/watch.c
+		 squeal/binlog/source_file.c squeal/binlog/source_mysql.c squeal/binlog/table.c squeal/binlog/txn.c squeal/binlog/watch.c squeal/binlog/xid.c
 BINLOG_A      := $(BUILD)/lib/binlog.a
 BINLOG_LIBS   := $(MYSQL_LIBS) -ldeflate -lzstd
 LIBS          += $(BINLOG_A)
@@ -43,12 +43,14 @@ $(BINLOG_TESTS): $(BINLOG_A) $(CORE_A)
 $(BINLOG_TESTS): TEST_LIBS := $(BINLOG_LIBS) -lxxhash
 
 BINLOG_FUZZERS := $(BUILD)/fuzz/squeal/binlog/fuzz/fuzz_event $(BUILD)/fuzz/squeal/binlog/fuzz/fuzz_rows \
+		  $(BUILD)/fuzz/squeal/binlog/fuzz/fuzz_xid \
 		  $(BUILD)/fuzz/squeal/binlog/fuzz/fuzz_gtid
 FUZZERS        += $(BINLOG_FUZZERS)
 $(BINLOG_FUZZERS): $(BINLOG_A) $(CORE_A)
 $(BINLOG_FUZZERS): TEST_LIBS := $(BINLOG_LIBS) -lxxhash
 
-# Not part of any check: ns per event of a file; the gate against a server.
+# ns per event of a file, which is no part of any check; the gate against a server (integration/test_gate.py).
+PROGRAMS += $(BUILD)/bin/bench_gate
 $(BUILD)/bin/bench_binlog: $(BUILD)/obj/squeal/binlog/bench/bench_binlog.o $(BINLOG_A) $(CORE_A)
 $(BUILD)/bin/bench_gate: $(BUILD)/obj/squeal/binlog/bench/bench_gate.o $(BINLOG_A) $(CONF_A) $(CORE_A)
 $(BUILD)/bin/bench_binlog $(BUILD)/bin/bench_gate: PROGRAM_LIBS := $(BINLOG_LIBS) $(CONF_LIBS) -lxxhash

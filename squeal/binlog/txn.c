@@ -13,6 +13,9 @@ enum verb {
 	VERB_SAVEPOINT,
 	VERB_ROLLBACK_TO,
 	VERB_XA_END,
+	VERB_XA_PREPARE,
+	VERB_XA_COMMIT,
+	VERB_XA_ROLLBACK,
 	VERB_NOTHING, /* a filler in place of an event that the server did not send */
 };
 
@@ -185,6 +188,24 @@ verb_of_rollback(struct span rest, struct span *name)
 	return VERB_ROLLBACK_TO;
 }
 
+/* *rest becomes what follows the two words: the id. */
+static enum verb
+verb_of_xa(struct span *rest)
+{
+	struct span word = next_word(rest);
+
+	if (word_is(word, "START") || word_is(word, "BEGIN"))
+		return VERB_BEGIN;
+	if (word_is(word, "END"))
+		return VERB_XA_END;
+	if (word_is(word, "PREPARE"))
+		return VERB_XA_PREPARE;
+	if (word_is(word, "COMMIT"))
+		return VERB_XA_COMMIT;
+	return word_is(word, "ROLLBACK") ? VERB_XA_ROLLBACK : VERB_STATEMENT;
+}
+
+/* *name becomes a savepoint's name, or what begins with the id of an XA transaction. */
 static enum verb
 verb_of(struct span sql, struct span *name)
 {
@@ -220,11 +241,8 @@ verb_of(struct span sql, struct span *name)
 		return VERB_SAVEPOINT;
 	}
 	if (word_is(word, "XA")) {
-		word = next_word(&rest);
-		if (word_is(word, "START") || word_is(word, "BEGIN"))
-			return VERB_BEGIN;
-		if (word_is(word, "END"))
-			return VERB_XA_END;
+		*name = rest;
+		return verb_of_xa(name);
 	}
 	return VERB_STATEMENT;
 }
@@ -275,29 +293,49 @@ begin(struct txn *t, const struct binlog_event *ev, const struct gtid *gtid)
 	return t->ops->begin(t->arg, &b);
 }
 
-static err_t
-finish(struct txn *t, const struct binlog_event *ev, bool rolled_back)
+static void
+end(struct txn *t, const struct binlog_event *ev, struct txn_end *e)
 {
-	struct txn_end e = {
-	    .gtid = t->gtid,
-	    .place = place_of(ev),
-	    .rolled_back = rolled_back,
-	    .ticket = t->ticket,
-	};
-
+	e->gtid = t->gtid;
+	e->place = place_of(ev);
+	e->ticket = t->ticket;
 	/* What MySQL says in its GTID event is exact; the other times are when statements began. */
 	if (t->gtid.kind != GTID_MYSQL || t->commit_us % 1000000 == 0)
 		saw_time(t, ev);
-	e.commit_us = t->commit_us;
+	e->commit_us = t->commit_us;
+	e->no_text = t->has_rows && !t->has_text;
 	t->open = false;
+}
+
+static err_t
+finish(struct txn *t, const struct binlog_event *ev, bool rolled_back)
+{
+	struct txn_end e = {.rolled_back = rolled_back};
+
+	end(t, ev, &e);
 	if (rolled_back && t->can_be_undone) {
 		bump(&t->metrics->binlog_txn_rolled_back);
 		return t->ops->rollback(t->arg, &e);
 	}
-	e.no_text = t->has_rows && !t->has_text;
 	if (e.no_text)
 		bump(&t->metrics->binlog_txn_no_text);
 	bump(&t->metrics->binlog_txn);
+	return t->ops->commit(t->arg, &e);
+}
+
+static err_t
+finish_prepared(struct txn *t, const struct binlog_event *ev, const struct xid *xid)
+{
+	struct txn_end e = {
+	    .kind = TXN_PREPARED,
+	    .xid = xid,
+	    .cannot_be_undone = t->gtid.kind == GTID_MARIADB && !t->can_be_undone,
+	};
+
+	end(t, ev, &e);
+	if (e.no_text)
+		bump(&t->metrics->binlog_txn_no_text);
+	bump(&t->metrics->binlog_xa_prepared);
 	return t->ops->commit(t->arg, &e);
 }
 
@@ -355,6 +393,11 @@ on_statement(struct txn *t, const struct binlog_event *ev)
 	t->has_statement = true;
 	t->has_text = true;
 	saw_time(t, ev);
+	if (t->ops->query != NULL) {
+		err = t->ops->query(t->arg, ev);
+		if (err != ERR_OK)
+			return err;
+	}
 	if (t->ops->without_rows != NULL) {
 		err = t->ops->without_rows(t->arg, ev->u.query.sql);
 		if (err != ERR_OK)
@@ -366,31 +409,93 @@ on_statement(struct txn *t, const struct binlog_event *ev)
 	return err;
 }
 
+/* An event that begins a group, or is the first of one that its GTID event has opened already. */
 static err_t
-on_begin(struct txn *t, const struct binlog_event *ev)
+begin_here(struct txn *t, const struct binlog_event *ev)
 {
 	const struct gtid none = {0};
 	err_t err = ERR_OK;
 
-	/* The BEGIN of a group that its GTID event has opened already. */
 	if (t->open && (t->has_begin || t->has_statement || t->has_rows) &&
 	    (t->gtid.kind != GTID_MARIADB || t->has_statement || t->has_rows)) {
 		err = torn(t, ev);
 		if (err != ERR_OK)
 			return err;
 	}
-	if (!t->open)
-		err = begin(t, ev, &none);
+	return t->open ? ERR_OK : begin(t, ev, &none);
+}
+
+static err_t
+on_begin(struct txn *t, const struct binlog_event *ev)
+{
+	err_t err = begin_here(t, ev);
+
 	t->has_begin = true;
 	return err;
 }
 
 static err_t
-on_query(struct txn *t, const struct binlog_event *ev)
+bad_xid(const struct binlog_event *ev, struct err_detail *why)
+{
+	return err_set(why, ERR_BAD_EVENT,
+		       "%s event (type %u) before %.*s:%llu names an XA transaction in a way that cannot be "
+		       "read; compare with mariadb-binlog, or start behind it",
+		       binlog_type_name(ev->type), ev->type, SPAN_FMT(span_first(ev->file, 255)),
+		       (unsigned long long)ev->end);
+}
+
+static err_t
+on_xa_prepare(struct txn *t, const struct binlog_event *ev, struct err_detail *why)
+{
+	struct xid xid;
+
+	if (!t->open)
+		return ERR_OK;
+	if (ev->u.xa.one_phase)
+		return finish(t, ev, false);
+	if (!xid_make(&xid, ev->u.xa.format, ev->u.xa.gtrid, ev->u.xa.bqual))
+		return bad_xid(ev, why);
+	return finish_prepared(t, ev, &xid);
+}
+
+/* XA PREPARE, COMMIT and ROLLBACK as text. */
+static err_t
+on_xa_text(struct txn *t, const struct binlog_event *ev, enum verb verb, struct span rest,
+	   struct err_detail *why)
+{
+	struct xid xid;
+	struct txn_end e = {
+	    .kind = verb == VERB_XA_COMMIT ? TXN_XA_COMMIT : TXN_XA_ROLLBACK,
+	    .xid = &xid,
+	};
+	err_t err;
+
+	if (!xid_parse(&xid, &rest))
+		return bad_xid(ev, why);
+	if (verb == VERB_XA_PREPARE)
+		return t->open ? finish_prepared(t, ev, &xid) : ERR_OK;
+	if (word_is(next_word(&rest), "ONE"))
+		return t->open ? finish(t, ev, false) : ERR_OK;
+	err = begin_here(t, ev);
+	if (err != ERR_OK)
+		return err;
+	end(t, ev, &e);
+	if (verb == VERB_XA_COMMIT) {
+		bump(&t->metrics->binlog_xa_commit);
+		bump(&t->metrics->binlog_txn);
+		return t->ops->commit(t->arg, &e);
+	}
+	bump(&t->metrics->binlog_xa_rollback);
+	return t->ops->rollback(t->arg, &e);
+}
+
+static err_t
+on_query(struct txn *t, const struct binlog_event *ev, struct err_detail *why)
 {
 	struct span name = {"", 0};
+	enum verb verb = verb_of(ev->u.query.sql, &name);
 
-	switch (verb_of(ev->u.query.sql, &name)) {
+	switch (verb) {
 	case VERB_BEGIN:
 		return on_begin(t, ev);
 	case VERB_COMMIT:
@@ -401,6 +506,10 @@ on_query(struct txn *t, const struct binlog_event *ev)
 		return t->open ? t->ops->savepoint(t->arg, name) : ERR_OK;
 	case VERB_ROLLBACK_TO:
 		return t->open && t->can_be_undone ? t->ops->rollback_to(t->arg, name) : ERR_OK;
+	case VERB_XA_PREPARE:
+	case VERB_XA_COMMIT:
+	case VERB_XA_ROLLBACK:
+		return on_xa_text(t, ev, verb, name, why);
 	case VERB_XA_END:
 	case VERB_NOTHING:
 		return ERR_OK;
@@ -527,7 +636,7 @@ txn_feed(struct txn *t, const struct binlog_event *ev, struct err_detail *why)
 	case BINLOG_ROWS:
 		return on_rows(t, ev, why);
 	case BINLOG_QUERY:
-		return on_query(t, ev);
+		return on_query(t, ev, why);
 	case BINLOG_ROWS_TEXT:
 		return on_rows_text(t, ev);
 	case BINLOG_GTID:
@@ -535,11 +644,7 @@ txn_feed(struct txn *t, const struct binlog_event *ev, struct err_detail *why)
 	case BINLOG_XID:
 		return t->open ? finish(t, ev, false) : ERR_OK;
 	case BINLOG_XA_PREPARE:
-		if (!t->open)
-			return ERR_OK;
-		if (!ev->u.xa.one_phase)
-			bump(&t->metrics->binlog_xa_prepared);
-		return finish(t, ev, false);
+		return on_xa_prepare(t, ev, why);
 	case BINLOG_INCIDENT:
 		return on_incident(t, ev, why);
 	case BINLOG_ROTATE:

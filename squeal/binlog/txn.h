@@ -14,8 +14,10 @@
  * binlog instead, so most rollbacks never get here.)  Over-invalidation is allowed, under-invalidation is
  * not.
  *
- * An XA transaction is delivered at XA PREPARE, since the text of its statements is there and not at XA
- * COMMIT.  XA COMMIT delivers nothing: readers who filled a cache in between keep the old value.
+ * The statements of an XA transaction come before XA PREPARE, and whether they count is known only at XA
+ * COMMIT or XA ROLLBACK, which may come much later, after other transactions, and from another connection.
+ * `kind` tells these ends apart; the receiver keeps what it took under the transaction's id in between.  XA
+ * COMMIT ... ONE PHASE is an ordinary end.
  *
  * A transaction that another one begins in the middle of was torn by a crash of the server, which gave it up:
  * it ends in rollback().
@@ -32,6 +34,7 @@
 #include "squeal/binlog/event.h"
 #include "squeal/binlog/gtid.h"
 #include "squeal/binlog/table.h"
+#include "squeal/binlog/xid.h"
 
 /* Where an event stands.  `file` is valid during the call. */
 struct txn_place {
@@ -46,12 +49,24 @@ struct txn_begin {
 
 enum { TXN_TICKET_BITS = 40 };
 
+enum txn_kind {
+	TXN_ORDINARY,
+	TXN_PREPARED,	 /* commit(): what came before it is prepared as `xid`, and not to be used yet */
+	TXN_XA_COMMIT,	 /* commit(): what was prepared as `xid` is committed; nothing came before it */
+	TXN_XA_ROLLBACK, /* rollback(): what was prepared as `xid` is undone; nothing came before it */
+};
+
 struct txn_end {
 	struct gtid gtid;
 	struct txn_place place; /* behind the last event of the transaction: safe to resume from */
 	uint64_t commit_us;	/* as exact as the source knows; whole seconds for MariaDB */
-	bool rolled_back;	/* see above */
-	bool no_text;		/* rows were changed, and no statement's text came with them */
+	enum txn_kind kind;
+	const struct xid *xid; /* of the three XA kinds, valid during the call; otherwise NULL */
+	/* TXN_PREPARED: the source does not vouch that XA ROLLBACK can undo all of it (MariaDB, where a
+	 * table without transactions was changed).  MySQL writes such changes outside of the group. */
+	bool cannot_be_undone;
+	bool rolled_back; /* see above */
+	bool no_text;	  /* rows were changed, and no statement's text came with them */
 	/* rollback() only: the server crashed while it wrote the group.  `gtid` may come again with other
 	 * content, so it is not a place to resume behind; `place` is empty. */
 	bool torn;
@@ -81,6 +96,8 @@ struct txn_ops {
 	err_t (*rows)(void *arg, const struct binlog_event *ev, const struct table *t);
 	/* May be NULL.  Before statement(): its changes do not come as rows (a QUERY event). */
 	err_t (*without_rows)(void *arg, struct span sql);
+	/* May be NULL.  Before without_rows(): the QUERY event itself, its database and place. */
+	err_t (*query)(void *arg, const struct binlog_event *ev);
 };
 
 struct txn; /* opaque */

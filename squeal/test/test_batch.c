@@ -202,6 +202,60 @@ an_item_with_a_whole_position_replaces_it(void **state)
 	batch_destroy(&b);
 }
 
+static void
+make_prepared(struct queue_item *it)
+{
+	it->kind = QUEUE_PREPARED;
+	it->xid = calloc(1, sizeof(*it->xid));
+	assert_true(xid_make(it->xid, 1, SPAN_LIT("a"), (struct span){"", 0}));
+}
+
+static void
+a_prepared_transaction_becomes_notes_and_its_head_comes_with_the_position(void **state)
+{
+	struct batch *b = batch_create("main", (struct batch_limits){1000, 1000000}, &metrics);
+	struct queue_item *before = item(1, 2, 1000), *large = item(2, 500000, 1000);
+	struct err_detail why = {0};
+	struct batch_output out;
+	unsigned takes = 0, heads = 0;
+	uint32_t part = 0;
+	bool done = false;
+
+	make_prepared(large);
+	put(b, before);
+	while (!done) {
+		assert_int_equal(batch_add(b, large, &done, &why), ERR_OK);
+		batch_take(b, &out);
+		/* What came before it goes with the position behind it. */
+		assert_int_equal(out.nrecords, takes == 0);
+		assert_int_equal(out.nkeys, takes == 0 ? 2 : 0);
+		assert_true(span_is(out.checkpoint, done ? "gtid:0-1-2" : takes == 0 ? "gtid:0-1-1" : ""));
+		for (size_t i = 0; i < out.nnotes; i++) {
+			assert_true(span_is(out.notes[i].name, "xa:X'61',X'',1"));
+			if (takes == 0 && i == 0) {
+				assert_int_equal(out.notes[i].change, BROKER_NOTE_DROP);
+				continue;
+			}
+			assert_int_equal(out.notes[i].change, BROKER_NOTE_PUT);
+			assert_true(out.notes[i].value.len < 70000);
+			if (out.notes[i].part == 0)
+				heads++;
+			else
+				assert_int_equal(out.notes[i].part, ++part);
+		}
+		assert_int_equal(heads, done);
+		assert_true(batch_changes_note(b, SPAN_LIT("xa:X'61',X'',1")));
+		batch_clear(b);
+		assert_false(batch_changes_note(b, SPAN_LIT("xa:X'61',X'',1")));
+		takes++;
+	}
+	assert_true(takes >= 2);
+	assert_false(batch_has_news(b));
+	queue_item_destroy(&before);
+	queue_item_destroy(&large);
+	batch_destroy(&b);
+}
+
 int
 main(void)
 {
@@ -211,6 +265,7 @@ main(void)
 	    cmocka_unit_test(a_spilled_transaction_that_fills_its_last_record_ends_there),
 	    cmocka_unit_test(records_are_cut_by_bytes_too),
 	    cmocka_unit_test(a_transaction_without_keys_moves_the_position_only),
+	    cmocka_unit_test(a_prepared_transaction_becomes_notes_and_its_head_comes_with_the_position),
 	    cmocka_unit_test(an_item_with_a_whole_position_replaces_it),
 	};
 

@@ -49,6 +49,14 @@ emit(void *arg, struct queue_item *it)
 		buf_put_span(&f->emitted, key);
 		comma = ",";
 	}
+	if (it->kind != QUEUE_COMMIT) {
+		static const char *const ends[] = {[QUEUE_PREPARED] = "prepared",
+						   [QUEUE_XA_COMMIT] = "xa_commit",
+						   [QUEUE_XA_ROLLBACK] = "xa_rollback"};
+
+		buf_printf(&f->emitted, " %s%s=", ends[it->kind], it->cannot_be_undone ? "!" : "");
+		xid_format(it->xid, &f->emitted);
+	}
 	if (it->pool != NULL)
 		buf_printf(&f->emitted, " pool=%s", it->pool);
 	if (it->holdoff_ms > 0)
@@ -129,6 +137,43 @@ commit(struct fixture *f)
 	struct txn_end e = end_of(f);
 
 	assert_int_equal(gather_ops.commit(f->gather, &e), ERR_OK);
+}
+
+static void
+xa_end(struct fixture *f, enum txn_kind kind)
+{
+	struct txn_end e = end_of(f);
+	struct xid xid;
+
+	assert_true(xid_make(&xid, 1, SPAN_LIT("x"), (struct span){"", 0}));
+	e.kind = kind;
+	e.xid = &xid;
+	if (kind == TXN_XA_ROLLBACK)
+		assert_int_equal(gather_ops.rollback(f->gather, &e), ERR_OK);
+	else
+		assert_int_equal(gather_ops.commit(f->gather, &e), ERR_OK);
+}
+
+static void
+both_ends_of_an_xa_transaction_are_emitted_with_its_id(void **state)
+{
+	struct fixture *f = *state;
+
+	begin(f);
+	say(f, "UPDATE t SET a=1 /*inv='a',inv_p='users'*/");
+	xa_end(f, TXN_PREPARED);
+	begin(f);
+	xa_end(f, TXN_XA_COMMIT);
+	begin(f);
+	xa_end(f, TXN_PREPARED);
+	begin(f);
+	xa_end(f, TXN_XA_ROLLBACK);
+	assert_string_equal(buf_str(&f->emitted), "0-1-1 a prepared=X'78',X'',1 pool=users\n"
+						  "0-1-2 xa_commit=X'78',X'',1\n"
+						  "0-1-3 prepared=X'78',X'',1\n"
+						  "0-1-4 xa_rollback=X'78',X'',1\n");
+	assert_int_equal(metric_get(&f->metrics.txn_with_keys), 0);
+	assert_int_equal(gather_position(f->gather)->mariadb.ids[0].seq, 4);
 }
 
 static void
@@ -423,6 +468,7 @@ main(void)
 {
 #define EACH(test) cmocka_unit_test_setup_teardown(test, make, drop)
 	const struct CMUnitTest tests[] = {
+	    EACH(both_ends_of_an_xa_transaction_are_emitted_with_its_id),
 	    EACH(keys_of_all_statements_leave_at_commit),
 	    EACH(a_rollback_delivers_nothing_and_moves_the_position),
 	    EACH(a_torn_group_does_not_move_the_position),

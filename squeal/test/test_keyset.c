@@ -213,6 +213,82 @@ a_folder_that_is_not_there_is_named(void **state)
 	keyset_destroy(&s);
 }
 
+/* Part n holds n keys "pN-I"; part 2 is empty; the first reading of part 3 fails. */
+struct kept {
+	unsigned failures;
+	struct span bad; /* what part 1 holds instead */
+};
+
+static err_t
+read_part(void *arg, uint32_t n, struct buf *out, struct err_detail *why)
+{
+	struct kept *kept = arg;
+	char key[16];
+
+	if (n == 3 && kept->failures++ == 0) {
+		buf_put_str(out, "half");
+		return err_set(why, ERR_IO, "not now");
+	}
+	if (n == 1)
+		buf_put_span(out, kept->bad);
+	for (uint32_t i = 0; i < (n == 2 ? 0 : n); i++) {
+		snprintf(key, sizeof(key), "p%u-%u", (unsigned)n, (unsigned)i);
+		keyset_pack(out, i == 1 ? KEY_MARKER : KEY_DELETE, span_of(key));
+	}
+	return ERR_OK;
+}
+
+static void
+keys_that_are_kept_in_parts_come_one_by_one(void **state)
+{
+	static const char *const want[] = {"p1-0", "p3-0", "p3-1", "p3-2"};
+	struct kept kept = {0, {"", 0}};
+	const struct keyset_parts parts = {read_part, &kept, 3};
+	const struct keyset_keys keys = {.parts = &parts, .spill_fd = -1, .nkeys = 4};
+	struct keyset_cursor c = KEYSET_CURSOR_INIT;
+	struct err_detail why = {0};
+	enum key_kind kind;
+	struct span key;
+	bool more;
+
+	for (size_t i = 0; i < 4; i++) {
+		if (i == 1) {
+			assert_int_equal(keyset_next(&keys, &c, &kind, &key, &more, &why), ERR_IO);
+			err_clear(&why);
+		}
+		assert_int_equal(keyset_next(&keys, &c, &kind, &key, &more, &why), ERR_OK);
+		assert_true(more && span_is(key, want[i]));
+		assert_int_equal(kind, i == 2 ? KEY_MARKER : KEY_DELETE);
+	}
+	assert_int_equal(keyset_next(&keys, &c, &kind, &key, &more, &why), ERR_OK);
+	assert_false(more);
+	keyset_cursor_fini(&c);
+}
+
+static void
+a_part_that_does_not_hold_whole_keys_is_damaged(void **state)
+{
+	static const struct span bad[] = {SPAN_LIT("\0"), SPAN_LIT("\0\5abcd"), SPAN_LIT("\2\1a"),
+					  SPAN_LIT("\0\0")};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct kept kept = {0, bad[i]};
+		const struct keyset_parts parts = {read_part, &kept, 1};
+		const struct keyset_keys keys = {.parts = &parts, .spill_fd = -1};
+		struct keyset_cursor c = KEYSET_CURSOR_INIT;
+		struct err_detail why = {0};
+		enum key_kind kind;
+		struct span key;
+		bool more = true;
+		err_t err = ERR_OK;
+
+		while (err == ERR_OK && more)
+			err = keyset_next(&keys, &c, &kind, &key, &more, &why);
+		assert_int_equal(err, ERR_CORRUPT);
+		keyset_cursor_fini(&c);
+	}
+}
+
 int
 main(void)
 {
@@ -225,6 +301,8 @@ main(void)
 	    cmocka_unit_test(keys_beyond_the_memory_spill_and_come_back_in_order),
 	    cmocka_unit_test(rolling_back_reaches_into_the_spill_file),
 	    cmocka_unit_test(a_full_disk_leaves_the_set_as_it_was),
+	    cmocka_unit_test(keys_that_are_kept_in_parts_come_one_by_one),
+	    cmocka_unit_test(a_part_that_does_not_hold_whole_keys_is_damaged),
 	    cmocka_unit_test(a_folder_that_is_not_there_is_named),
 	};
 

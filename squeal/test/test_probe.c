@@ -13,6 +13,7 @@
 struct peer {
 	char path[100];
 	const char *says;
+	size_t len; /* of a greeting; 0: an answer */
 	bool hangs;
 	int listener;
 	pthread_t thread;
@@ -26,9 +27,9 @@ serve(void *arg)
 	int fd = accept(p->listener, NULL, NULL);
 	size_t n = strlen(p->says);
 
-	/* Everything is asked in one piece. */
-	if (fd >= 0 && recv(fd, request, sizeof(request), 0) > 0)
-		(void)!send(fd, p->says, n, MSG_NOSIGNAL);
+	/* Everything is asked in one piece; a database speaks first. */
+	if (fd >= 0 && (p->len > 0 || recv(fd, request, sizeof(request), 0) > 0))
+		(void)!send(fd, p->says, p->len > 0 ? p->len : n, MSG_NOSIGNAL);
 	/* The end of the client's side. */
 	while (fd >= 0 && p->hangs && recv(fd, request, sizeof(request), 0) > 0)
 		;
@@ -37,25 +38,106 @@ serve(void *arg)
 	return NULL;
 }
 
+static void
+open_peer(struct peer *p)
+{
+	struct sockaddr_un at = {.sun_family = AF_UNIX};
+
+	snprintf(p->path, sizeof(p->path), "/tmp/squeal-probe-%d.sock", (int)getpid());
+	snprintf(at.sun_path, sizeof(at.sun_path), "%s", p->path);
+	unlink(p->path);
+	p->listener = socket(AF_UNIX, SOCK_STREAM, 0);
+	assert_int_equal(bind(p->listener, (struct sockaddr *)&at, sizeof(at)), 0);
+	assert_int_equal(listen(p->listener, 1), 0);
+	assert_int_equal(pthread_create(&p->thread, NULL, serve, p), 0);
+}
+
+static void
+close_peer(struct peer *p)
+{
+	pthread_join(p->thread, NULL);
+	close(p->listener);
+	unlink(p->path);
+}
+
 static err_t
 probe(const char *says, bool hangs, uint64_t timeout_ms, struct probe_answer *out, struct err_detail *why)
 {
 	struct peer p = {.says = says, .hangs = hangs};
-	struct sockaddr_un at = {.sun_family = AF_UNIX};
 	err_t err;
 
-	snprintf(p.path, sizeof(p.path), "/tmp/squeal-probe-%d.sock", (int)getpid());
-	snprintf(at.sun_path, sizeof(at.sun_path), "%s", p.path);
-	unlink(p.path);
-	p.listener = socket(AF_UNIX, SOCK_STREAM, 0);
-	assert_int_equal(bind(p.listener, (struct sockaddr *)&at, sizeof(at)), 0);
-	assert_int_equal(listen(p.listener, 1), 0);
-	assert_int_equal(pthread_create(&p.thread, NULL, serve, &p), 0);
+	open_peer(&p);
 	err = probe_memcached(p.path, timeout_ms, clock_system(), out, why);
-	pthread_join(p.thread, NULL);
-	close(p.listener);
-	unlink(p.path);
+	close_peer(&p);
 	return err;
+}
+
+static err_t
+greet(const char *says, size_t len, char *version, struct err_detail *why)
+{
+	struct peer p = {.says = says, .len = len};
+	err_t err;
+
+	open_peer(&p);
+	err = probe_database(p.path, 5000, clock_system(), version, 20, why);
+	close_peer(&p);
+	return err;
+}
+
+static void
+a_database_says_its_version_before_anybody_logs_in(void **state)
+{
+	static const char mysql[] = "\x0c\0\0\0\x0a"
+				    "9.7.4-2\0"
+				    "id!";
+	static const char long_one[] = "\x20\0\0\0\x0a"
+				       "10.11.6-MariaDB-1:10.11.6+x\0"
+				       "id!";
+	char version[20];
+	struct err_detail why = {0};
+
+	assert_int_equal(greet(mysql, sizeof(mysql) - 1, version, &why), ERR_OK);
+	assert_string_equal(version, "9.7.4-2");
+	assert_int_equal(greet(long_one, sizeof(long_one) - 1, version, &why), ERR_OK);
+	assert_string_equal(version, "10.11.6-MariaDB-1:1");
+}
+
+static void
+what_greets_in_another_way_is_no_database(void **state)
+{
+	static const char *const others[] = {"SSH-2.0-OpenSSH_9.2\r\n",
+					     "\x05\0\0\0\x0a"
+					     "8.4.",
+					     "\x08\0\0\1\x0a"
+					     "8.4.0\0",
+					     "\x08\0\0\0\x0a"
+					     "8.4.0-x",
+					     "\x08\0\0\0\x09"
+					     "8.4.0\0x"};
+	static const size_t len[] = {21, 9, 12, 12, 12};
+	static const char blocked[] = "\x14\0\0\0\xff"
+				      "\x69\x04"
+				      "Host is blocked!!";
+	char version[20];
+
+	for (unsigned i = 0; i < 5; i++) {
+		struct err_detail why = {0};
+
+		assert_int_equal(greet(others[i], len[i], version, &why), ERR_PROTOCOL);
+		assert_non_null(strstr(err_why(&why), "is no database"));
+	}
+	for (size_t n = 1; n < sizeof(blocked) - 1; n += 5) {
+		struct err_detail why = {0};
+
+		assert_int_equal(greet(blocked, n, version, &why), ERR_CONN);
+		assert_non_null(strstr(err_why(&why), "closed the connection"));
+	}
+	{
+		struct err_detail why = {0};
+
+		assert_int_equal(greet(blocked, sizeof(blocked) - 1, version, &why), ERR_CONN);
+		assert_non_null(strstr(err_why(&why), "lets nobody in: Host is blocked!!"));
+	}
 }
 
 static void
@@ -121,6 +203,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_database_says_its_version_before_anybody_logs_in),
+	    cmocka_unit_test(what_greets_in_another_way_is_no_database),
 	    cmocka_unit_test(a_server_with_meta_commands_is_known),
 	    cmocka_unit_test(a_server_without_meta_commands_is_known),
 	    cmocka_unit_test(what_is_no_memcached_is_not_taken_for_one),

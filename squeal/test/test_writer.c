@@ -19,6 +19,7 @@ struct fixture {
 	struct broker_metrics broker_metrics;
 	struct state_metrics state_metrics;
 	struct batch_metrics batch_metrics;
+	struct prepared_metrics prepared_metrics;
 	struct broker_context context;
 	struct broker_writer *broker;
 	struct queue *queue;
@@ -74,6 +75,7 @@ make(void **state)
 		.state = f->state,
 		.state_metrics = &f->state_metrics,
 		.batch_metrics = &f->batch_metrics,
+		.prepared_metrics = &f->prepared_metrics,
 		.source = "main",
 		.failed = on_failed,
 		.arg = f,
@@ -131,6 +133,12 @@ count_keys(void *arg, const struct broker_record *rec)
 		*(uint64_t *)arg += r.txns[i].nkeys;
 	arena_fini(&arena);
 	return true;
+}
+
+static void
+count_name(void *arg, struct span name)
+{
+	++*(unsigned *)arg;
 }
 
 static uint64_t
@@ -218,6 +226,91 @@ what_comes_while_it_lingers_goes_along(void **state)
 	assert_int_equal(f->batch_metrics.batch_record, 1);
 }
 
+/* As item(), of an XA transaction. */
+static struct queue_item *
+xa(uint64_t seq, enum queue_kind kind, const char *name, int nkeys)
+{
+	struct queue_item *it = item(seq, nkeys);
+
+	it->kind = kind;
+	it->xid = calloc(1, sizeof(*it->xid));
+	assert_true(xid_make(it->xid, 1, span_of(name), (struct span){"", 0}));
+	return it;
+}
+
+static unsigned
+notes_in_log(struct fixture *f)
+{
+	struct err_detail why = {0};
+	unsigned n = 0;
+
+	assert_int_equal(broker_note_names(f->broker, count_name, &n, &why), ERR_OK);
+	return n;
+}
+
+static void
+keys_of_a_prepared_transaction_wait_for_its_commit(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(queue_put(f->queue, xa(1, QUEUE_PREPARED, "a", 30000)));
+	assert_true(queue_put(f->queue, item(2, 1)));
+	assert_true(queue_put(f->queue, xa(3, QUEUE_PREPARED, "b", 5)));
+	finish(f);
+	assert_int_equal(keys_in_log(f), 1);
+	assert_int_equal(notes_in_log(f), 2);
+	assert_int_equal(metric_get(&f->prepared_metrics.xa_kept), 2);
+	assert_checkpoint(f, "gtid:0-1-3");
+}
+
+static void
+both_ends_in_one_go_deliver_each_transaction_once(void **state)
+{
+	struct fixture *f = *state;
+
+	for (uint64_t i = 0; i < 100; i++) {
+		assert_true(queue_put(f->queue, xa(4 * i + 1, QUEUE_PREPARED, "a", 3)));
+		assert_true(queue_put(f->queue, xa(4 * i + 2, QUEUE_XA_COMMIT, "a", 0)));
+		assert_true(queue_put(f->queue, xa(4 * i + 3, QUEUE_PREPARED, "a", 2)));
+		assert_true(queue_put(f->queue, xa(4 * i + 4, QUEUE_XA_ROLLBACK, "a", 0)));
+	}
+	finish(f);
+	assert_int_equal(keys_in_log(f), 300);
+	assert_int_equal(notes_in_log(f), 0);
+	assert_int_equal(metric_get(&f->prepared_metrics.xa_delivered), 100);
+	assert_int_equal(metric_get(&f->prepared_metrics.xa_unknown), 0);
+	assert_int_equal(metric_get(&f->prepared_metrics.xa_kept), 0);
+	assert_checkpoint(f, "gtid:0-1-400");
+}
+
+static void
+a_large_prepared_transaction_is_delivered_whole(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(queue_put(f->queue, xa(1, QUEUE_PREPARED, "a", 300000)));
+	assert_true(queue_put(f->queue, item(2, 7)));
+	assert_true(queue_put(f->queue, xa(3, QUEUE_XA_COMMIT, "a", 0)));
+	assert_true(queue_put(f->queue, item(4, 1)));
+	finish(f);
+	assert_int_equal(keys_in_log(f), 300008);
+	assert_int_equal(notes_in_log(f), 0);
+	assert_int_equal(f->failures, 0);
+	assert_checkpoint(f, "gtid:0-1-4");
+}
+
+static void
+a_commit_whose_prepare_was_not_read_is_counted(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(queue_put(f->queue, xa(1, QUEUE_XA_COMMIT, "a", 0)));
+	finish(f);
+	assert_int_equal(metric_get(&f->prepared_metrics.xa_unknown), 1);
+	assert_int_equal(keys_in_log(f), 0);
+	assert_checkpoint(f, "gtid:0-1-1");
+}
+
 static void
 hurrying_leaves_a_checkpoint_that_covers_only_what_is_in_the_log(void **state)
 {
@@ -255,6 +348,10 @@ main(void)
 	    EACH(everything_put_before_the_close_is_in_the_log),
 	    EACH(a_transaction_of_many_records_arrives_whole),
 	    EACH(what_comes_while_it_lingers_goes_along),
+	    EACH(keys_of_a_prepared_transaction_wait_for_its_commit),
+	    EACH(both_ends_in_one_go_deliver_each_transaction_once),
+	    EACH(a_large_prepared_transaction_is_delivered_whole),
+	    EACH(a_commit_whose_prepare_was_not_read_is_counted),
 	    EACH(hurrying_leaves_a_checkpoint_that_covers_only_what_is_in_the_log),
 	};
 

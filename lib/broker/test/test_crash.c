@@ -65,6 +65,7 @@ dying_in_an_append_leaves_all_of_it_or_nothing(void **state)
 	} cases[] = {
 	    {"broker.append.begin", "1:main:1 2:main:2 ", "2", 3},
 	    {"broker.append.inserted", "1:main:1 2:main:2 ", "2", 3},
+	    {"broker.append.noted", "1:main:1 2:main:2 ", "2", 3},
 	    {"broker.append.committed", "1:main:1 2:main:2 3:main:3 ", "3", 4},
 	    {"broker.append.woken", "1:main:1 2:main:2 3:main:3 ", "3", 4},
 	};
@@ -88,6 +89,62 @@ dying_in_an_append_leaves_all_of_it_or_nothing(void **state)
 		assert_int_equal(append_in_child(f), cases[i].next);
 		broker_reader_close(&r);
 		buf_fini(&b);
+		fixture_teardown(&inner);
+	}
+}
+
+/* Each append writes a note, a record and the checkpoint with the same number. */
+static void
+note_five(struct fixture *f)
+{
+	struct broker_writer *w = fixture_writer(f);
+
+	for (unsigned i = 1; i <= 5; i++) {
+		struct broker_note notes[2] = {{.change = BROKER_NOTE_DROP, .name = SPAN_LIT("a")},
+					       {.change = BROKER_NOTE_PUT, .name = SPAN_LIT("a")}};
+		struct span record;
+		uint64_t first;
+		char text[8];
+
+		snprintf(text, sizeof(text), "%u", i);
+		notes[1].part = i;
+		record = notes[1].value = span_of(text);
+		assert_ok(f, broker_append_notes(w, &record, 1, record, notes, 2, &first, &f->why));
+	}
+}
+
+static void
+dying_in_an_append_leaves_notes_in_step_with_the_checkpoint(void **state)
+{
+	static const struct {
+		const char *point;
+		const char *left;
+		uint32_t part;
+	} cases[] = {{"broker.append.inserted", "2", 2},
+		     {"broker.append.noted", "2", 2},
+		     {"broker.append.committed", "3", 3}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct buf note = BUF_INIT, checkpoint = BUF_INIT;
+		void *inner = NULL;
+		struct broker_writer *w;
+		struct fixture *f;
+		bool found;
+
+		assert_int_equal(fixture_setup(&inner), 0);
+		f = inner;
+		die_at(f, cases[i].point, note_five);
+		w = fixture_writer(f);
+		for (uint32_t part = 1; part <= 5; part++) {
+			assert_ok(f, broker_note_read(w, SPAN_LIT("a"), part, &note, &found, &f->why));
+			assert_int_equal(found, part == cases[i].part);
+		}
+		assert_ok(f, broker_checkpoint(w, &checkpoint, &f->why));
+		assert_string_equal(buf_str(&note), cases[i].left);
+		assert_string_equal(buf_str(&checkpoint), cases[i].left);
+		broker_writer_close(&w);
+		buf_fini(&note);
+		buf_fini(&checkpoint);
 		fixture_teardown(&inner);
 	}
 }
@@ -183,6 +240,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(dying_in_an_append_leaves_all_of_it_or_nothing),
+	    cmocka_unit_test(dying_in_an_append_leaves_notes_in_step_with_the_checkpoint),
 	    cmocka_unit_test(dying_in_a_trim_leaves_bounds_and_records_in_step),
 	    cmocka_unit_test(dying_in_a_save_moves_all_cursors_or_none),
 	};

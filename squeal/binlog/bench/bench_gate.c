@@ -11,9 +11,9 @@
  *     position   MariaDB: waits until Binlog_snapshot_file and _position have reached the commit
  *     subset     MySQL: asks for GTID_SUBSET() until it is true
  *     gate       gate_wait()
+ *     reset      gate_wait(), and gate_reset() 50 times a second
  *
- * FLUSHES_PER_SECOND rotates the binlog that often.  The server loses the database squeal_gate.  Of a MySQL
- * all binlogs are read, from the first on.
+ * FLUSHES_PER_SECOND rotates the binlog that often.  The server loses the database squeal_gate.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -37,11 +37,9 @@ struct bench {
 	struct conn *asker, *reader;
 	uint64_t deadline_ns;
 	_Atomic bool stop;
+	bool has_gate;
 	_Atomic uint64_t written;
 	unsigned flushes;
-	uint64_t first_id; /* rows of this run: older ones come by again */
-	bool is_mysql;
-	struct conn *stream; /* MySQL */
 	uint64_t query_ns, queries;
 
 	/* of the open transaction */
@@ -66,28 +64,18 @@ die(const struct err_detail *why)
 	exit(1);
 }
 
-static struct conn *
-connection(struct bench *b)
-{
-	struct conn *c = conn_create(&b->opt);
-
-	conn_allow_any_server(c);
-	return c;
-}
-
 static void *
 write_rows(void *arg)
 {
 	struct client *c = arg;
-	struct conn *conn = connection(c->b);
+	struct conn *conn = conn_create(&c->b->opt);
 	struct err_detail why = {0};
 	char sql[120];
 
 	if (conn_open(conn, &why) != ERR_OK)
 		die(&why);
 	for (unsigned n = 1; !atomic_load(&c->b->stop); n++) {
-		snprintf(sql, sizeof(sql), "update squeal_gate.g set v=%u where id=%llu", n,
-			 (unsigned long long)c->b->first_id + c->id);
+		snprintf(sql, sizeof(sql), "update squeal_gate.g set v=%u where id=%u", n, c->id);
 		if (conn_do(conn, sql, &why) != ERR_OK)
 			die(&why);
 		atomic_fetch_add(&c->b->written, 1);
@@ -100,7 +88,7 @@ static void *
 rotate_logs(void *arg)
 {
 	struct client *c = arg;
-	struct conn *conn = connection(c->b);
+	struct conn *conn = conn_create(&c->b->opt);
 	struct err_detail why = {0};
 	struct timespec ts = {.tv_nsec = 1000000000 / c->b->flushes - 1};
 
@@ -112,6 +100,19 @@ rotate_logs(void *arg)
 			die(&why);
 	}
 	conn_destroy(&conn);
+	return NULL;
+}
+
+static void *
+reset_gate(void *arg)
+{
+	struct bench *b = arg;
+	struct timespec ts = {.tv_nsec = 20000000};
+
+	while (!atomic_load(&b->stop)) {
+		nanosleep(&ts, NULL);
+		gate_reset(b->gate, NULL);
+	}
 	return NULL;
 }
 
@@ -201,8 +202,7 @@ on_statement(void *arg, struct span sql)
 	unsigned long long v, id;
 
 	snprintf(text, sizeof(text), "%.*s", SPAN_FMT(span_first(sql, 199)));
-	b->is_ours =
-	    sscanf(text, "update squeal_gate.g set v=%llu where id=%llu", &v, &id) == 2 && id >= b->first_id;
+	b->is_ours = sscanf(text, "update squeal_gate.g set v=%llu where id=%llu", &v, &id) == 2;
 	if (b->is_ours) {
 		b->value = v;
 		b->id = id;
@@ -227,11 +227,11 @@ on_commit(void *arg, const struct txn_end *e)
 	char sql[100];
 	err_t err = ERR_OK;
 
-	if (strcmp(b->mode, "gate") == 0)
+	if (b->has_gate)
 		gate_note(b->gate, &mark);
 	if (!b->is_ours)
 		return ERR_OK;
-	if (strcmp(b->mode, "gate") == 0)
+	if (b->has_gate)
 		err = gate_wait(b->gate, &mark, 10000, &why);
 	else if (strcmp(b->mode, "position") == 0)
 		err = wait_position(b, &e->place, &why);
@@ -260,49 +260,26 @@ on_moved(void *arg, const struct txn_place *place)
 static void
 setup(struct bench *b, unsigned clients)
 {
-	struct conn *c = connection(b);
+	struct conn *c = conn_create(&b->opt);
 	struct err_detail why = {0};
 	char sql[100];
 
 	if (conn_open(c, &why) != ERR_OK)
 		die(&why);
-	b->is_mysql = span_find(conn_version(c), SPAN_LIT("MariaDB")) < 0;
-	if (b->is_mysql && conn_do(c, "set global binlog_rows_query_log_events=on", &why) != ERR_OK)
+	if (conn_flavour(c) == CONN_MYSQL &&
+	    conn_do(c, "set global binlog_rows_query_log_events=on", &why) != ERR_OK)
 		die(&why);
 	if (conn_do(c, "drop database if exists squeal_gate", &why) != ERR_OK ||
 	    conn_do(c, "create database squeal_gate", &why) != ERR_OK ||
-	    conn_do(c, "create table squeal_gate.g (id bigint primary key, v int) engine=innodb", &why) !=
+	    conn_do(c, "create table squeal_gate.g (id int primary key, v int) engine=innodb", &why) !=
 		ERR_OK)
 		die(&why);
 	for (unsigned i = 0; i < clients; i++) {
-		snprintf(sql, sizeof(sql), "insert into squeal_gate.g values (%llu, 0)",
-			 (unsigned long long)b->first_id + i);
+		snprintf(sql, sizeof(sql), "insert into squeal_gate.g values (%u, 0)", i);
 		if (conn_do(c, sql, &why) != ERR_OK)
 			die(&why);
 	}
 	conn_destroy(&c);
-}
-
-static void
-open_stream(struct bench *b, struct source *s, struct binlog_decoder *d)
-{
-	struct err_detail why = {0};
-
-	if (!b->is_mysql) {
-		if (source_open(s, span_of("now"), &why) != ERR_OK)
-			die(&why);
-		binlog_decoder_start(d, s->info.file, s->info.pos, s->info.checksum);
-		return;
-	}
-	b->stream = connection(b);
-	if (conn_open(b->stream, &why) != ERR_OK ||
-	    conn_do(b->stream,
-		    "set @source_binlog_checksum='NONE', @master_binlog_checksum='NONE', "
-		    "@source_heartbeat_period=200000000, @master_heartbeat_period=200000000",
-		    &why) != ERR_OK ||
-	    conn_dump(b->stream, 77, false, &why) != ERR_OK)
-		die(&why);
-	binlog_decoder_start(d, (struct span){"", 0}, 0, BINLOG_CHECKSUM_NONE);
 }
 
 int
@@ -322,6 +299,7 @@ main(int argc, char **argv)
 	struct bench b = {.mode = argc > 2 ? argv[2] : "", .gm = &gm};
 	struct binlog_metrics metrics = {0};
 	struct client clients[MAX_CLIENTS + 1];
+	pthread_t resetter;
 	struct err_detail why = {0};
 	struct binlog_decoder d;
 	struct binlog_event ev;
@@ -332,7 +310,7 @@ main(int argc, char **argv)
 	err_t err;
 
 	if (argc != 6) {
-		fprintf(stderr, "usage: bench_gate SOCKET none|position|subset|gate SECONDS CLIENTS "
+		fprintf(stderr, "usage: bench_gate SOCKET none|position|subset|gate|reset SECONDS CLIENTS "
 				"FLUSHES_PER_SECOND\n");
 		return 2;
 	}
@@ -340,6 +318,7 @@ main(int argc, char **argv)
 	    .name = "bench_gate",
 	    .host = "",
 	    .socket = argv[1],
+	    .endpoints = "",
 	    .user = "root",
 	    .password_file = "",
 	    .tls = "off",
@@ -354,17 +333,18 @@ main(int argc, char **argv)
 	};
 	n = (unsigned)atoi(argv[4]) < MAX_CLIENTS ? (unsigned)atoi(argv[4]) : MAX_CLIENTS;
 	b.flushes = (unsigned)atoi(argv[5]);
-	b.first_id = clock_real_us(clock);
+	b.has_gate = strcmp(b.mode, "gate") == 0 || strcmp(b.mode, "reset") == 0;
 	setup(&b, n);
 	b.gate = gate_create(&b.opt, clock, &gm);
-	b.asker = connection(&b);
-	b.reader = connection(&b);
+	b.asker = conn_create(&b.opt);
+	b.reader = conn_create(&b.opt);
 	s = source_mysql_create(&b.opt, "bench");
 	t = txn_create(&ops, &b, &metrics);
 	binlog_decoder_init(&d, MAX_EVENT, &metrics);
-	if (conn_open(b.asker, &why) != ERR_OK || conn_open(b.reader, &why) != ERR_OK)
+	if (conn_open(b.asker, &why) != ERR_OK || conn_open(b.reader, &why) != ERR_OK ||
+	    source_open(s, span_of("now"), &why) != ERR_OK)
 		die(&why);
-	open_stream(&b, s, &d);
+	binlog_decoder_start(&d, s->info.file, s->info.pos, s->info.checksum);
 	for (unsigned i = 0; i <= n; i++) {
 		clients[i] = (struct client){.b = &b, .id = i};
 		if (i < n)
@@ -372,9 +352,11 @@ main(int argc, char **argv)
 		else if (b.flushes > 0)
 			pthread_create(&clients[i].thread, NULL, rotate_logs, &clients[i]);
 	}
+	if (strcmp(b.mode, "reset") == 0)
+		pthread_create(&resetter, NULL, reset_gate, &b);
 	b.deadline_ns = clock_mono_ns(clock) + strtoull(argv[3], NULL, 10) * 1000000000u;
 	while (clock_mono_ns(clock) < b.deadline_ns) {
-		err = b.is_mysql ? conn_event(b.stream, &bytes, &why) : source_next(s, &bytes, &why);
+		err = source_next(s, &bytes, &why);
 		if (err == ERR_OK)
 			err = binlog_decode(&d, bytes, &ev, &why);
 		if (err == ERR_OK)
@@ -385,13 +367,15 @@ main(int argc, char **argv)
 	atomic_store(&b.stop, true);
 	for (unsigned i = 0; i < n + (b.flushes > 0); i++)
 		pthread_join(clients[i].thread, NULL);
+	if (strcmp(b.mode, "reset") == 0)
+		pthread_join(resetter, NULL);
 	printf("%s: written=%llu checked=%llu too_early=%llu rotations=%llu polls=%llu\n", b.mode,
 	       (unsigned long long)b.written, (unsigned long long)b.checked, (unsigned long long)b.early,
 	       (unsigned long long)metric_get(&metrics.binlog_rotate) / 2, (unsigned long long)b.waited);
 	if (b.queries > 0)
 		printf("subset: query=%llu query_mean_us=%.0f\n", (unsigned long long)b.queries,
 		       (double)b.query_ns / 1000 / (double)b.queries);
-	if (strcmp(b.mode, "gate") == 0)
+	if (b.has_gate)
 		printf("gate: pass=%llu wait=%llu query=%llu calibrated=%llu held=%llu query_p50_us=%llu "
 		       "query_p99_us=%llu wait_p50_us=%llu wait_p99_us=%llu wait_max_us=%llu\n",
 		       (unsigned long long)metric_get(&gm.gate_pass),
@@ -410,6 +394,5 @@ main(int argc, char **argv)
 	gate_destroy(&b.gate);
 	conn_destroy(&b.asker);
 	conn_destroy(&b.reader);
-	conn_destroy(&b.stream);
-	return b.early > 0 && strcmp(b.mode, "gate") == 0;
+	return b.early > 0 && b.has_gate;
 }

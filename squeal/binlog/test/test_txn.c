@@ -50,13 +50,27 @@ on_rollback_to(void *arg, struct span name)
 	return ERR_OK;
 }
 
+static void
+put_xa(struct fixture *f, const struct txn_end *e)
+{
+	static const char *const names[] = {
+	    [TXN_PREPARED] = "prepared", [TXN_XA_COMMIT] = "xa_commit", [TXN_XA_ROLLBACK] = "xa_rollback"};
+
+	buf_printf(&f->out, "%s%s(", names[e->kind], e->cannot_be_undone ? "!" : "");
+	xid_format(e->xid, &f->out);
+	buf_put_str(&f->out, ") ");
+}
+
 static err_t
 on_commit(void *arg, const struct txn_end *e)
 {
 	struct fixture *f = arg;
 
 	f->end = *e;
-	buf_put_str(&f->out, e->rolled_back ? "commit(rolled_back) " : "commit ");
+	if (e->kind == TXN_ORDINARY)
+		buf_put_str(&f->out, e->rolled_back ? "commit(rolled_back) " : "commit ");
+	else
+		put_xa(f, e);
 	return ERR_OK;
 }
 
@@ -66,7 +80,10 @@ on_rollback(void *arg, const struct txn_end *e)
 	struct fixture *f = arg;
 
 	f->end = *e;
-	buf_put_str(&f->out, "rollback ");
+	if (e->kind == TXN_ORDINARY)
+		buf_put_str(&f->out, "rollback ");
+	else
+		put_xa(f, e);
 	return ERR_OK;
 }
 
@@ -401,30 +418,135 @@ rows_outside_of_any_group_end_with_their_statement(void **state)
 	assert_out(f, "begin [insert into myisam] commit ");
 }
 
+/* XA_PREPARE of X'7831',X'62',1. */
 static void
-a_prepared_xa_transaction_is_delivered_at_prepare_and_counted(void **state)
+xa_prepare(struct fixture *f, bool one_phase)
+{
+	char body[] = "\0"
+		      "\1\0\0\0"
+		      "\2\0\0\0"
+		      "\1\0\0\0"
+		      "x1b";
+
+	body[0] = one_phase;
+	feed(f, make_event(&f->stream, BINLOG_TYPE_XA_PREPARE, body, sizeof(body) - 1));
+}
+
+static void
+an_xa_transaction_of_mariadb_ends_twice(void **state)
 {
 	struct fixture *f = *state;
-	char body[16] = {0};
 
-	body[5] = 2;
 	gtid(f, 5, BINLOG_GTID_PREPARED_XA | BINLOG_GTID_TRANSACTIONAL);
 	query(f, "update a");
-	query(f, "XA END X'7831',X'',1");
-	feed(f, make_event(&f->stream, BINLOG_TYPE_XA_PREPARE, body, sizeof(body)));
-	assert_out(f, "begin [update a] commit ");
+	query(f, "XA END X'7831',X'62',1");
+	xa_prepare(f, false);
+	assert_out(f, "begin [update a] prepared(X'7831',X'62',1) ");
 	assert_int_equal(metric_get(&f->stream.metrics.binlog_xa_prepared), 1);
+	assert_int_equal(f->end.gtid.seq, 5);
 	gtid(f, 6, BINLOG_GTID_COMPLETED_XA | BINLOG_GTID_STANDALONE);
-	query(f, "XA COMMIT X'7831',X'',1");
-	assert_out(f, "begin [XA COMMIT X'7831',X'',1] commit ");
-	/* MySQL */
-	query(f, "XA START X'7831',X'',1");
+	query(f, "XA COMMIT X'7831',X'62',1");
+	assert_out(f, "begin xa_commit(X'7831',X'62',1) ");
+	assert_int_equal(f->end.gtid.seq, 6);
+	assert_int_equal(f->end.ticket, 2);
+	assert_false(txn_is_open(f->txn));
+	assert_int_equal(metric_get(&f->stream.metrics.binlog_xa_commit), 1);
+	gtid(f, 7, BINLOG_GTID_COMPLETED_XA | BINLOG_GTID_STANDALONE | BINLOG_GTID_TRANSACTIONAL);
+	query(f, "XA ROLLBACK X'7831',X'62',1");
+	assert_out(f, "begin xa_rollback(X'7831',X'62',1) ");
+	assert_int_equal(f->end.gtid.seq, 7);
+	assert_false(f->end.torn);
+	assert_int_equal(metric_get(&f->stream.metrics.binlog_xa_rollback), 1);
+}
+
+static void
+an_xa_transaction_of_mysql_ends_twice(void **state)
+{
+	struct fixture *f = *state;
+
+	query(f, "XA START X'7831',X'62',1");
 	query(f, "update a");
-	query(f, "XA END X'7831',X'',1");
-	body[0] = 1;
-	feed(f, make_event(&f->stream, BINLOG_TYPE_XA_PREPARE, body, sizeof(body)));
+	query(f, "SAVEPOINT `s`");
+	query(f, "XA END X'7831',X'62',1");
+	xa_prepare(f, false);
+	assert_out(f, "begin [update a] savepoint(s) prepared(X'7831',X'62',1) ");
+	query(f, "XA COMMIT X'7831',X'62',1");
+	assert_out(f, "begin xa_commit(X'7831',X'62',1) ");
+	query(f, "XA ROLLBACK X'7831',X'62',1");
+	assert_out(f, "begin xa_rollback(X'7831',X'62',1) ");
+	/* Another transaction between them. */
+	query(f, "BEGIN");
+	query(f, "update b");
+	xid(f);
+	assert_out(f, "begin [update b] commit ");
+}
+
+static void
+one_phase_is_an_ordinary_commit(void **state)
+{
+	struct fixture *f = *state;
+
+	query(f, "XA START X'7831',X'62',1");
+	query(f, "update a");
+	query(f, "XA END X'7831',X'62',1");
+	xa_prepare(f, true);
 	assert_out(f, "begin [update a] commit ");
+	query(f, "XA START 'a'");
+	query(f, "update a");
+	query(f, "XA COMMIT 'a' ONE PHASE");
+	assert_out(f, "begin [update a] commit ");
+	query(f, "XA START 'a'");
+	query(f, "update a");
+	query(f, "XA PREPARE 'a'");
+	assert_out(f, "begin [update a] prepared(X'61',X'',1) ");
 	assert_int_equal(metric_get(&f->stream.metrics.binlog_xa_prepared), 1);
+}
+
+static void
+mariadb_tells_what_xa_rollback_cannot_undo(void **state)
+{
+	struct fixture *f = *state;
+
+	gtid(f, 5, BINLOG_GTID_PREPARED_XA);
+	query(f, "update myisam");
+	xa_prepare(f, false);
+	assert_out(f, "begin [update myisam] prepared!(X'7831',X'62',1) ");
+}
+
+static void
+an_xa_end_tears_a_group_that_has_no_end(void **state)
+{
+	struct fixture *f = *state;
+
+	query(f, "BEGIN");
+	query(f, "update a");
+	query(f, "XA COMMIT X'7831',X'62',1");
+	assert_out(f, "begin [update a] rollback begin xa_commit(X'7831',X'62',1) ");
+}
+
+static void
+an_xa_end_without_a_readable_id_stops_the_stream(void **state)
+{
+	static const char *const bad[] = {"XA COMMIT", "XA ROLLBACK x", "XA COMMIT X'6'"};
+	struct fixture *f = *state;
+	char body[90] = {0};
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct err_detail why = {0};
+		struct binlog_event ev = decode(&f->stream, make_query(&f->stream, bad[i]));
+
+		assert_int_equal(txn_feed(f->txn, &ev, &why), ERR_BAD_EVENT);
+		assert_non_null(strstr(why.text, "XA transaction"));
+	}
+	query(f, "XA START X'7831',X'62',1");
+	body[5] = 65;
+	{
+		struct err_detail why = {0};
+		struct binlog_event ev =
+		    decode(&f->stream, make_event(&f->stream, BINLOG_TYPE_XA_PREPARE, body, sizeof(body)));
+
+		assert_int_equal(txn_feed(f->txn, &ev, &why), ERR_BAD_EVENT);
+	}
 }
 
 static void
@@ -597,7 +719,12 @@ main(void)
 	    T(a_rotation_between_transactions_is_a_place_to_resume_from),
 	    T(the_text_of_row_changes_is_delivered_and_its_absence_counted),
 	    T(rows_outside_of_any_group_end_with_their_statement),
-	    T(a_prepared_xa_transaction_is_delivered_at_prepare_and_counted),
+	    T(an_xa_transaction_of_mariadb_ends_twice),
+	    T(an_xa_transaction_of_mysql_ends_twice),
+	    T(one_phase_is_an_ordinary_commit),
+	    T(mariadb_tells_what_xa_rollback_cannot_undo),
+	    T(an_xa_end_tears_a_group_that_has_no_end),
+	    T(an_xa_end_without_a_readable_id_stops_the_stream),
 	    T(tickets_count_what_goes_through_the_servers_group_commit),
 	    T(an_incident_is_a_gap),
 	    T(fillers_heartbeats_and_notes_say_nothing),
