@@ -10,6 +10,7 @@
 #   make check-integration   pytest with real servers only
 #   make oracle      squeal with Oracle's libmysqlclient, in build/oracle/bin
 #   make bench       ratios against peers, in one run
+#   make bench-peers row changes against Debezium (Java 17, Maven; fetches it from Maven Central)
 #   make soak        hours of random kills (SOAK_KILLS=1000 by default)
 #   make fuzz        fuzz each parser (FUZZ_SECONDS=60 each by default; needs clang)
 #   make docs        rewrite the generated parts of docs/ and schemas/
@@ -155,6 +156,10 @@ bench: deps
 	$(Q)$(MAKE) --no-print-directory programs
 	$(Q)BUILD=$(BUILD) $(PYTHON) integration/bench/bench.py
 
+bench-peers: deps
+	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)BUILD=$(BUILD) $(PYTHON) integration/bench/peers.py
+
 soak: deps
 	$(Q)$(MAKE) --no-print-directory programs crash-programs
 	$(Q)BUILD=$(BUILD) SOAK_KILLS=$(SOAK_KILLS) $(PYTHON) -m pytest -q integration -m soak
@@ -188,7 +193,7 @@ clean:
 	rm -rf build
 
 .PHONY: all libs programs crash-programs check check-all check-unit check-integration check-hdr check-deps \
-	check-docs docs demo bench soak fuzz deps format check-format install help clean
+	check-docs docs demo bench bench-peers soak fuzz deps format check-format install help clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 

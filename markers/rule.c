@@ -28,6 +28,7 @@ struct part {
 
 struct key {
 	const struct rule_key *key;
+	struct rule_group group;
 	struct part *parts;
 	size_t nparts;
 	bool known;	    /* the table has all columns */
@@ -36,7 +37,6 @@ struct key {
 
 struct entry {
 	const struct rule *rule;
-	struct rule_group group;
 	struct key *keys; /* as many as the rule has */
 	long *when_changed;
 	size_t nwhen_changed; /* 0: every update */
@@ -172,7 +172,11 @@ match_key(struct match *m, const struct rule *rule, const struct rule_key *from,
 {
 	const struct template *tpl = &from->template;
 
-	*key = (struct key){.key = from, .known = true};
+	*key = (struct key){
+	    .key = from,
+	    .group = {rule->pool, rule->holdoff_ms, rule->name, from->text},
+	    .known = true,
+	};
 	key->parts = arena_alloc(&m->t->arena, tpl->n * sizeof(*key->parts));
 	for (size_t i = 0; i < tpl->n; i++) {
 		const struct template_part *part = &tpl->parts[i];
@@ -211,7 +215,7 @@ match_key(struct match *m, const struct rule *rule, const struct rule_key *from,
 static void
 match_entry(struct match *m, const struct rule *rule, struct entry *e)
 {
-	*e = (struct entry){.rule = rule, .group = {rule->pool, rule->holdoff_ms, rule->name}};
+	*e = (struct entry){.rule = rule};
 	e->keys = arena_alloc(&m->t->arena, rule->nkeys * sizeof(*e->keys));
 	for (size_t i = 0; i < rule->nkeys; i++)
 		match_key(m, rule, &rule->keys[i], &e->keys[i]);
@@ -456,7 +460,7 @@ hand_out(const struct apply *a, const struct entry *e, const struct key *key, co
 
 	if (fault == KEY_OK) {
 		a->counts->keys++;
-		return a->ops->key(a->arg, bytes, &e->group);
+		return a->ops->key(a->arg, bytes, &key->group);
 	}
 	a->counts->bad_keys++;
 	say(a, reason, e, key, (struct span){"", 0}, span_first(bytes, 64));

@@ -74,9 +74,10 @@ struct rule_issue {
 
 /* What goes with a key; lives as long as the set. */
 struct rule_group {
-	struct span pool;    /* empty for none */
-	uint32_t holdoff_ms; /* 0 for none */
-	struct span rule;    /* its name */
+	struct span pool;     /* empty for none */
+	uint32_t holdoff_ms;  /* 0 for none */
+	struct span rule;     /* its name */
+	struct span template; /* of the key, as it stands in the file */
 };
 
 struct rule_ops {

@@ -11,6 +11,7 @@ enum {
 	CMD_OK = 0,
 	CMD_FAILED = 1,	 /* something went wrong while running */
 	CMD_USAGE = 2,	 /* wrong command line */
+	CMD_NOTHING = 3, /* keys: nothing is in the range */
 	CMD_CONFIG = 78, /* wrong configuration; restarting does not help (EX_CONFIG) */
 };
 

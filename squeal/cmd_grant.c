@@ -66,8 +66,9 @@ requirement(const struct source_options *opt, const struct server *server, const
 }
 
 static void
-print_grant(const struct source_options *opt, const struct server *server, const char *host)
+print_grant(const struct topology *topo, const struct server *server, const char *host)
 {
+	const struct source_options *opt = &topo->source;
 	bool sha2 = server->flavor == MYSQL && (server->number == 0 || server->number >= 80000);
 	bool monitor = server->flavor == MARIADB && (server->number == 0 || server->number >= 100502);
 	struct buf account = BUF_INIT;
@@ -99,6 +100,13 @@ print_grant(const struct source_options *opt, const struct server *server, const
 		       "run does without it:\n"
 		       "-- GRANT REPLICATION MASTER ADMIN ON *.* TO %s;\n",
 		       server->flavor == ANY ? " (MariaDB)" : "", buf_str(&account));
+	if (topo->markers.rules[0] != '\0')
+		printf("-- Rules name columns. Where the binlog does not (binlog_row_metadata is not FULL), squeal asks "
+		       "for them:\n"
+		       "-- REFERENCES shows the columns of tables and none of their rows. The databases of the rules' "
+		       "tables are enough.\n"
+		       "GRANT REFERENCES ON *.* TO %s;\n",
+		       buf_str(&account));
 	buf_fini(&account);
 }
 
@@ -219,7 +227,7 @@ cmd_grant(int argc, char **argv)
 		host = config == NULL || survey_is_network(&topo->source) ? "%" : "localhost";
 	if (config != NULL && server.flavor == ANY)
 		ask_server(&topo->source, &server);
-	print_grant(&topo->source, &server, host);
+	print_grant(topo, &server, host);
 	topology_destroy(&topo);
 	return CMD_OK;
 }

@@ -21,6 +21,7 @@ JUDGE(sync_not_1, NUM("sync_binlog") != 1)
 JUDGE(flush_not_durable, NUM("innodb_flush_log_at_trx_commit") != 1 && NUM("innodb_flush_log_at_trx_commit") != 3)
 JUDGE(errors_ignored, IS("binlog_error_action", "IGNORE_ERROR"))
 JUDGE(commits_unordered, OFF("binlog_order_commits"))
+JUDGE(commits_unordered_unseen, commits_unordered(f) && (IS("our.visibility", "off") || !IS("gtid_mode", "ON")))
 JUDGE(checksum_none, IS("binlog_checksum", "NONE"))
 JUDGE(filter_do, HAS("binlog.do_db"))
 JUDGE(filter_ignore, HAS("binlog.ignore_db"))
@@ -118,9 +119,14 @@ static const struct doctor_row rows[] = {
 	"When the binlog cannot be written, as on a full disk, the server goes on without one, and those invalidations never exist.",
 	SQL, "{set} binlog_error_action=ABORT_SERVER")
     FINE("error_action", SERVER, "binlog_error_action", "{binlog_error_action}")
-    ROW("order_commits", SERVER, DANGER, "binlog_order_commits", commits_unordered, "binlog_order_commits is OFF",
+    ROW("order_commits", SERVER, DANGER, "binlog_order_commits", commits_unordered_unseen,
+	"binlog_order_commits is OFF, and commits are not waited for by their GTIDs",
 	"Commits become visible in another order than they are in the binlog, so a delete can come before readers see its commit.",
 	SQL, "{set} binlog_order_commits=ON")
+    ROW("order_commits", SERVER, NOTE, "binlog_order_commits", commits_unordered,
+	"binlog_order_commits is OFF; squeal waits for each commit by its GTID",
+	"A commit can become visible later than those behind it in the binlog, and their keys wait for it.", SQL,
+	"{set} binlog_order_commits=ON")
     FINE("order_commits", SERVER, "binlog_order_commits", "commits become visible in the binlog's order")
     ROW("checksum", SERVER, NOTE, "binlog_checksum", checksum_none, "binlog_checksum is NONE",
 	"An event that is damaged on disk or on the way can be taken for a good one.", SQL, "{set} binlog_checksum=CRC32")

@@ -3,7 +3,8 @@
 /* clang-format off */
 
 #define NO_FAILOVER                                                                                            \
-	"Without GTIDs a checkpoint is a file and an offset, which mean nothing on another server, so a failover is a gap."
+	"Without GTIDs a failover is a gap, because a checkpoint means nothing on another server, " \
+	"and squeal cannot ask whether a commit can be seen, so deletes wait a fixed time and may still be early."
 #define EVERYWHERE "/* now each statement on every server before the next one */ "
 #define GTID_FROM_ON_PERMISSIVE                                                                                \
 	"/* wait until Ongoing_anonymous_transaction_count is 0, and replicas have caught up */ {set} gtid_mode=ON"

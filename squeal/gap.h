@@ -24,7 +24,7 @@
 	G(ERR_CHECKSUM,      26,   "bad_event",       "an event is damaged, each time it is read")                     \
 	G(ERR_PROTOCOL,      26,   "bad_event",       "what the source sends makes no sense, each time it is read")    \
 	G(ERR_TOO_LONG,      27,   "too_long",        "an event is longer than source.max_event")                      \
-	G(ERR_KEYS_UNKNOWN,  28,   "keys_unknown",    "a rule must make a key of a value that the binlog does not hold")
+	G(ERR_KEYS_UNKNOWN,  28,   "keys_unknown",    "a rule must make a key of a value that the binlog does not hold, or of a column whose name is not certain")
 /* clang-format on */
 
 struct gap {

@@ -23,6 +23,7 @@ const size_t gather_metric_nrows = sizeof(gather_metric_rows) / sizeof(gather_me
 struct savepoint {
 	char *name;
 	struct keyset_mark mark;
+	size_t sources; /* sources_mark() */
 };
 
 struct gather {
@@ -39,6 +40,7 @@ struct gather {
 	bool pool_conflict;
 
 	struct position pos;
+	struct gtid gtid;      /* of the open transaction */
 	struct gtid_set offer; /* gather_offer_gtids() */
 	bool has_offer;
 	bool started;
@@ -69,6 +71,8 @@ gather_create(const struct gather_parts *parts)
 		    .rules = parts->rules,
 		    .metrics = parts->rule_metrics,
 		    .log = parts->log,
+		    .schema = parts->schema,
+		    .at = &g->pos,
 		    .max_event = parts->max_event,
 		    .key = on_rule_key,
 		    .arg = g,
@@ -114,6 +118,8 @@ void
 gather_interrupt(struct gather *g)
 {
 	atomic_store(&g->interrupted, true);
+	if (g->parts.schema != NULL)
+		schema_interrupt(g->parts.schema);
 }
 
 const struct err_detail *
@@ -154,6 +160,8 @@ gather_start(struct gather *g, const struct position *start)
 	if (g->started && position_same(&g->pos, start))
 		return true;
 	g->started = true;
+	if (g->parts.schema != NULL)
+		schema_start(g->parts.schema, start);
 	position_copy(&g->pos, start);
 	return emit_position(g);
 }
@@ -244,21 +252,32 @@ add_key(struct gather *g, enum key_kind kind, struct span key, const struct comm
 static err_t
 on_key(void *arg, struct span key, const struct comment_group *group)
 {
-	return add_key(arg, KEY_DELETE, key, group);
+	struct gather *g = arg;
+
+	if (g->parts.sources != NULL)
+		sources_add_comment(g->parts.sources, key, false);
+	return add_key(g, KEY_DELETE, key, group);
 }
 
 static err_t
 on_marker(void *arg, struct span key, const struct comment_group *group)
 {
-	return add_key(arg, KEY_MARKER, key, group);
+	struct gather *g = arg;
+
+	if (g->parts.sources != NULL)
+		sources_add_comment(g->parts.sources, key, true);
+	return add_key(g, KEY_MARKER, key, group);
 }
 
 static err_t
 on_rule_key(void *arg, struct span key, const struct rule_group *group)
 {
 	const struct comment_group as_comment = {.pool = group->pool, .holdoff_ms = group->holdoff_ms};
+	struct gather *g = arg;
 
-	return add_key(arg, KEY_DELETE, key, &as_comment);
+	if (g->parts.sources != NULL)
+		sources_add_rule(g->parts.sources, key, group);
+	return add_key(g, KEY_DELETE, key, &as_comment);
 }
 
 static void
@@ -290,6 +309,8 @@ on_statement(void *arg, struct span sql)
 	err_t err;
 
 	metric_bump(&g->parts.metrics->statement, 1);
+	if (g->parts.sources != NULL)
+		sources_enter_statement(g->parts.sources, sql);
 	err = comment_parse(&g->parser, sql, 0, &ops, g, &counts);
 	if (counts.keys + counts.markers > 0)
 		metric_bump(&g->parts.metrics->statement_with_keys, 1);
@@ -305,7 +326,21 @@ on_rows(void *arg, const struct binlog_event *ev, const struct table *t)
 	struct gather *g = arg;
 
 	err_clear(&g->why);
+	if (g->parts.sources != NULL)
+		sources_enter_rows(g->parts.sources, ev, t);
 	return rowkeys_take(g->rowkeys, ev, t, &g->why);
+}
+
+/* DDL gives tables other columns. */
+static err_t
+on_query(void *arg, const struct binlog_event *ev)
+{
+	struct gather *g = arg;
+
+	if (g->parts.schema == NULL)
+		return ERR_OK;
+	err_clear(&g->why);
+	return schema_statement(g->parts.schema, &g->pos, &g->gtid, ev, &g->why);
 }
 
 /* Changes that come as rows say so with their rows; these came as a statement only. */
@@ -368,7 +403,11 @@ on_savepoint(void *arg, struct span name)
 		g->cap_savepoints = g->cap_savepoints > 0 ? g->cap_savepoints * 2 : 8;
 		g->savepoints = mem_realloc(g->savepoints, g->cap_savepoints * sizeof(*g->savepoints));
 	}
-	g->savepoints[g->nsavepoints++] = (struct savepoint){span_dup(name), keyset_mark(g->keys)};
+	g->savepoints[g->nsavepoints++] = (struct savepoint){
+	    .name = span_dup(name),
+	    .mark = keyset_mark(g->keys),
+	    .sources = g->parts.sources != NULL ? sources_mark(g->parts.sources) : 0,
+	};
 	return ERR_OK;
 }
 
@@ -392,6 +431,8 @@ on_rollback_to(void *arg, struct span name)
 			 F_STR("reason", err_why(&why)));
 		return ERR_OK;
 	}
+	if (g->parts.sources != NULL)
+		sources_rollback(g->parts.sources, g->savepoints[at - 1].sources);
 	metric_bump(&g->parts.metrics->key_rolled_back, before - keyset_count(g->keys));
 	return ERR_OK;
 }
@@ -411,8 +452,12 @@ enter_file(struct gather *g, struct span file)
 static err_t
 on_begin(void *arg, const struct txn_begin *b)
 {
-	(void)b;
-	forget_transaction(arg);
+	struct gather *g = arg;
+
+	forget_transaction(g);
+	g->gtid = b->gtid;
+	if (g->parts.sources != NULL)
+		sources_clear(g->parts.sources);
 	return ERR_OK;
 }
 
@@ -538,4 +583,5 @@ const struct txn_ops gather_row_ops = {
     .moved = on_moved,
     .rows = on_rows,
     .without_rows = on_without_rows,
+    .query = on_query,
 };

@@ -29,6 +29,8 @@
 #include "squeal/binlog/gate.h"
 #include "squeal/binlog/txn.h"
 #include "squeal/queue.h"
+#include "squeal/schema.h"
+#include "squeal/sources.h"
 
 /* clang-format off */
 /*	  name                  kind     unit            help */
@@ -82,7 +84,9 @@ struct gather_parts {
 	size_t txn_memory;
 	struct rule_live *rules;	   /* with gather_row_ops; otherwise NULL */
 	struct rule_metrics *rule_metrics; /* the same */
+	struct schema *schema;		   /* columns of tables without names; NULL: they stay unknown */
 	size_t max_event;		   /* bounds rows after decompression */
+	struct sources *sources;	   /* hears where each key comes from; usually NULL */
 };
 
 struct gather *gather_create(const struct gather_parts *parts);
@@ -109,7 +113,7 @@ bool gather_idle(struct gather *g);
  * of txn.h have no room for one. */
 const struct err_detail *gather_why(const struct gather *g);
 
-/* Makes a wait for a spill file end.  Any thread. */
+/* Makes a wait for a spill file, or for the server that tells columns, end.  Any thread. */
 void gather_interrupt(struct gather *g);
 
 #endif

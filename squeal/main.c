@@ -16,6 +16,7 @@
 #include "squeal/binlog/gate.h"
 #include "squeal/cmd.h"
 #include "squeal/gather.h"
+#include "squeal/schema.h"
 #include "squeal/state.h"
 
 static const char help[] =
@@ -27,9 +28,13 @@ static const char help[] =
     "      --until-end stop where the binlog ends now and print a summary as JSON\n"
     "      --null-log  count records and drop them: for measuring, never for caches\n"
     "  squeal keys FILE... [--tag inv] [--anywhere]   one JSON line per transaction of binlog files (- is "
-    "stdin)\n"
+    "stdin, *.index the files it lists)\n"
     "      --rows      read the row changes too, and say how many rows each transaction changed\n"
     "      --rules     make keys of row changes too, by the rules of this file\n"
+    "      --sources   say where each key comes from: the statement, or the rule, its template and the "
+    "table\n"
+    "      --start, --stop FILE[:POS]   --start-datetime, --stop-datetime TIME\n"
+    "      --start-gtid, --stop-gtid POSITION   --gtid, --exclude-gtid IDS   only these transactions, whole\n"
     "  squeal check-config -c squeal.yaml          is the configuration right?\n"
     "      --sample    print a commented squeal.yaml\n"
     "      --schema    print its JSON Schema, for editors\n"
@@ -47,12 +52,12 @@ static const char help[] =
     "      --version   and for this version of it, as in 8.4\n"
     "  squeal help SECTION                         settings of a section of squeal.yaml: ";
 
-static const char help_end[] =
-    "\n"
-    "  squeal help metrics                         every metric, as Markdown\n"
-    "  squeal --version\n"
-    "\n"
-    "Exit codes: 0 ok, 1 failed, 2 wrong usage, 78 wrong configuration.  Manual: man squeal\n";
+static const char help_end[] = "\n"
+			       "  squeal help metrics                         every metric, as Markdown\n"
+			       "  squeal --version\n"
+			       "\n"
+			       "Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 nothing in the range of keys, "
+			       "78 wrong configuration.  Manual: man squeal\n";
 
 int
 cmd_usage(const char *fmt, ...)
@@ -74,6 +79,7 @@ print_metrics(struct buf *out)
 	metric_markdown(binlog_metric_rows, binlog_metric_nrows, "squeal: binlog", out);
 	metric_markdown(gather_metric_rows, gather_metric_nrows, "squeal: keys", out);
 	metric_markdown(rule_metric_rows, rule_metric_nrows, "squeal: rules", out);
+	metric_markdown(schema_metric_rows, schema_metric_nrows, "squeal: columns without names", out);
 	metric_markdown(gate_metric_rows, gate_metric_nrows, "squeal: visibility gate", out);
 	metric_markdown(batch_metric_rows, batch_metric_nrows, "squeal: batches", out);
 	metric_markdown(broker_metric_rows, broker_metric_nrows, "squeal and squeal-router: the log", out);

@@ -1,8 +1,4 @@
-SQUEAL_SRC := squeal/batch.c squeal/canary.c squeal/command.c squeal/doctor.c squeal/doctor_binlog.c squeal/doctor_connection.c \
-	      squeal/doctor_facts.c squeal/doctor_replication.c squeal/doctor_squeal.c squeal/gap.c squeal/gather.c squeal/keyset.c \
-	      squeal/pause.c squeal/pipeline.c squeal/prepared.c squeal/probe.c squeal/questions.c squeal/queue.c squeal/rowkeys.c squeal/shelf.c squeal/state.c \
-	      squeal/survey.c squeal/tail.c \
-	      squeal/writer.c squeal/cmd_check_config.c squeal/cmd_doctor.c squeal/cmd_grant.c squeal/cmd_keys.c squeal/cmd_run.c
+SQUEAL_SRC  := $(filter-out squeal/main.c,$(wildcard squeal/*.c))
 SQUEAL_MAIN := squeal/main.c
 SQUEAL_A   := $(BUILD)/lib/squeal-daemon.a
 SQUEALD_LIBS := $(BINLOG_LIBS) -lsqlite3 -lprotobuf-c $(CONF_LIBS) $(NET_LIBS) -lxxhash
@@ -28,3 +24,8 @@ SQUEAL_TESTS := $(patsubst squeal/test/%.c,$(BUILD)/test/squeal/test/%,$(wildcar
 TESTS        += $(SQUEAL_TESTS)
 $(SQUEAL_TESTS): $(SQUEAL_A) $(patsubst %,$(BUILD)/lib/%.a,$(SQUEAL_DEPS))
 $(SQUEAL_TESTS): TEST_LIBS := $(SQUEALD_LIBS)
+
+SQUEAL_FUZZERS := $(patsubst squeal/fuzz/%.c,$(BUILD)/fuzz/squeal/fuzz/%,$(wildcard squeal/fuzz/fuzz_*.c))
+FUZZERS        += $(SQUEAL_FUZZERS)
+$(SQUEAL_FUZZERS): $(SQUEAL_A) $(patsubst %,$(BUILD)/lib/%.a,$(SQUEAL_DEPS))
+$(SQUEAL_FUZZERS): TEST_LIBS := $(SQUEALD_LIBS)

@@ -1,5 +1,6 @@
 #include "squeal/pipeline.h"
 
+#include <errno.h>
 #include <libgen.h>
 #include <limits.h>
 #include <pthread.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "lib/broker/broker.h"
 #include "lib/core/mem.h"
@@ -21,6 +23,8 @@
 #include "squeal/binlog/source_mysql.h"
 #include "squeal/gather.h"
 #include "squeal/queue.h"
+#include "squeal/schema.h"
+#include "squeal/schema_mysql.h"
 #include "squeal/state.h"
 #include "squeal/tail.h"
 #include "squeal/writer.h"
@@ -37,6 +41,7 @@ struct metrics {
 	struct broker_metrics broker;
 	struct state_metrics state;
 	struct rule_metrics rule;
+	struct schema_metrics schema;
 };
 
 struct pipeline {
@@ -59,6 +64,8 @@ struct pipeline {
 	struct state *state;
 	struct rule_live rules;
 	bool has_rules;
+	struct schema_mysql *columns;
+	struct schema *schema; /* NULL without rules */
 	struct gather *gather;
 	struct tail *tail;
 	struct writer *writer;
@@ -308,6 +315,7 @@ register_metrics(struct pipeline *p)
 	metric_registry_add(p->registry, binlog_metric_rows, binlog_metric_nrows, &m->binlog, labels);
 	metric_registry_add(p->registry, gather_metric_rows, gather_metric_nrows, &m->gather, labels);
 	metric_registry_add(p->registry, rule_metric_rows, rule_metric_nrows, &m->rule, labels);
+	metric_registry_add(p->registry, schema_metric_rows, schema_metric_nrows, &m->schema, labels);
 	metric_registry_add(p->registry, gate_metric_rows, gate_metric_nrows, &m->gate, labels);
 	metric_registry_add(p->registry, batch_metric_rows, batch_metric_nrows, &m->batch, labels);
 	metric_registry_add(p->registry, prepared_metric_rows, prepared_metric_nrows, &m->prepared, labels);
@@ -316,16 +324,18 @@ register_metrics(struct pipeline *p)
 
 /* Where to start: the option, or the checkpoint, or now when there is none yet. */
 static err_t
-find_start(struct pipeline *p, struct buf *out, struct err_detail *why)
+find_start(struct pipeline *p, struct buf *out, bool *is_checkpoint, struct err_detail *why)
 {
 	const char *start = p->opt->start != NULL ? p->opt->start : p->topo->source.start;
 	err_t err;
 
+	*is_checkpoint = false;
 	if (strcmp(start, "checkpoint") != 0) {
 		buf_put_str(out, start);
 		return ERR_OK;
 	}
 	err = broker_checkpoint(p->broker, out, why);
+	*is_checkpoint = err == ERR_OK && out->len > 0;
 	if (err == ERR_OK && out->len == 0) {
 		log_notice(p->log, "no checkpoint yet: starting at the end of the binlog",
 			   F_STR("source", p->topo->source.name));
@@ -334,12 +344,40 @@ find_start(struct pipeline *p, struct buf *out, struct err_detail *why)
 	return err;
 }
 
+/* What rows' columns are called, where the binlog does not say it.  Without rules nobody watches for DDL, so
+ * what was known ends. */
+static err_t
+open_schema(struct pipeline *p, bool resumed, struct err_detail *why)
+{
+	const struct topology *topo = p->topo;
+	char folder[PATH_MAX], path[PATH_MAX + 256];
+
+	snprintf(folder, sizeof(folder), "%s", topo->log.path);
+	snprintf(path, sizeof(path), "%s/%s.columns", dirname(folder), topo->source.name);
+	if (!p->has_rules && !p->opt->null_log && unlink(path) != 0 && errno != ENOENT)
+		return err_set(why, ERR_SYS, "cannot remove %s: %s", path, strerror(errno));
+	if (!p->has_rules)
+		return ERR_OK;
+	p->columns = schema_mysql_create(&topo->source, p->source);
+	return schema_open(&p->schema,
+			   &(struct schema_parts){
+			       .ops = &schema_mysql_ops,
+			       .arg = p->columns,
+			       .log = p->log,
+			       .path = p->opt->null_log ? NULL : path,
+			       .resumed = resumed,
+			       .metrics = &p->metrics.schema,
+			   },
+			   why);
+}
+
 static err_t
 open_parts(struct pipeline *p, struct err_detail *why)
 {
 	const struct topology *topo = p->topo;
 	const struct broker_context context = {p->clock, p->log, &p->metrics.broker};
 	struct buf from = BUF_INIT;
+	bool is_checkpoint = false;
 	char folder[PATH_MAX];
 	err_t err;
 
@@ -350,7 +388,7 @@ open_parts(struct pipeline *p, struct err_detail *why)
 		if (err != ERR_OK)
 			goto done;
 	}
-	err = find_start(p, &from, why);
+	err = find_start(p, &from, &is_checkpoint, why);
 	if (err != ERR_OK)
 		goto done;
 	p->has_rules = topo->markers.rules[0] != '\0';
@@ -369,6 +407,9 @@ open_parts(struct pipeline *p, struct err_detail *why)
 		source_mysql_need_rows(p->source);
 	if (strcmp(topo->source.visibility, "gate") == 0 && !p->opt->null_log)
 		p->gate = gate_create(&topo->source, p->clock, &p->metrics.gate);
+	err = open_schema(p, is_checkpoint, why);
+	if (err != ERR_OK)
+		goto done;
 	snprintf(folder, sizeof(folder), "%s", topo->log.path);
 	p->gather = gather_create(&(struct gather_parts){
 	    .clock = p->clock,
@@ -383,6 +424,7 @@ open_parts(struct pipeline *p, struct err_detail *why)
 	    .txn_memory = topo->squeal.txn_memory,
 	    .rules = p->has_rules ? &p->rules : NULL,
 	    .rule_metrics = &p->metrics.rule,
+	    .schema = p->schema,
 	    .max_event = topo->source.max_event,
 	});
 	p->tail = tail_create(
@@ -444,6 +486,8 @@ close_parts(struct pipeline *p)
 	writer_destroy(&p->writer);
 	tail_destroy(&p->tail);
 	gather_destroy(&p->gather);
+	schema_close(&p->schema);
+	schema_mysql_destroy(&p->columns);
 	gate_destroy(&p->gate);
 	source_destroy(&p->source);
 	queue_destroy(&p->queue);

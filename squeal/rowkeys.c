@@ -7,12 +7,14 @@
 
 enum { SLOTS = 256 }; /* tables whose rules are remembered; power of two */
 
-/* What the rules say about one version of a table; `table` is NULL where they say nothing. */
+/* What the rules say about one version of a table; its `table` is NULL where they say nothing. */
 struct slot {
 	bool used;
 	uint64_t version;
 	uint64_t generation;
+	uint64_t schema; /* the same of the schema */
 	struct rule_table *table;
+	struct table *named; /* with the names that the binlog does not have; NULL where it has them */
 };
 
 struct rowkeys {
@@ -38,13 +40,21 @@ rowkeys_create(const struct rowkeys_parts *parts)
 	return k;
 }
 
+static void
+forget(struct slot *s)
+{
+	rule_table_destroy(&s->table);
+	schema_table_destroy(&s->named);
+	s->used = false;
+}
+
 void
 rowkeys_destroy(struct rowkeys **k)
 {
 	if (*k == NULL)
 		return;
 	for (size_t i = 0; i < SLOTS; i++)
-		rule_table_destroy(&(*k)->slots[i].table);
+		forget(&(*k)->slots[i]);
 	rows_destroy(&(*k)->rows);
 	free((*k)->names);
 	buf_fini(&(*k)->text);
@@ -74,30 +84,44 @@ on_issue(void *arg, const struct rule_issue *issue)
 
 static const struct rule_ops rule_ops = {.key = on_key, .issue = on_issue};
 
-/* What the rules in force say about the table; NULL: nothing. */
-static const struct rule_table *
-rules_of(struct rowkeys *k, const struct table *t)
+/* What the rules in force say about the table, in *out. */
+static err_t
+rules_of(struct rowkeys *k, const struct table *t, struct slot **out, struct err_detail *why)
 {
 	uint64_t generation = rule_live_generation(k->parts.rules);
+	uint64_t schema = k->parts.schema != NULL ? schema_generation(k->parts.schema) : 0;
 	struct slot *s = &k->slots[t->version & (SLOTS - 1)];
 	struct rule_set *set;
+	err_t err = ERR_OK;
 
-	if (s->used && s->version == t->version && s->generation == generation)
-		return s->table;
+	*out = s;
+	if (s->used && s->version == t->version && s->generation == generation && s->schema == schema)
+		return ERR_OK;
+	forget(s);
+	set = rule_live_acquire(k->parts.rules);
+	if (set != NULL && !t->has_names && k->parts.schema != NULL &&
+	    rule_set_needs_names(set, t->db, t->name)) {
+		err = schema_name(k->parts.schema, k->parts.at, t, &s->named, why);
+		if (err != ERR_OK)
+			goto done;
+		t = s->named;
+	}
 	if (t->has_names && t->ncolumns > k->cap_names) {
 		k->cap_names = t->ncolumns;
 		k->names = mem_realloc(k->names, k->cap_names * sizeof(*k->names));
 	}
 	for (uint32_t i = 0; t->has_names && i < t->ncolumns; i++)
 		k->names[i] = t->columns[i].name;
-	rule_table_destroy(&s->table);
-	set = rule_live_acquire(k->parts.rules);
-	*s = (struct slot){.used = true, .version = t->version, .generation = generation};
 	if (set != NULL)
 		s->table = rule_table_match(set, t->db, t->name, t->has_names ? k->names : NULL, t->ncolumns,
 					    &rule_ops, k);
+	s->used = true;
+	s->version = t->version;
+	s->generation = generation;
+	s->schema = schema;
+done:
 	rule_set_release(&set);
-	return s->table;
+	return err;
 }
 
 static enum rule_value
@@ -110,6 +134,9 @@ get(void *arg, enum rule_image image, size_t column, struct span *text)
 		return RULE_NOT_THERE;
 	if (v.is_null)
 		return RULE_NULL;
+	/* A number where the application has a text would be another key. */
+	if ((v.column->type == COLUMN_ENUM || v.column->type == COLUMN_SET) && v.column->nvalues == 0)
+		return RULE_NO_TEXT;
 	buf_clear(&k->text);
 	if (!rows_value_text(&v, &k->text))
 		return RULE_NO_TEXT;
@@ -126,25 +153,27 @@ op_of(enum binlog_action action)
 err_t
 rowkeys_take(struct rowkeys *k, const struct binlog_event *ev, const struct table *t, struct err_detail *why)
 {
-	const struct rule_table *rules;
+	struct slot *slot;
 	struct rule_row row = {.op = op_of(ev->u.rows.action), .get = get, .arg = k, .scratch = &k->scratch};
 	bool more = true;
 	err_t err;
 
 	k->table = t;
-	rules = rules_of(k, t);
-	if (rules == NULL || (rule_table_on(rules) & row.op) == 0)
-		return ERR_OK;
+	err = rules_of(k, t, &slot, why);
+	if (err != ERR_OK || slot->table == NULL || (rule_table_on(slot->table) & row.op) == 0)
+		return err;
+	if (slot->named != NULL)
+		t = slot->named;
 	err = rows_open(k->rows, ev, t, why);
 	while (err == ERR_OK) {
 		err = rows_next(k->rows, &k->row, &more, why);
 		if (err != ERR_OK || !more)
 			break;
-		err = rule_apply(rules, &row, &rule_ops, k, &k->counts);
+		err = rule_apply(slot->table, &row, &rule_ops, k, &k->counts);
 	}
 	if (err == ERR_OK && rule_counts_lost(&k->counts) > 0)
 		err = err_set(
-		    why, ERR_GAP,
+		    why, ERR_KEYS_UNKNOWN,
 		    "%llu key%s of table %.*s.%.*s cannot be known (see the warnings before this: set "
 		    "binlog_row_image=FULL and binlog_row_metadata=FULL on the source, or correct the rule)",
 		    (unsigned long long)rule_counts_lost(&k->counts),

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """What the pipeline costs and how fast it is, against peers and bounds, in one run.
 
+    keys       `squeal keys` on a file of a GiB against mariadb-binlog, in statement and row format, and rows with a
+               rule of two keys
     tail       reading + extraction + batching to a null log, against the bare packet-reading loop, same binlog
     latency    from a commit's return to the router's holding the acknowledgement, idle and under load
     packing    deletes per packet to a server, against one at a time
@@ -12,7 +14,7 @@ something could not be measured.
     BENCH="tail latency"       only these
     BENCH_SECONDS=10           of each load
     BENCH_DOWN_SECONDS=60      how long the server is down
-    BENCH_GIB=1.0              size of the large transaction
+    BENCH_GIB=1.0              size of the large transaction, and of the binlog files
 """
 
 import json
@@ -25,7 +27,9 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import binlogs  # noqa: E402
 from harness import Failure, Load, Pipeline, run_dir, show_logs, wait_until  # noqa: E402
 from harness.pipeline import program  # noqa: E402
 from harness.process import BUILD  # noqa: E402
@@ -38,7 +42,8 @@ MIB = 1 << 20
 
 
 class Report:
-    def __init__(self):
+    def __init__(self, name="bench.json"):
+        self.name = name
         self.rows = []
 
     def add(self, name, value, unit, bound=None, better="less", **detail):
@@ -50,7 +55,7 @@ class Report:
         print("  %-52s %10.2f %-8s %s" % (name, value, unit, mark), flush=True)
 
     def write(self):
-        path = os.path.join(BUILD, "bench.json")
+        path = os.path.join(BUILD, self.name)
         with open(path, "w") as f:
             json.dump({"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "cpus": os.cpu_count(),
                        "machine": platform.machine(), "kernel": platform.release(), "results": self.rows}, f, indent=1)
@@ -107,6 +112,59 @@ def bench_tail(report):
             report.add("tail / bare loop, wall, %s" % format, statistics.median(walls), "x", 1.5, **detail)
             report.add("tail / bare loop, CPU, %s" % format, statistics.median(cpus), "x", None, **detail)
             print("      %s; ours %.3f s wall, %.3f s CPU" % (output.strip(), b[2], b[3]), flush=True)
+
+
+def quiet(argv):
+    """(wall seconds, CPU seconds) of a program whose output nobody keeps."""
+    begin = time.monotonic()
+    child = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    errors = child.stderr.read()
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    wall = time.monotonic() - begin
+    if child.returncode != 0:
+        raise Failure("%s ended with %d: %s" % (argv[0], child.returncode, errors[-1500:]))
+    return wall, usage.ru_utime + usage.ru_stime
+
+
+def median_of(argv, runs):
+    return [statistics.median(x) for x in zip(*[quiet(argv) for _ in range(runs)])]
+
+
+def count_rows(path):
+    """Row changes in the file."""
+    child = subprocess.Popen([program("squeal"), "keys", "--rows", path], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    rows = sum(json.loads(line)["rows"] for line in child.stdout)
+    if child.wait() != 0:
+        raise Failure("squeal keys --rows failed")
+    return rows
+
+
+def bench_keys(report):
+    print("bench: squeal keys against mariadb-binlog; output to /dev/null", flush=True)
+    rules = binlogs.rules_file()
+    for kind in ("statement", "row", "rows"):
+        path = binlogs.binlog(kind, int(GIB * (1 << 30)))
+        ours = [program("squeal"), "keys", path]
+        theirs = ["mariadb-binlog", "--no-defaults", path]
+        quiet(ours)  # the file into memory
+        wall, cpu = median_of(ours, RUNS)
+        size = os.path.getsize(path)
+        report.add("squeal keys, %s, GiB per CPU second" % kind, size / (1 << 30) / cpu, "GiB/s", None, wall_s=wall, cpu_s=cpu,
+                   bytes=size)
+        # It does not verify checksums unless it is told to; squeal always does.
+        for name, argv in (("mariadb-binlog", theirs),
+                           ("the same, verifying checksums", theirs + ["--verify-binlog-checksum"])):
+            their_wall, their_cpu = median_of(argv, 1)
+            detail = dict(our_wall_s=wall, our_cpu_s=cpu, their_wall_s=their_wall, their_cpu_s=their_cpu)
+            report.add("%s / squeal keys, %s, wall" % (name, kind), their_wall / wall, "x", 10, better="more", **detail)
+            report.add("%s / squeal keys, %s, CPU" % (name, kind), their_cpu / cpu, "x", 10, better="more", **detail)
+        if kind == "statement":
+            continue
+        rows = count_rows(path)
+        wall, cpu = median_of(ours + ["--rules", rules], RUNS)
+        report.add("squeal keys --rules, %s, rows per CPU second" % kind, rows / cpu, "1/s", None, rows=rows, wall_s=wall,
+                   cpu_s=cpu)
 
 
 def sent(p):
@@ -216,9 +274,9 @@ def bench_memory(report):
 
 def main():
     report = Report()
-    parts = {"tail": bench_tail, "latency": bench_latency, "packing": bench_packing, "memory": bench_memory}
+    parts = {"keys": bench_keys, "tail": bench_tail, "latency": bench_latency, "packing": bench_packing, "memory": bench_memory}
     failed = []
-    for name in (os.environ.get("BENCH") or "tail latency packing memory").split():
+    for name in (os.environ.get("BENCH") or "keys tail latency packing memory").split():
         try:
             parts[name](report)
         except Failure as e:
@@ -230,4 +288,5 @@ def main():
     return 1 if failed else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,6 +8,13 @@
 
 enum { PARTIAL_JSON = 1 }; /* of the value options of PARTIAL_UPDATE_ROWS */
 
+/* Which columns an image has, bit 0 of byte 0 first. */
+struct columns {
+	struct span bits;
+	size_t null_bytes; /* a bit for each that it has */
+	bool all;
+};
+
 struct rows {
 	size_t max_event;
 	struct inflate inflate;
@@ -15,8 +22,7 @@ struct rows {
 
 	struct binlog_event ev;
 	const struct table *table;
-	/* Which columns an image has, bit 0 of byte 0 first. */
-	struct span in_before, in_after;
+	struct columns in_before, in_after;
 	struct span body; /* all rows */
 	size_t pos;
 	bool any;     /* a row came out */
@@ -89,12 +95,38 @@ check_all(struct rows *r, struct err_detail *why)
 	return ERR_OK;
 }
 
+static uint32_t
+count_bits(struct span bits, uint32_t n)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < bits.len; i++) {
+		unsigned char c = (unsigned char)bits.p[i];
+
+		/* Bits behind the last column mean nothing. */
+		if (i == n / 8)
+			c &= (unsigned char)((1u << n % 8) - 1);
+		count += (uint32_t)__builtin_popcount(c);
+	}
+	return count;
+}
+
+static struct columns
+read_columns(struct reader *in, uint32_t n)
+{
+	struct columns c = {.bits = reader_span(in, (n + 7) / 8)};
+	uint32_t has = count_bits(c.bits, n);
+
+	c.null_bytes = (has + 7) / 8;
+	c.all = has == n;
+	return c;
+}
+
 /* What stands between the flags and the rows. */
 static err_t
 read_head(struct rows *r, struct err_detail *why)
 {
 	struct reader in = reader_of(r->ev.u.rows.body);
-	size_t bytes = (r->table->ncolumns + 7) / 8;
 
 	if (r->ev.u.rows.has_extra) {
 		size_t extra = reader_u16(&in); /* counts its own two bytes */
@@ -104,9 +136,9 @@ read_head(struct rows *r, struct err_detail *why)
 	if (lenenc_u64(&in) != r->table->ncolumns && !in.short_read)
 		return bad_rows(r, ERR_BAD_EVENT, "it has another number of columns than its table", why);
 	if (r->ev.u.rows.action != BINLOG_INSERT)
-		r->in_before = reader_span(&in, bytes);
+		r->in_before = read_columns(&in, r->table->ncolumns);
 	if (r->ev.u.rows.action != BINLOG_DELETE)
-		r->in_after = reader_span(&in, bytes);
+		r->in_after = read_columns(&in, r->table->ncolumns);
 	r->body = reader_rest(&in);
 	return in.short_read ? bad_rows(r, ERR_BAD_EVENT, "it is cut short", why) : ERR_OK;
 }
@@ -151,68 +183,71 @@ low_bit(const unsigned char *bits, uint32_t i)
 	return bits[i / 8] & 1u << i % 8;
 }
 
-static uint32_t
-count_bits(struct span bits, uint32_t n)
+/* The value's bytes with the length before them; SIZE_MAX when not even that is there. */
+static inline size_t
+size_of(const struct table_column *c, const unsigned char *p, size_t left)
 {
-	uint32_t count = 0;
+	size_t size;
 
-	for (size_t i = 0; i < bits.len; i++) {
-		unsigned char c = (unsigned char)bits.p[i];
+	if (c->prefix == 0)
+		return c->size;
+	if (left < c->prefix)
+		return SIZE_MAX;
+	size = p[0];
+	for (unsigned k = 1; k < c->prefix; k++)
+		size |= (size_t)p[k] << (8 * k);
+	return size + c->prefix;
+}
 
-		/* Bits behind the last column mean nothing. */
-		if (i == n / 8)
-			c &= (unsigned char)((1u << n % 8) - 1);
-		count += (uint32_t)__builtin_popcount(c);
+static bool
+is_zero(const unsigned char *p, size_t n, uint32_t bits)
+{
+	/* Bits behind the last column mean nothing. */
+	for (size_t i = 0; i < n; i++) {
+		if (p[i] & (i == bits / 8 ? (1u << bits % 8) - 1 : 0xffu))
+			return false;
 	}
-	return count;
+	return true;
 }
 
 /* Finds where the columns of an image begin and leaves r->pos behind it. */
 static bool
-read_image(struct rows *r, struct span present, uint32_t *at, struct row_image *image)
+read_image(struct rows *r, const struct columns *present, uint32_t *at, struct row_image *image)
 {
-	const struct table_column *c = r->table->columns, *end = c + r->table->ncolumns;
-	const unsigned char *bits = (const unsigned char *)present.p;
-	const unsigned char *p = (const unsigned char *)r->body.p + r->pos;
-	const unsigned char *stop = (const unsigned char *)r->body.p + r->body.len;
-	const unsigned char *nulls = p;
-	size_t null_bytes = (count_bits(present, r->table->ncolumns) + 7) / 8;
-	uint32_t i = 0, nth = 0;
+	const struct table_column *columns = r->table->columns;
+	const unsigned char *bits = (const unsigned char *)present->bits.p;
+	const unsigned char *base = (const unsigned char *)r->body.p;
+	const unsigned char *p = base + r->pos, *stop = base + r->body.len, *nulls = p;
+	uint32_t n = r->table->ncolumns, nth = 0;
+	bool plain;
 
 	image->exists = true;
 	image->table = r->table;
 	image->base = r->body.p;
 	image->at = at;
-	if ((size_t)(stop - p) < null_bytes)
+	if ((size_t)(stop - p) < present->null_bytes)
 		return false;
-	p += null_bytes;
-	for (; c < end; c++, i++) {
+	p += present->null_bytes;
+	/* Most images have every column, and most of these no NULL. */
+	plain = present->all && is_zero(nulls, present->null_bytes, n);
+	for (uint32_t i = 0; i < n; i++) {
 		size_t size;
 
-		if (!low_bit(bits, i)) {
+		if (!plain && !low_bit(bits, i)) {
 			at[i] = ROW_ABSENT;
 			continue;
 		}
-		if (low_bit(nulls, nth++)) {
+		if (!plain && low_bit(nulls, nth++)) {
 			at[i] = ROW_NULL;
 			continue;
 		}
-		at[i] = (uint32_t)(p - (const unsigned char *)r->body.p);
-		if (c->prefix == 0) {
-			size = c->size;
-		} else {
-			if ((size_t)(stop - p) < c->prefix)
-				return false;
-			size = p[0];
-			for (unsigned k = 1; k < c->prefix; k++)
-				size |= (size_t)p[k] << (8 * k);
-			size += c->prefix;
-		}
+		at[i] = (uint32_t)(p - base);
+		size = size_of(&columns[i], p, (size_t)(stop - p));
 		if ((size_t)(stop - p) < size)
 			return false;
 		p += size;
 	}
-	r->pos = (size_t)(p - (const unsigned char *)r->body.p);
+	r->pos = (size_t)(p - base);
 	return true;
 }
 
@@ -281,12 +316,12 @@ rows_next(struct rows *r, struct row *row, bool *more, struct err_detail *why)
 		return ERR_OK;
 	row->action = r->ev.u.rows.action;
 	row->before = row->after = (struct row_image){0};
-	if (row->action != BINLOG_INSERT && !read_image(r, r->in_before, r->at, &row->before))
+	if (row->action != BINLOG_INSERT && !read_image(r, &r->in_before, r->at, &row->before))
 		return does_not_add_up(r, why);
 	if (r->ev.u.rows.partial && !read_partial(r, &row->after))
 		return does_not_add_up(r, why);
 	if (row->action != BINLOG_DELETE &&
-	    !read_image(r, r->in_after, r->at + r->table->ncolumns, &row->after))
+	    !read_image(r, &r->in_after, r->at + r->table->ncolumns, &row->after))
 		return does_not_add_up(r, why);
 	if (row->after.partial != NULL)
 		take_unchanged(r, row);

@@ -64,9 +64,28 @@ fill(struct source_file *f, size_t need, struct err_detail *why)
 	return ERR_OK;
 }
 
+/* What unpacks such a file to standard output; NULL for none of them. */
+static const char *
+packer(struct span start)
+{
+	static const struct {
+		const char *magic, *tool;
+	} packers[] = {{"\x1f\x8b", "zcat"},
+		       {"\x28\xb5\x2f\xfd", "zstdcat"},
+		       {"\xfd\x37\x7a\x58", "xzcat"},
+		       {"BZh", "bzcat"}};
+
+	for (size_t i = 0; i < sizeof(packers) / sizeof(packers[0]); i++) {
+		if (span_starts(start, span_of(packers[i].magic)))
+			return packers[i].tool;
+	}
+	return NULL;
+}
+
 static err_t
 check_magic(struct source_file *f, struct err_detail *why)
 {
+	const char *tool;
 	err_t err = fill(f, MAGIC_LEN, why);
 
 	if (err != ERR_OK)
@@ -78,6 +97,10 @@ check_magic(struct source_file *f, struct err_detail *why)
 		    "%s is encrypted (MySQL's binlog_encryption=ON): read it through the server, which sends "
 		    "it in clear",
 		    f->path);
+	tool = packer(buf_span(&f->buf));
+	if (tool != NULL)
+		return err_set(why, ERR_BAD_EVENT, "%s is compressed: %s %s | squeal keys -", f->path, tool,
+			       f->path);
 	if (!span_starts(buf_span(&f->buf), SPAN_LIT("\xfe"
 						     "bin")))
 		return err_set(why, ERR_BAD_EVENT,

@@ -55,7 +55,6 @@ struct setup {
 	char format[32];
 	char checksum[32];
 	char gtid_mode[24];
-	char metadata[32];
 };
 
 static struct source_mysql *
@@ -129,15 +128,13 @@ take_setup(void *arg, const struct span *v, unsigned n)
 		take_text(s->checksum, sizeof(s->checksum), v[1]);
 	else if (span_is(v[0], "gtid_mode"))
 		take_text(s->gtid_mode, sizeof(s->gtid_mode), v[1]);
-	else if (span_is(v[0], "binlog_row_metadata"))
-		take_text(s->metadata, sizeof(s->metadata), v[1]);
 }
 
 /* Not every server has every one of them. */
 static const char question_setup[] =
     "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format', 'binlog_annotate_row_events', "
     "'binlog_rows_query_log_events', 'log_slave_updates', 'log_replica_updates', 'server_id', 'server_uuid', "
-    "'binlog_checksum', 'gtid_mode', 'binlog_row_metadata')";
+    "'binlog_checksum', 'gtid_mode')";
 
 static void
 note_a_row(void *arg, const struct span *v, unsigned n)
@@ -182,25 +179,18 @@ check_updates_logged(struct source_mysql *s, const struct setup *setup, struct e
 	return ERR_OK;
 }
 
+/* Column names are not asked for: what binlog_row_metadata leaves out, schema.h finds. */
 static err_t
-check_rows(struct source_mysql *s, const struct setup *setup, struct err_detail *why)
+check_rows(const struct setup *setup, struct err_detail *why)
 {
-	if (strcmp(setup->format, "ROW") == 0 && strcmp(setup->metadata, "FULL") == 0)
+	if (strcmp(setup->format, "ROW") == 0)
 		return ERR_OK;
-	if (setup->metadata[0] == '\0')
-		return err_set(
-		    why, ERR_SOURCE_SETUP,
-		    "rules (markers.rules) need row changes with column names, which this server cannot "
-		    "write (version %.*s): MySQL 8.0.1 or MariaDB 10.5 is the least; take out "
-		    "markers.rules, or use a later server",
-		    SPAN_FMT(conn_version(s->conn)));
 	return err_set(
 	    why, ERR_SOURCE_SETUP,
-	    "rules (markers.rules) need every change as rows with column names, and the database has "
-	    "binlog_format=%s, binlog_row_metadata=%s: run SET GLOBAL binlog_format=ROW, SET GLOBAL "
-	    "binlog_row_metadata=FULL, set both in its configuration too, and let applications "
-	    "connect again",
-	    setup->format, setup->metadata);
+	    "rules (markers.rules) need every change as rows, and the database has binlog_format=%s: run "
+	    "SET GLOBAL binlog_format=ROW, set it in its configuration too, and let applications connect "
+	    "again",
+	    setup->format);
 }
 
 static err_t
@@ -230,7 +220,7 @@ check_setup(struct source_mysql *s, struct setup *setup, struct err_detail *why)
 		    "too, and let applications connect again",
 		    setup->format, texts, texts);
 	if (s->need_rows) {
-		err = check_rows(s, setup, why);
+		err = check_rows(setup, why);
 		if (err != ERR_OK)
 			return err;
 	}

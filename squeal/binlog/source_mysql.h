@@ -39,8 +39,7 @@ struct source *source_mysql_create(const struct source_options *opt, const char 
 /* The time that gap_patience is measured by; the system's clock where this is not called.  Borrowed. */
 void source_mysql_use_clock(struct source *s, const struct clock *clock);
 
-/* Keys are made of rows: a server that is not set to write all changes as rows with the names of their
- * columns is ERR_SOURCE_SETUP. */
+/* Keys are made of rows: a server that is not set to write all changes as rows is ERR_SOURCE_SETUP. */
 void source_mysql_need_rows(struct source *s);
 
 /* The stream ends (next() gives an empty span) where the binlog ends now, instead of waiting for more. */

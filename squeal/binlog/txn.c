@@ -393,6 +393,11 @@ on_statement(struct txn *t, const struct binlog_event *ev)
 	t->has_statement = true;
 	t->has_text = true;
 	saw_time(t, ev);
+	if (t->ops->query != NULL) {
+		err = t->ops->query(t->arg, ev);
+		if (err != ERR_OK)
+			return err;
+	}
 	if (t->ops->without_rows != NULL) {
 		err = t->ops->without_rows(t->arg, ev->u.query.sql);
 		if (err != ERR_OK)

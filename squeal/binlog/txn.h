@@ -96,6 +96,8 @@ struct txn_ops {
 	err_t (*rows)(void *arg, const struct binlog_event *ev, const struct table *t);
 	/* May be NULL.  Before statement(): its changes do not come as rows (a QUERY event). */
 	err_t (*without_rows)(void *arg, struct span sql);
+	/* May be NULL.  Before without_rows(): the QUERY event itself, its database and place. */
+	err_t (*query)(void *arg, const struct binlog_event *ev);
 };
 
 struct txn; /* opaque */

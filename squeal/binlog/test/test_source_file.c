@@ -278,6 +278,36 @@ what_is_no_binlog_file_is_refused_with_a_sentence(void **state)
 }
 
 static void
+a_packed_or_encrypted_file_is_refused_with_the_way_around(void **state)
+{
+	static const struct {
+		const char *start, *says;
+	} cases[] = {
+	    {"\x1f\x8b\x08\x08", "zcat"},
+	    {"\x28\xb5\x2f\xfd", "zstdcat"},
+	    {"\xfd\x37\x7a\x58", "xzcat"},
+	    {"BZh9", "bzcat"},
+	    {"\xfd"
+	     "bin",
+	     "encrypted"},
+	};
+	char path[] = "/tmp/squeal-binlog-XXXXXX";
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct outcome o;
+
+		assert_int_equal(pwrite(fd, cases[i].start, 4, 0), 4);
+		assert_int_not_equal(read_all(path, 1 << 20, &o), ERR_OK);
+		assert_non_null(strstr(o.why.text, cases[i].says));
+		outcome_fini(&o);
+	}
+	close(fd);
+	unlink(path);
+}
+
+static void
 an_interrupted_source_stays_closed(void **state)
 {
 	struct source *s = source_file_create(DATA "mixed.binlog", 1 << 20);
@@ -384,6 +414,7 @@ main(void)
 	    cmocka_unit_test(transactions_of_mysql_come_out_of_a_real_file),
 	    cmocka_unit_test(a_file_that_ends_in_the_middle_of_an_event_is_read_up_to_there),
 	    cmocka_unit_test(what_is_no_binlog_file_is_refused_with_a_sentence),
+	    cmocka_unit_test(a_packed_or_encrypted_file_is_refused_with_the_way_around),
 	    cmocka_unit_test(an_interrupted_source_stays_closed),
 	    cmocka_unit_test(a_source_can_be_opened_again_from_the_start),
 	    cmocka_unit_test(files_of_other_servers_are_read_or_refused_for_a_reason),
