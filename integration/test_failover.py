@@ -52,7 +52,7 @@ def pair(pipeline, flavour, **source):
     """A primary with a replica, both endpoints, the primary first."""
     p = pipeline(start=False, clusters=["a"], servers=1, db=flavour)
     replica = p.db.add_replica()
-    settings = {"visibility": "off", "socket": "", "gap_patience": "2s", "endpoint_check": "400ms",
+    settings = {"socket": "", "gap_patience": "2s", "endpoint_check": "400ms",
                 "connect_timeout": "1s", "endpoints": "%s:%d, %s" % (p.db.host, p.db.port, replica.socket)}
     settings.update(source)
     p.extra["source"] = settings

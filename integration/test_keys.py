@@ -12,7 +12,7 @@ from harness import Mariadb, run_dir, show_logs
 from harness.pipeline import program, run_program
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-OUTSIDE = os.path.join(ROOT, "..", "shared", "binlogs")
+DATA = os.path.join(ROOT, "squeal/binlog/test/data")
 OK, FAILED, USAGE, NOTHING = 0, 1, 2, 3
 
 RULES = """
@@ -384,30 +384,46 @@ def test_an_option_without_its_value_and_a_command_without_files():
     assert result.returncode == USAGE and "at least one binlog file" in result.stderr
 
 
-# --- other servers --------------------------------------------------------------------------------------------------
+# --- MySQL ----------------------------------------------------------------------------------------------------------
 
 
-def outside(name):
-    path = os.path.join(OUTSIDE, name)
-    if not os.path.exists(path):
-        pytest.skip("skipped: ../shared/binlogs is not there")
-    return path
-
-
-def test_mysql_ids_and_sets_select_transactions(rec):
-    path = outside("binlog_56_gtid_reserved_word.000001")
+@pytest.mark.parametrize("name", ["mysql_statement.binlog", "mysql_row.binlog", "mysql_payload.binlog"])
+def test_mysql_ids_and_sets_select_transactions(rec, name):
+    path = os.path.join(DATA, name)
     lines = rec.lines(files=[path])
     ids = [x["gtid"] for x in lines]
     uuid, n = ids[0].rsplit(":", 1)
-    assert len(ids) > 4 and ids == ["%s:%d" % (uuid, int(n) + i) for i in range(len(ids))]
-    assert rec.lines("--start-gtid", ids[2], files=[path]) == lines[3:]
-    assert rec.lines("--stop-gtid", ids[2], files=[path]) == lines[:3]
-    first = "%s:%d-%d" % (uuid, int(n), int(n) + 2)
-    assert rec.lines("--start-gtid", first, files=[path]) == lines[3:]
-    assert rec.lines("--stop-gtid", first, files=[path]) == lines[:3]
-    assert rec.lines("--gtid", "%s,%s" % (first, ids[4]), files=[path]) == lines[:3] + lines[4:5]
-    assert rec.lines("--exclude-gtid", first, files=[path]) == lines[3:]
+    assert len(ids) > 10 and ids[:10] == ["%s:%d" % (uuid, int(n) + i) for i in range(10)]
+    # What came before the file belongs to a position, with its tags.
+    tagged = next(x for x in ids if ":tagged:" in x)
+    upto = "%s:1-%d:tagged:1-%d" % (uuid, int(n) + 2, int(tagged.rsplit(":", 1)[1]) - 1)
+    for position in (ids[2], upto, "gtid:" + upto):
+        assert rec.lines("--start-gtid", position, files=[path]) == lines[3:]
+        assert rec.lines("--stop-gtid", position, files=[path]) == lines[:3]
+    some = "%s:%d-%d:%d" % (uuid, int(n) + 1, int(n) + 2, int(n) + 5)
+    assert rec.lines("--gtid", some, files=[path]) == lines[1:3] + lines[5:6]
+    assert rec.lines("--exclude-gtid", some, files=[path]) == [x for x in lines if x not in lines[1:3] + lines[5:6]]
+    place = "%s:%d" % (name, lines[4]["pos"])
+    assert rec.lines("--start", place, files=[path]) == lines[5:]
+    assert rec.lines("--stop", place, files=[path]) == lines[:5]
+    us = lines[4]["time_us"]
+    assert rec.lines("--start-datetime", str(us), files=[path]) == [x for x in lines if x["time_us"] >= us]
+    assert rec.lines("--gtid", tagged, files=[path]) == [x for x in lines if x["gtid"] == tagged]
     assert "MySQL's" in rec.error("--start-gtid", "0-1-100", files=[path], code=USAGE)
-    missing = "%s:%d" % (uuid, int(n) + 5000)
-    assert "give the files behind them" in rec.error("--start-gtid", missing, files=[path], code=FAILED)
-    assert "matches nothing" in rec.error("--gtid", missing, files=[path], code=NOTHING)
+
+
+def test_mysql_ids_that_are_not_in_the_files_are_an_error(rec):
+    path = os.path.join(DATA, "mysql_row.binlog")
+    uuid, n = rec.lines(files=[path])[0]["gtid"].rsplit(":", 1)
+    late, early = "%s:%d" % (uuid, int(n) + 5000), "%s:%d" % (uuid, int(n) - 2)
+    assert "give the files behind them" in rec.error("--start-gtid", late, files=[path], code=FAILED)
+    assert "give the files before it" in rec.error("--start-gtid", early, files=[path], code=FAILED)
+    assert "give the files before it" in rec.error("--start-gtid", "%s:1-%d" % (uuid, int(n) - 2), files=[path], code=FAILED)
+    assert "give the files before it" in rec.error("--stop-gtid", early, files=[path], code=FAILED)
+    assert "matches nothing" in rec.error("--gtid", late, files=[path], code=NOTHING)
+
+
+def test_transactions_without_ids_have_no_place_in_a_position(rec):
+    path = os.path.join(DATA, "mysql_anonymous.binlog")
+    assert "has no GTID; use --start FILE:POS" in rec.error("--start-gtid", "3e11fa47-71ca-11e1-9e33-c80aa9429562:5",
+                                                            files=[path], code=USAGE)

@@ -1,17 +1,19 @@
 """squeal beside a real MySQL: by GTID, by file and position, and what it says when it cannot go on."""
 
 import os
+import re
 import signal
 
 import pytest
 
 from harness import wait_until
 from harness.pipeline import Squeal, free_port, write_config
+from harness.process import ROOT
 
 
 def mysql(pipeline, start=True, source=None, **db_options):
     return pipeline(start=start, clusters=["a"], servers=1, db="mysql", db_options=db_options,
-                    config={"source": dict({"visibility": "off", "gap_patience": "1s"}, **(source or {}))})
+                    config={"source": dict({"gap_patience": "1s"}, **(source or {}))})
 
 
 def insert(p, *keys, db=None):
@@ -245,3 +247,19 @@ def test_two_of_one_id_say_so_and_do_not_storm(pipeline):
     finally:
         second.process.terminate()
         second.stop()
+
+
+def test_the_runbook_quotes_what_squeal_says():
+    said = ""
+    for name in ("refusal.c", "resume.c", "source_mysql.c", "watch.c"):
+        with open(os.path.join(ROOT, "squeal", "binlog", name)) as f:
+            text = f.read()
+        for macro, value in re.findall(r'#define (\w+)\s+\\?\s*((?:"[^"]*"\s*\\?\s*)+)', text):
+            text = re.sub(r'(?<!define )\b%s\b' % macro, lambda m, v=value: v, text)
+        said += re.sub(r'"\s*\\?\s*"', "", text)
+    with open(os.path.join(ROOT, "docs", "operations.md")) as f:
+        table = f.read().split("### What the source says")[1].split("\n## ")[0]
+    quotes = [q for row in re.findall(r"^\| (`.*?) \|", table, re.M) for q in re.findall(r"`([^`]+)`", row)]
+    assert len(quotes) > 20
+    for quote in quotes:
+        assert quote in said, quote

@@ -120,6 +120,8 @@ def test_keys_are_right_under_concurrent_writes(shop):
     for worker in workers:
         worker.start()
     try:
+        # A table that changes before its first row was read is another test.
+        wait_until(lambda: p.squeal.metrics().total("squeal_schema_fetch_total") > 0, 10, "the first row")
         for i in range(6):
             for ddl in ("ADD COLUMN c INT FIRST", "MODIFY b INT AFTER id", "MODIFY a INT AFTER id", "DROP COLUMN c"):
                 fetched = p.squeal.metrics().total("squeal_schema_fetch_total")

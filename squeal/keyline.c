@@ -192,31 +192,32 @@ prepare_id(struct keyline *l, const struct gtid *id)
 		l->id.len--;
 }
 
+/* Members that only XA transactions have. */
 static void
-put_xa(struct buf *out, const struct queue_item *it, bool is_unknown)
+put_xa(struct json *j, const struct queue_item *it, bool unknown)
 {
 	static const char *const ends[] = {
 	    [QUEUE_PREPARED] = "prepare", [QUEUE_XA_COMMIT] = "commit", [QUEUE_XA_ROLLBACK] = "rollback"};
+	struct buf text = BUF_INIT;
 
-	/* An id needs no escapes. */
-	buf_printf(out, ",\"xa\":\"%s\",\"xid\":\"", ends[it->kind]);
-	xid_format(it->xid, out);
-	buf_put_str(out, is_unknown ? "\",\"xa_unknown\":true" : "\"");
+	xid_format(it->xid, &text);
+	json_kv_str(j, "xa", ends[it->kind]);
+	json_name(j, "xid");
+	json_span(j, buf_span(&text));
+	if (unknown)
+		json_kv_bool(j, "xa_unknown", true);
+	buf_fini(&text);
 }
 
 err_t
 keyline_put(struct keyline *l, const struct queue_item *it, const struct keyline_extra *extra,
 	    struct buf *out, struct err_detail *why)
 {
-	static const struct queue_item none = {.keys = {.spill_fd = -1}};
-	const struct queue_item *keys = it;
+	const struct queue_item *keys = extra->keys;
 	struct json j;
-	uint64_t markers, ignored;
+	uint64_t markers = 0, ignored;
 	char *room, *at;
-	err_t err;
-
-	if (it->kind != QUEUE_COMMIT)
-		keys = extra->prepared != NULL ? extra->prepared : &none;
+	err_t err = ERR_OK;
 
 	prepare_id(l, &it->gtid);
 	at = room = buf_room(out, l->head.len + l->id.len + 2 * NUMBER_MAX + 64);
@@ -231,15 +232,16 @@ keyline_put(struct keyline *l, const struct queue_item *it, const struct keyline
 	at = put_number(at, it->commit_us);
 	at = PUT(at, ",\"keys\":[");
 	buf_added(out, (size_t)(at - room));
-	err = put_keys(out, &keys->keys, KEY_DELETE, &markers, why);
+	if (keys != NULL)
+		err = put_keys(out, &keys->keys, KEY_DELETE, &markers, why);
 	if (err != ERR_OK)
 		return err;
 	buf_putc(out, ']');
 	json_init(&j, out);
 	j.comma = true;
-	if (keys->holdoff_ms > 0)
+	if (keys != NULL && keys->holdoff_ms > 0)
 		json_kv_u64(&j, "holdoff_ms", keys->holdoff_ms);
-	if (keys->pool != NULL)
+	if (keys != NULL && keys->pool != NULL)
 		json_kv_str(&j, "pool", keys->pool);
 	if (extra->rows != NULL)
 		json_kv_u64(&j, "rows", *extra->rows);
@@ -253,8 +255,8 @@ keyline_put(struct keyline *l, const struct queue_item *it, const struct keyline
 		buf_put_span(out, *extra->sources);
 	}
 	buf_putc(out, ']');
-	if (it->kind != QUEUE_COMMIT)
-		put_xa(out, it, extra->xa_unknown);
+	if (it->xid != NULL)
+		put_xa(&j, it, extra->xa_unknown);
 	buf_put_span(out, SPAN_LIT("}\n"));
 	return ERR_OK;
 }

@@ -5,8 +5,8 @@
  *      "keys":["user:42"],"markers":[]}
  *
  * `pos` is the offset behind the transaction.  In this order, where there is something to say: holdoff_ms,
- * pool, rows before markers, and at the end sources and what tells the two ends of an XA transaction apart:
- * xa (prepare, commit, rollback), xid, xa_unknown.
+ * pool, rows before markers, sources, and of an XA transaction xa ("prepare", "commit", "rollback"), xid and
+ * xa_unknown at the end.
  *
  * Written by hand rather than through json.h since millions of lines are: what does not change from one line
  * to the next is kept as text.
@@ -32,10 +32,11 @@ void keyline_enter_file(struct keyline *l, const char *name);
 
 /* What a line has besides the transaction. */
 struct keyline_extra {
-	const struct queue_item *prepared; /* XA: whose keys, hold-off and pool the line has; NULL: none */
-	bool xa_unknown;		   /* the other end was not read */
-	const uint64_t *rows;		   /* NULL: not counted */
-	const struct span *sources;	   /* objects with commas between them; NULL: not asked for */
+	const uint64_t *rows;	    /* NULL: not counted */
+	const struct span *sources; /* objects with commas between them; NULL: not asked for */
+	/* Whose keys the line has: the transaction itself, or, when it ends a prepared one, that; NULL: none. */
+	const struct queue_item *keys;
+	bool xa_unknown; /* it ends a prepared one that was not read */
 };
 
 /* Appends the line.  ERR_IO: the keys cannot be read back. */

@@ -83,14 +83,12 @@ static bool
 emit(void *arg, struct queue_item *it)
 {
 	struct run *run = arg;
-	struct span sources;
-	struct keyline_extra extra = {0};
 	struct queue_item *prepared = it->xid != NULL ? shelf_take(run->shelf, it->xid) : NULL;
+	struct keyline_extra extra = {.xa_unknown = it->kind == QUEUE_XA_COMMIT && prepared == NULL};
+	struct span sources;
 	err_t err = ERR_OK;
 
-	if (shelf_delivers(prepared, it->kind))
-		extra.prepared = prepared;
-	extra.xa_unknown = it->kind == QUEUE_XA_COMMIT && prepared == NULL;
+	extra.keys = it->kind == QUEUE_COMMIT ? it : shelf_delivers(prepared, it->kind) ? prepared : NULL;
 	if (it->whole == NULL && run->wanted) {
 		if (run->rows != NULL)
 			extra.rows = &run->nrows;
@@ -103,13 +101,13 @@ emit(void *arg, struct queue_item *it)
 			err = flush(run);
 	}
 	queue_item_destroy(&prepared);
-	/* Whose statements were not looked at is not known at its other end either. */
+	/* Statements that were skipped leave its other end unknown. */
 	if (it->kind == QUEUE_PREPARED && !run->skip) {
 		shelf_put(run->shelf, it);
-		return err == ERR_OK;
+	} else {
+		queue_item_clear(it);
+		run->item = it;
 	}
-	queue_item_clear(it);
-	run->item = it;
 	return err == ERR_OK;
 }
 
@@ -328,11 +326,11 @@ init(struct run *run, const struct keys_options *opt)
 	*run = (struct run){
 	    .opt = opt,
 	    .has_range = !range_is_all(opt->range),
-	    .shelf = shelf_create(),
 	    .sources = opt->sources ? sources_create() : NULL,
 	    .rows = opt->count_rows ? rows_create(KEYS_MAX_EVENT) : NULL,
 	};
 	run->txn = txn_create(opt->count_rows || opt->rules != NULL ? &row_ops : &ops, run, &run->binlog);
+	run->shelf = shelf_create();
 	run->gather = gather_create(&(struct gather_parts){
 	    .clock = &no_clock,
 	    .log = opt->log,
@@ -357,10 +355,10 @@ fini(struct run *run)
 	txn_destroy(&run->txn);
 	gather_destroy(&run->gather);
 	queue_item_destroy(&run->item);
-	shelf_destroy(&run->shelf);
 	sources_destroy(&run->sources);
 	rows_destroy(&run->rows);
 	keyline_fini(&run->line);
+	shelf_destroy(&run->shelf);
 	buf_fini(&run->out);
 	buf_fini(&run->next_file);
 }

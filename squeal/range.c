@@ -5,6 +5,7 @@
 #include "lib/core/mem.h"
 #include "squeal/file_list.h"
 #include "squeal/moment.h"
+#include "squeal/range_ids.h"
 
 enum { FILE_START = 4, SHOWN = 200 };
 
@@ -24,25 +25,13 @@ struct place {
 	uint64_t pos;
 };
 
-/* Ids by --start-gtid and so on: a position, or one MySQL id, or a list of MariaDB's. */
-struct ids {
-	enum gtid_kind kind; /* GTID_NONE: not given */
-	const char *text;    /* as it was given */
-	struct position position;
-	struct gtid single; /* kind GTID_NONE where it is none */
-	bool is_met;	    /* single */
-	struct gtid *list;
-	bool *list_is_met;
-	size_t n;
-};
-
 struct range {
 	struct log *log;
 	bool given[RANGE_NBOUNDS];
 	char *texts[RANGE_NBOUNDS];
 	struct place start, stop;
 	uint64_t start_us, stop_us;
-	struct ids ids[RANGE_NBOUNDS]; /* of the four bounds that are ids */
+	struct range_ids ids[RANGE_NBOUNDS]; /* of the four bounds that are ids */
 
 	/* of the file */
 	const char *file;
@@ -85,9 +74,7 @@ range_destroy(struct range **rp)
 	if (r == NULL)
 		return;
 	for (size_t i = 0; i < RANGE_NBOUNDS; i++) {
-		position_fini(&r->ids[i].position);
-		free(r->ids[i].list);
-		free(r->ids[i].list_is_met);
+		range_ids_fini(&r->ids[i]);
 		free(r->texts[i]);
 	}
 	free(r->start.file);
@@ -150,69 +137,6 @@ set_place(struct place *p, enum range_bound bound, const char *text, struct err_
 	return ERR_OK;
 }
 
-/* Domains do not have sets, so --gtid takes MariaDB's ids one by one. */
-static err_t
-set_list(struct ids *ids, struct span text, struct err_detail *why)
-{
-	while (text.len > 0) {
-		ptrdiff_t comma = span_find(text, SPAN_LIT(","));
-		struct span one = span_trim(comma < 0 ? text : span_first(text, (size_t)comma));
-		struct gtid id;
-		err_t err;
-
-		text = comma < 0 ? span_from(text, text.len) : span_from(text, (size_t)comma + 1);
-		if (one.len == 0)
-			continue;
-		err = gtid_parse(one, &id, why);
-		if (err != ERR_OK)
-			return err;
-		ids->list = mem_realloc(ids->list, (ids->n + 1) * sizeof(*ids->list));
-		ids->list[ids->n++] = id;
-	}
-	ids->list_is_met = mem_zalloc(ids->n, sizeof(*ids->list_is_met));
-	return ERR_OK;
-}
-
-static err_t
-set_ids(struct ids *ids, enum range_bound bound, const char *given, struct err_detail *why)
-{
-	struct span text = span_trim(span_of(given));
-	struct err_detail inner = {0};
-	struct gtid id;
-	bool is_single = gtid_parse(text, &id, &inner) == ERR_OK;
-	err_t err;
-
-	ids->text = given;
-	if (is_single && id.kind == GTID_MYSQL && (bound == RANGE_START_GTID || bound == RANGE_STOP_GTID)) {
-		ids->kind = GTID_MYSQL;
-		ids->single = id;
-		return ERR_OK;
-	}
-	if (span_starts(text, SPAN_LIT("gtid:")))
-		text = span_from(text, 5);
-	err_clear(&inner);
-	/* A MariaDB id has no colon, a MySQL one does. */
-	if (span_find(text, SPAN_LIT(":")) >= 0) {
-		ids->kind = GTID_MYSQL;
-		ids->position.kind = POSITION_MYSQL;
-		err = gtid_set_parse(text, &ids->position.mysql, &inner);
-	} else if (bound == RANGE_GTID || bound == RANGE_EXCLUDE_GTID) {
-		ids->kind = GTID_MARIADB;
-		err = set_list(ids, text, &inner);
-	} else {
-		ids->kind = GTID_MARIADB;
-		ids->position.kind = POSITION_MARIADB;
-		err = gtid_pos_parse(text, &ids->position.mariadb, &inner);
-	}
-	if (err != ERR_OK)
-		return err_set(why, ERR_USAGE, "%s", err_why(&inner));
-	if (ids->position.mysql.n + ids->position.mariadb.n + ids->n == 0)
-		return err_set(why, ERR_USAGE,
-			       "it has no id; write 0-1-100 (MariaDB) or "
-			       "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5 (MySQL)");
-	return ERR_OK;
-}
-
 err_t
 range_set(struct range *r, enum range_bound bound, const char *text, struct err_detail *why)
 {
@@ -235,7 +159,10 @@ range_set(struct range *r, enum range_bound bound, const char *text, struct err_
 		err = moment_parse(span_of(text), MOMENT_LAST, &r->stop_us, why);
 		break;
 	default:
-		err = set_ids(&r->ids[bound], bound, r->texts[bound], why);
+		err = range_ids_parse(&r->ids[bound], r->texts[bound],
+				      bound == RANGE_GTID || bound == RANGE_EXCLUDE_GTID ? RANGE_IDS_LIST
+											 : RANGE_IDS_POSITION,
+				      why);
 	}
 	if (err != ERR_OK) {
 		err_wrap(why, "--%s", names[bound]);
@@ -331,7 +258,7 @@ is_behind_stop(const struct range *r, uint64_t end)
 static err_t
 see_gtid_list(struct range *r, const struct binlog_event *ev, struct err_detail *why)
 {
-	const struct ids *start = &r->ids[RANGE_START_GTID];
+	const struct range_ids *start = &r->ids[RANGE_START_GTID];
 
 	for (uint32_t i = 0; i < ev->u.gtid_list.n; i++) {
 		struct gtid id = binlog_gtid_list(ev, i);
@@ -368,7 +295,7 @@ early(const struct range *r, enum range_bound bound, struct err_detail *why)
 static err_t
 see_gtid_set(struct range *r, const struct binlog_event *ev, struct err_detail *why)
 {
-	const struct ids *start = &r->ids[RANGE_START_GTID], *stop = &r->ids[RANGE_STOP_GTID];
+	const struct range_ids *start = &r->ids[RANGE_START_GTID], *stop = &r->ids[RANGE_STOP_GTID];
 	struct gtid_set before = {0};
 	err_t err = gtid_set_decode(ev->u.gtid_set, &before, why);
 
@@ -410,7 +337,7 @@ range_see(struct range *r, const struct binlog_event *ev, uint64_t at, struct er
 static err_t
 check_kind(const struct range *r, enum range_bound bound, const struct gtid *id, struct err_detail *why)
 {
-	const struct ids *ids = &r->ids[bound];
+	const struct range_ids *ids = &r->ids[bound];
 
 	if (ids->kind == GTID_NONE || ids->kind == id->kind)
 		return ERR_OK;
@@ -428,57 +355,29 @@ check_kind(const struct range *r, enum range_bound bound, const struct gtid *id,
 	    names[bound], r->file, (unsigned long long)r->at);
 }
 
-/* Whether the position has the id. */
-static bool
-position_has(const struct ids *ids, const struct gtid *id)
-{
-	const struct gtid *last;
-
-	if (ids->position.kind == POSITION_MYSQL)
-		return gtid_set_has(&ids->position.mysql, id);
-	last = gtid_pos_find(&ids->position.mariadb, id->domain);
-	return last != NULL && id->seq <= last->seq;
-}
-
-static bool
-is_listed(struct ids *ids, const struct gtid *id)
-{
-	if (ids->kind != id->kind)
-		return false;
-	if (ids->kind == GTID_MYSQL)
-		return gtid_set_has(&ids->position.mysql, id);
-	for (size_t i = 0; i < ids->n; i++) {
-		if (gtid_same(&ids->list[i], id)) {
-			ids->list_is_met[i] = true;
-			return true;
-		}
-	}
-	return false;
-}
-
 /* Also takes note of the single ids that go by. */
 static bool
 is_wanted_by_id(struct range *r, const struct gtid *id)
 {
-	struct ids *start = &r->ids[RANGE_START_GTID], *stop = &r->ids[RANGE_STOP_GTID];
+	struct range_ids *start = &r->ids[RANGE_START_GTID], *stop = &r->ids[RANGE_STOP_GTID];
 	bool wanted = true;
 
 	if (start->single.kind != GTID_NONE) {
 		wanted = start->is_met;
 		start->is_met = start->is_met || gtid_same(&start->single, id);
 	} else if (start->kind != GTID_NONE) {
-		wanted = !position_has(start, id);
+		wanted = !range_ids_in_position(start, id);
 	}
 	if (stop->single.kind != GTID_NONE) {
 		wanted = wanted && !stop->is_met;
 		stop->is_met = stop->is_met || gtid_same(&stop->single, id);
 	} else if (stop->kind != GTID_NONE) {
-		wanted = wanted && position_has(stop, id);
+		wanted = wanted && range_ids_in_position(stop, id);
 	}
 	if (r->given[RANGE_GTID])
-		wanted = is_listed(&r->ids[RANGE_GTID], id) && wanted;
+		wanted = range_ids_pick(&r->ids[RANGE_GTID], id) && wanted;
 	if (r->given[RANGE_EXCLUDE_GTID])
-		wanted = !is_listed(&r->ids[RANGE_EXCLUDE_GTID], id) && wanted;
+		wanted = !range_ids_pick(&r->ids[RANGE_EXCLUDE_GTID], id) && wanted;
 	return wanted;
 }
 
@@ -585,7 +484,7 @@ has_reached(const struct range *r, const struct gtid_pos *stop)
 bool
 range_is_over(const struct range *r)
 {
-	const struct ids *stop = &r->ids[RANGE_STOP_GTID];
+	const struct range_ids *stop = &r->ids[RANGE_STOP_GTID];
 
 	if (r->place_is_over || stop->is_met)
 		return true;
@@ -598,38 +497,13 @@ range_is_over(const struct range *r)
  */
 
 static bool
-is_met(const struct range *r, const struct ids *ids)
+is_met(const struct range *r, const struct range_ids *ids)
 {
 	if (ids->single.kind != GTID_NONE)
 		return ids->is_met;
 	if (ids->kind == GTID_MARIADB)
 		return has_reached(r, &ids->position.mariadb);
 	return ids->kind == GTID_NONE || gtid_set_covers(&r->seen, &ids->position.mysql);
-}
-
-/* The ids of --gtid that never came. */
-static void
-say_missing(const struct range *r)
-{
-	const struct ids *ids = &r->ids[RANGE_GTID];
-	struct buf missing = BUF_INIT;
-	struct gtid_set left = {0};
-
-	if (ids->kind == GTID_MYSQL) {
-		gtid_set_minus(&ids->position.mysql, &r->seen, &left);
-		gtid_set_format(&left, &missing);
-	}
-	for (size_t i = 0; i < ids->n; i++) {
-		if (ids->list_is_met[i])
-			continue;
-		if (missing.len > 0)
-			buf_putc(&missing, ',');
-		gtid_format(&ids->list[i], &missing);
-	}
-	if (missing.len > 0)
-		log_warn(r->log, "not in these files", F_SPAN("gtid", buf_span(&missing)));
-	gtid_set_fini(&left);
-	buf_fini(&missing);
 }
 
 err_t
@@ -653,8 +527,11 @@ range_finish(struct range *r, struct err_detail *why)
 			      "--stop-gtid %.*s is not reached: the files end at %.*s; all of them was read",
 			      SHOWN, r->ids[RANGE_STOP_GTID].text,
 			      SPAN_FMT(span_first(buf_span(&reached), SHOWN)));
-	else if (r->given[RANGE_GTID])
-		say_missing(r);
+	buf_clear(&reached);
+	if (err == ERR_OK)
+		range_ids_missing(&r->ids[RANGE_GTID], &r->seen, &reached);
+	if (reached.len > 0)
+		log_warn(r->log, "not in these files", F_SPAN("gtid", buf_span(&reached)));
 	buf_fini(&reached);
 	return err;
 }

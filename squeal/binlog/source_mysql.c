@@ -30,8 +30,9 @@ struct source_mysql {
 	size_t current; /* index of the endpoint that was opened last */
 	/* Of the endpoints that will never have our position, until a stream has begun at another one. */
 	struct err_detail never[ENDPOINTS_MAX];
-	bool lacks;	 /* the endpoint that was tried lacks what we have read, and may still get it */
-	bool is_missing; /* no endpoint has our position … */
+	bool lacks;	  /* the endpoint that was tried lacks what we have read, and may still get it */
+	bool was_missing; /* in the last round an endpoint answered that lacks our position */
+	bool is_missing;  /* no endpoint has our position … */
 	uint64_t missing_since; /* … and this is how long */
 
 	struct watch *watch;			/* NULL where there is nothing to watch */
@@ -684,12 +685,13 @@ start_watch(struct source_mysql *s, struct err_detail *why)
 	return ERR_OK;
 }
 
-/* One that was left for being stale is not taken again until a stream has begun at another one, or nobody
- * else could be read for a while. */
+/* One that was left for being stale is not taken again until a stream has begun at another one, or no other
+ * one has answered for a while. */
 static void
 forgive_stale(struct source_mysql *s)
 {
-	if (s->stale_since != 0 && clock_mono_ms(s->clock) - s->stale_since > s->opt->gap_patience) {
+	if (s->stale_since != 0 && !s->was_missing &&
+	    clock_mono_ms(s->clock) - s->stale_since > s->opt->gap_patience) {
 		memset(s->stale, 0, sizeof(s->stale));
 		s->stale_since = 0;
 	}
@@ -737,6 +739,7 @@ mysql_open(struct source *source, struct span from, struct err_detail *why)
 		/* A place in a file waits for its own server, which may be one of the others. */
 		missing |= (resume_is_never(err) && err != ERR_OTHER_SERVER) || s->lacks;
 	}
+	s->was_missing = missing;
 	if (reason.code != ERR_CLOSED)
 		reason.code = judge_round(s, missing, &reason);
 	if (why != NULL)

@@ -11,6 +11,7 @@
  *     position   MariaDB: waits until Binlog_snapshot_file and _position have reached the commit
  *     subset     MySQL: asks for GTID_SUBSET() until it is true
  *     gate       gate_wait()
+ *     reset      gate_wait(), and gate_reset() 50 times a second
  *
  * FLUSHES_PER_SECOND rotates the binlog that often.  The server loses the database squeal_gate.
  */
@@ -36,6 +37,7 @@ struct bench {
 	struct conn *asker, *reader;
 	uint64_t deadline_ns;
 	_Atomic bool stop;
+	bool has_gate;
 	_Atomic uint64_t written;
 	unsigned flushes;
 	uint64_t query_ns, queries;
@@ -98,6 +100,19 @@ rotate_logs(void *arg)
 			die(&why);
 	}
 	conn_destroy(&conn);
+	return NULL;
+}
+
+static void *
+reset_gate(void *arg)
+{
+	struct bench *b = arg;
+	struct timespec ts = {.tv_nsec = 20000000};
+
+	while (!atomic_load(&b->stop)) {
+		nanosleep(&ts, NULL);
+		gate_reset(b->gate, NULL);
+	}
 	return NULL;
 }
 
@@ -212,11 +227,11 @@ on_commit(void *arg, const struct txn_end *e)
 	char sql[100];
 	err_t err = ERR_OK;
 
-	if (strcmp(b->mode, "gate") == 0)
+	if (b->has_gate)
 		gate_note(b->gate, &mark);
 	if (!b->is_ours)
 		return ERR_OK;
-	if (strcmp(b->mode, "gate") == 0)
+	if (b->has_gate)
 		err = gate_wait(b->gate, &mark, 10000, &why);
 	else if (strcmp(b->mode, "position") == 0)
 		err = wait_position(b, &e->place, &why);
@@ -284,6 +299,7 @@ main(int argc, char **argv)
 	struct bench b = {.mode = argc > 2 ? argv[2] : "", .gm = &gm};
 	struct binlog_metrics metrics = {0};
 	struct client clients[MAX_CLIENTS + 1];
+	pthread_t resetter;
 	struct err_detail why = {0};
 	struct binlog_decoder d;
 	struct binlog_event ev;
@@ -294,7 +310,7 @@ main(int argc, char **argv)
 	err_t err;
 
 	if (argc != 6) {
-		fprintf(stderr, "usage: bench_gate SOCKET none|position|subset|gate SECONDS CLIENTS "
+		fprintf(stderr, "usage: bench_gate SOCKET none|position|subset|gate|reset SECONDS CLIENTS "
 				"FLUSHES_PER_SECOND\n");
 		return 2;
 	}
@@ -317,6 +333,7 @@ main(int argc, char **argv)
 	};
 	n = (unsigned)atoi(argv[4]) < MAX_CLIENTS ? (unsigned)atoi(argv[4]) : MAX_CLIENTS;
 	b.flushes = (unsigned)atoi(argv[5]);
+	b.has_gate = strcmp(b.mode, "gate") == 0 || strcmp(b.mode, "reset") == 0;
 	setup(&b, n);
 	b.gate = gate_create(&b.opt, clock, &gm);
 	b.asker = conn_create(&b.opt);
@@ -335,6 +352,8 @@ main(int argc, char **argv)
 		else if (b.flushes > 0)
 			pthread_create(&clients[i].thread, NULL, rotate_logs, &clients[i]);
 	}
+	if (strcmp(b.mode, "reset") == 0)
+		pthread_create(&resetter, NULL, reset_gate, &b);
 	b.deadline_ns = clock_mono_ns(clock) + strtoull(argv[3], NULL, 10) * 1000000000u;
 	while (clock_mono_ns(clock) < b.deadline_ns) {
 		err = source_next(s, &bytes, &why);
@@ -348,13 +367,15 @@ main(int argc, char **argv)
 	atomic_store(&b.stop, true);
 	for (unsigned i = 0; i < n + (b.flushes > 0); i++)
 		pthread_join(clients[i].thread, NULL);
+	if (strcmp(b.mode, "reset") == 0)
+		pthread_join(resetter, NULL);
 	printf("%s: written=%llu checked=%llu too_early=%llu rotations=%llu polls=%llu\n", b.mode,
 	       (unsigned long long)b.written, (unsigned long long)b.checked, (unsigned long long)b.early,
 	       (unsigned long long)metric_get(&metrics.binlog_rotate) / 2, (unsigned long long)b.waited);
 	if (b.queries > 0)
 		printf("subset: query=%llu query_mean_us=%.0f\n", (unsigned long long)b.queries,
 		       (double)b.query_ns / 1000 / (double)b.queries);
-	if (strcmp(b.mode, "gate") == 0)
+	if (b.has_gate)
 		printf("gate: pass=%llu wait=%llu query=%llu calibrated=%llu held=%llu query_p50_us=%llu "
 		       "query_p99_us=%llu wait_p50_us=%llu wait_p99_us=%llu wait_max_us=%llu\n",
 		       (unsigned long long)metric_get(&gm.gate_pass),
@@ -373,5 +394,5 @@ main(int argc, char **argv)
 	gate_destroy(&b.gate);
 	conn_destroy(&b.asker);
 	conn_destroy(&b.reader);
-	return b.early > 0 && strcmp(b.mode, "gate") == 0;
+	return b.early > 0 && b.has_gate;
 }
