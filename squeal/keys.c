@@ -101,7 +101,8 @@ emit(void *arg, struct queue_item *it)
 			err = flush(run);
 	}
 	queue_item_destroy(&prepared);
-	if (it->kind == QUEUE_PREPARED) {
+	/* Statements that were skipped leave its other end unknown. */
+	if (it->kind == QUEUE_PREPARED && !run->skip) {
 		shelf_put(run->shelf, it);
 	} else {
 		queue_item_clear(it);
