@@ -101,9 +101,11 @@ print_grant(const struct topology *topo, const struct server *server, const char
 		       "-- GRANT REPLICATION MASTER ADMIN ON *.* TO %s;\n",
 		       server->flavor == ANY ? " (MariaDB)" : "", buf_str(&account));
 	if (topo->markers.rules[0] != '\0')
-		printf("-- Rules name columns. Where the binlog does not (binlog_row_metadata is not FULL), squeal asks "
+		printf("-- Rules name columns. Where the binlog does not (binlog_row_metadata is not FULL), "
+		       "squeal asks "
 		       "for them:\n"
-		       "-- REFERENCES shows the columns of tables and none of their rows. The databases of the rules' "
+		       "-- REFERENCES shows the columns of tables and none of their rows. The databases of "
+		       "the rules' "
 		       "tables are enough.\n"
 		       "GRANT REFERENCES ON *.* TO %s;\n",
 		       buf_str(&account));

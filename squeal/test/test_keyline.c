@@ -1,5 +1,7 @@
 #include "squeal/keyline.h"
 
+#include <stdlib.h>
+
 #include "lib/core/json.h"
 #include "lib/core/test/test.h"
 
@@ -60,7 +62,7 @@ a_line_has_place_id_time_and_keys(void **state)
 	f->item->pos = 1234;
 	f->item->gtid = (struct gtid){.kind = GTID_MARIADB, .domain = 7, .server = 1, .seq = 100};
 	f->item->commit_us = UINT64_C(1795210680000000);
-	put(f, &(struct keyline_extra){0});
+	put(f, &(struct keyline_extra){.keys = f->item});
 	assert_string_equal(buf_str(&f->out), "{\"file\":\"bin.000001\",\"pos\":1234,\"gtid\":\"7-1-100\","
 					      "\"time_us\":1795210680000000,\"keys\":[],\"markers\":[]}\n");
 	f->item->gtid.seq = 1;
@@ -68,7 +70,7 @@ a_line_has_place_id_time_and_keys(void **state)
 	add(f, KEY_MARKER, SPAN_LIT("m1"));
 	add(f, KEY_DELETE, SPAN_LIT("a"));
 	add(f, KEY_MARKER, SPAN_LIT("m2"));
-	put(f, &(struct keyline_extra){0});
+	put(f, &(struct keyline_extra){.keys = f->item});
 	assert_string_equal(buf_str(&f->out), "{\"file\":\"bin.000001\",\"pos\":1234,\"gtid\":\"7-1-1\","
 					      "\"time_us\":1795210680000000,\"keys\":[\"user:42\",\"a\"],"
 					      "\"markers\":[\"m1\",\"m2\"]}\n");
@@ -84,11 +86,38 @@ the_rest_stands_where_there_is_something_to_say(void **state)
 	keyline_enter_file(&f->line, "odd\"name");
 	f->item->holdoff_ms = 2000;
 	f->item->pool = span_dup(SPAN_LIT("p"));
-	put(f, &(struct keyline_extra){&rows, &sources});
+	put(f, &(struct keyline_extra){.rows = &rows, .sources = &sources, .keys = f->item});
 	assert_string_equal(buf_str(&f->out),
 			    "{\"file\":\"odd\\\"name\",\"pos\":0,\"gtid\":null,\"time_us\":0,\"keys\":[],"
 			    "\"holdoff_ms\":2000,\"pool\":\"p\",\"rows\":0,\"markers\":[],"
 			    "\"sources\":[{\"key\":\"a\"}]}\n");
+}
+
+static void
+a_transaction_that_ends_a_prepared_one_has_its_keys(void **state)
+{
+	struct fixture *f = *state;
+	struct queue_item *end = queue_item_create();
+	struct err_detail why = {0};
+	struct buf out = BUF_INIT;
+	struct keyline_extra extra = {.keys = f->item};
+
+	keyline_enter_file(&f->line, "f");
+	add(f, KEY_DELETE, SPAN_LIT("a"));
+	keyset_take(f->keys, &f->item->keys);
+	end->kind = QUEUE_XA_COMMIT;
+	end->xid = calloc(1, sizeof(*end->xid));
+	assert_true(xid_make(end->xid, 1, SPAN_LIT("g"), SPAN_LIT("")));
+	assert_int_equal(keyline_put(&f->line, end, &extra, &out, &why), ERR_OK);
+	assert_non_null(strstr(buf_str(&out), "\"keys\":[\"a\"],\"markers\":[],\"xa\":\"commit\",\"xid\":"));
+	assert_null(strstr(buf_str(&out), "unknown"));
+	buf_clear(&out);
+	extra = (struct keyline_extra){.xa_unknown = true};
+	assert_int_equal(keyline_put(&f->line, end, &extra, &out, &why), ERR_OK);
+	assert_non_null(strstr(buf_str(&out), "\"keys\":[],"));
+	assert_non_null(strstr(buf_str(&out), "\"xa_unknown\":true}\n"));
+	queue_item_destroy(&end);
+	buf_fini(&out);
 }
 
 static void
@@ -113,7 +142,7 @@ ids_of_other_domains_servers_and_kinds_are_not_mixed_up(void **state)
 			assert_int_equal(gtid_parse(span_of(ids[i]), &f->item->gtid, &why), ERR_OK);
 		buf_clear(&want);
 		buf_printf(&want, ids[i] != NULL ? ",\"gtid\":\"%s\"," : ",\"gtid\":null,", ids[i]);
-		put(f, &(struct keyline_extra){0});
+		put(f, &(struct keyline_extra){.keys = f->item});
 		assert_non_null(strstr(buf_str(&f->out), buf_str(&want)));
 	}
 	buf_fini(&want);
@@ -135,7 +164,7 @@ keys_are_escaped_as_json_wants_it(void **state)
 			key[len * 7 % sizeof(key) % len] = (char)c;
 			add(f, KEY_DELETE, SPAN_LIT("first"));
 			add(f, KEY_DELETE, span_make(key, len));
-			put(f, &(struct keyline_extra){0});
+			put(f, &(struct keyline_extra){.keys = f->item});
 			buf_clear(&want);
 			buf_put_str(&want, "\"keys\":[\"first\",");
 			json_init(&j, &want);
@@ -153,6 +182,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(a_line_has_place_id_time_and_keys, make, drop),
 	    cmocka_unit_test_setup_teardown(the_rest_stands_where_there_is_something_to_say, make, drop),
+	    cmocka_unit_test_setup_teardown(a_transaction_that_ends_a_prepared_one_has_its_keys, make, drop),
 	    cmocka_unit_test_setup_teardown(ids_of_other_domains_servers_and_kinds_are_not_mixed_up, make,
 					    drop),
 	    cmocka_unit_test_setup_teardown(keys_are_escaped_as_json_wants_it, make, drop),
