@@ -22,6 +22,7 @@
 #include "squeal/binlog/gate.h"
 #include "squeal/binlog/source_mysql.h"
 #include "squeal/gather.h"
+#include "squeal/lost.h"
 #include "squeal/queue.h"
 #include "squeal/schema.h"
 #include "squeal/schema_mysql.h"
@@ -42,6 +43,7 @@ struct metrics {
 	struct state_metrics state;
 	struct rule_metrics rule;
 	struct schema_metrics schema;
+	struct lost_metrics lost;
 };
 
 struct pipeline {
@@ -67,6 +69,8 @@ struct pipeline {
 	struct schema_mysql *columns;
 	struct schema *schema; /* NULL without rules */
 	struct gather *gather;
+	struct broker_context context;
+	struct lost_parts lost;
 	struct tail *tail;
 	struct writer *writer;
 	pthread_t tail_thread, writer_thread;
@@ -316,6 +320,7 @@ register_metrics(struct pipeline *p)
 	metric_registry_add(p->registry, gather_metric_rows, gather_metric_nrows, &m->gather, labels);
 	metric_registry_add(p->registry, rule_metric_rows, rule_metric_nrows, &m->rule, labels);
 	metric_registry_add(p->registry, schema_metric_rows, schema_metric_nrows, &m->schema, labels);
+	metric_registry_add(p->registry, lost_metric_rows, lost_metric_nrows, &m->lost, labels);
 	metric_registry_add(p->registry, gate_metric_rows, gate_metric_nrows, &m->gate, labels);
 	metric_registry_add(p->registry, batch_metric_rows, batch_metric_nrows, &m->batch, labels);
 	metric_registry_add(p->registry, prepared_metric_rows, prepared_metric_nrows, &m->prepared, labels);
@@ -372,19 +377,61 @@ open_schema(struct pipeline *p, bool resumed, struct err_detail *why)
 }
 
 static err_t
+on_lost(void *arg, const struct gtid_set *lost, struct err_detail *why)
+{
+	struct pipeline *p = arg;
+
+	return lost_check(&p->lost, lost, gather_since(p->gather), why);
+}
+
+/* What is needed to follow a server that was promoted without what we have read. */
+static err_t
+open_lost(struct pipeline *p, bool resumed, struct err_detail *why)
+{
+	struct buf text = BUF_INIT;
+	struct position since = {0};
+	bool found = false;
+	err_t err;
+
+	if (p->opt->null_log)
+		return ERR_OK;
+	p->lost = (struct lost_parts){
+	    .clock = p->clock,
+	    .log_opt = &p->topo->log,
+	    .context = &p->context,
+	    .source = p->topo->source.name,
+	    .metrics = &p->metrics.lost,
+	    .emit = emit,
+	    .blank = blank,
+	    .arg = p->queue,
+	};
+	err = broker_note_read(p->broker, SPAN_LIT(LOST_SINCE), 0, &text, &found, why);
+	if (err == ERR_OK && found && resumed) {
+		err = position_parse(buf_span(&text), &since, why);
+		if (err == ERR_OK)
+			gather_take_since(p->gather, &since);
+	}
+	if (err == ERR_OK)
+		source_mysql_may_rewind(p->source, on_lost, p);
+	position_fini(&since);
+	buf_fini(&text);
+	return err;
+}
+
+static err_t
 open_parts(struct pipeline *p, struct err_detail *why)
 {
 	const struct topology *topo = p->topo;
-	const struct broker_context context = {p->clock, p->log, &p->metrics.broker};
 	struct buf from = BUF_INIT;
 	bool is_checkpoint = false;
 	char folder[PATH_MAX];
 	err_t err;
 
+	p->context = (struct broker_context){p->clock, p->log, &p->metrics.broker};
 	if (p->opt->null_log)
-		broker_writer_open_null(&p->broker, &context);
+		broker_writer_open_null(&p->broker, &p->context);
 	else {
-		err = broker_writer_open(&p->broker, &topo->log, topo->source.name, &context, why);
+		err = broker_writer_open(&p->broker, &topo->log, topo->source.name, &p->context, why);
 		if (err != ERR_OK)
 			goto done;
 	}
@@ -427,6 +474,9 @@ open_parts(struct pipeline *p, struct err_detail *why)
 	    .schema = p->schema,
 	    .max_event = topo->source.max_event,
 	});
+	err = open_lost(p, is_checkpoint, why);
+	if (err != ERR_OK)
+		goto done;
 	p->tail = tail_create(
 	    &(struct tail_parts){
 		.clock = p->clock,
@@ -437,6 +487,7 @@ open_parts(struct pipeline *p, struct err_detail *why)
 		.ops = p->has_rules ? &gather_row_ops : &gather_ops,
 		.state = p->state,
 		.metrics = &p->metrics.binlog,
+		.lost = &p->lost,
 		.max_event = topo->source.max_event,
 		.backoff_max_ms = topo->source.backoff_max,
 		.ended = on_tail_ended,

@@ -74,6 +74,43 @@ note_position(struct tail *t)
 	position_format(gather_position(t->parts.gather), &t->from);
 }
 
+/*
+ * The server lacks what was read: its keys again, before anything of the new stream.  The position is still
+ * the old one while they are on their way.
+ */
+static err_t
+delete_again(struct tail *t, struct err_detail *why)
+{
+	struct span text = t->parts.source->info.lost;
+	struct gtid_set lost = {0};
+	struct position old = {0};
+	uint64_t nkeys = 0;
+	err_t err;
+
+	err = gtid_set_parse(text, &lost, why);
+	if (err == ERR_OK)
+		err = position_parse(buf_span(&t->from), &old, why);
+	if (err != ERR_OK)
+		goto done;
+	if (t->parts.gate != NULL)
+		gate_lost(t->parts.gate, &lost);
+	if (!gather_start(t->parts.gather, &old)) {
+		err = ERR_CLOSED;
+		goto done;
+	}
+	err = lost_emit(t->parts.lost, &lost, &nkeys, why);
+	if (err == ERR_OK)
+		log_warn(t->parts.log,
+			 "the source was promoted without transactions that we have read: going on without them; "
+			 "their keys are deleted once more",
+			 F_SPAN("lost", span_first(text, 300)), F_UINT("transactions", gtid_set_count(&lost)),
+			 F_UINT("keys", nkeys));
+done:
+	gtid_set_fini(&lost);
+	position_fini(&old);
+	return err;
+}
+
 static err_t
 open_stream(struct tail *t, struct err_detail *why)
 {
@@ -91,6 +128,12 @@ open_stream(struct tail *t, struct err_detail *why)
 		gate_reset(t->parts.gate, src->info.endpoint);
 	binlog_decoder_start(&t->decoder, src->info.file, src->info.pos, src->info.checksum);
 	txn_reset(t->txn);
+	if (src->info.lost.len > 0) {
+		err = delete_again(t, why);
+		if (err != ERR_OK)
+			goto done;
+		CRASH_POINT("squeal.rewound");
+	}
 	if (!gather_start(t->parts.gather, &start)) {
 		err = ERR_CLOSED;
 		goto done;

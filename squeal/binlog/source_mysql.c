@@ -35,6 +35,12 @@ struct source_mysql {
 	bool is_missing;  /* no endpoint has our position … */
 	uint64_t missing_since; /* … and this is how long */
 
+	source_lost_fn *may_rewind; /* NULL: never */
+	void *rewind_arg;
+	bool rewinds;			   /* the second pass: what could be rewound to is tried … */
+	bool could_rewind[ENDPOINTS_MAX]; /* … as the first one found out */
+	bool patience_over;		   /* … read-only ones too */
+
 	struct watch *watch;			/* NULL where there is nothing to watch */
 	struct err_detail stale[ENDPOINTS_MAX]; /* of those that were left for being stale … */
 	uint64_t stale_since;			/* … the last of them at this time */
@@ -42,6 +48,7 @@ struct source_mysql {
 	struct buf version;
 	struct buf start;
 	struct buf note;
+	struct buf lost;
 	struct buf sql;
 };
 
@@ -51,6 +58,7 @@ struct setup {
 	bool log_bin;
 	bool annotates;
 	bool logs_updates;
+	bool read_only;
 	uint64_t server_id;
 	char uuid[40];
 	char format[32];
@@ -121,6 +129,8 @@ take_setup(void *arg, const struct span *v, unsigned n)
 		s->annotates = is_on(v[1]);
 	else if (span_is(v[0], "log_slave_updates") || span_is(v[0], "log_replica_updates"))
 		s->logs_updates = is_on(v[1]);
+	else if (span_is(v[0], "read_only"))
+		s->read_only = is_on(v[1]);
 	else if (span_is(v[0], "server_id"))
 		span_u64(v[1], &s->server_id);
 	else if (span_is(v[0], "server_uuid"))
@@ -135,7 +145,7 @@ take_setup(void *arg, const struct span *v, unsigned n)
 static const char question_setup[] =
     "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_bin', 'binlog_format', 'binlog_annotate_row_events', "
     "'binlog_rows_query_log_events', 'log_slave_updates', 'log_replica_updates', 'server_id', 'server_uuid', "
-    "'binlog_checksum', 'gtid_mode')";
+    "'binlog_checksum', 'gtid_mode', 'read_only')";
 
 static void
 note_a_row(void *arg, const struct span *v, unsigned n)
@@ -464,16 +474,43 @@ note_new_servers(struct source_mysql *s, const struct position *start, const str
 	buf_fini(&set);
 }
 
+/* A server that lacks what we have read: true when it is followed all the same, from *start then. */
+static bool
+rewind_to(struct source_mysql *s, const struct setup *setup, const struct resume_server *server,
+	  struct position *start, struct err_detail *why)
+{
+	struct position to = {0};
+	struct gtid_set lost = {0};
+	bool ok = false;
+
+	if (s->rewinds && (!setup->read_only || s->patience_over)) {
+		resume_rewind(start, server, &to, &lost);
+		err_clear(why);
+		ok = s->may_rewind(s->rewind_arg, &lost, why) == ERR_OK;
+		/* It may get them after all, and what refused may work later: until the patience is over. */
+		if (!ok)
+			why->code = ERR_CONN;
+	}
+	if (ok) {
+		gtid_set_format(&lost, &s->lost);
+		position_copy(start, &to);
+	}
+	position_fini(&to);
+	gtid_set_fini(&lost);
+	return ok;
+}
+
 /* Finds the start and proves that the server can go on from there. */
 static err_t
-resolve_start(struct source_mysql *s, const struct setup *setup, struct span from, struct position *start,
-	      struct err_detail *why)
+resolve_start(struct source_mysql *s, size_t index, const struct setup *setup, struct span from,
+	      struct position *start, struct err_detail *why)
 {
 	struct resume_server server = {0};
 	struct endpoint_text at;
 	enum resume verdict;
 	err_t err;
 
+	buf_clear(&s->lost);
 	server.at = where(s, &at);
 	err = ask_history(s, setup, &server, why);
 	if (err == ERR_OK)
@@ -486,9 +523,12 @@ resolve_start(struct source_mysql *s, const struct setup *setup, struct span fro
 	if (err != ERR_OK)
 		goto done;
 	verdict = resume_from(start, &server, why);
+	s->could_rewind[index] = verdict == RESUME_REWIND;
+	if (verdict == RESUME_REWIND && rewind_to(s, setup, &server, start, why))
+		verdict = RESUME_YES;
 	if (verdict != RESUME_YES) {
 		err = why->code;
-		s->lacks = verdict == RESUME_LATER;
+		s->lacks = verdict == RESUME_LATER || verdict == RESUME_REWIND;
 		goto done;
 	}
 	buf_clear(&s->note);
@@ -599,7 +639,7 @@ open_endpoint(struct source_mysql *s, size_t index, struct span from, struct err
 	if (err == ERR_OK)
 		err = check_setup(s, &setup, why);
 	if (err == ERR_OK)
-		err = resolve_start(s, &setup, from, &start, why);
+		err = resolve_start(s, index, &setup, from, &start, why);
 	if (err == ERR_OK)
 		err = set_session(s, &setup, &start, why);
 	if (err == ERR_OK)
@@ -615,6 +655,7 @@ open_endpoint(struct source_mysql *s, size_t index, struct span from, struct err
 	    .server = buf_span(&s->version),
 	    .start = buf_span(&s->start),
 	    .note = buf_span(&s->note),
+	    .lost = buf_span(&s->lost),
 	    .endpoint = conn_endpoint(s->conn),
 	    .file = {"", 0},
 	    .checksum = strcmp(setup.checksum, "CRC32") == 0 ? BINLOG_CHECKSUM_CRC32 : BINLOG_CHECKSUM_NONE,
@@ -645,6 +686,24 @@ is_nobody_left(const struct source_mysql *s)
 		never += s->never[i].code != ERR_OK;
 	}
 	return never > 0;
+}
+
+/* True when no endpoint has our position, and one may go on without a part of it. */
+static bool
+may_rewind(struct source_mysql *s)
+{
+	bool could = false;
+
+	if (s->may_rewind == NULL || s->stop_at_end)
+		return false;
+	for (size_t i = 0; i < s->endpoints.n; i++) {
+		if (s->stale[i].code != ERR_OK)
+			return false;
+		could |= s->could_rewind[i];
+	}
+	s->patience_over =
+	    s->is_missing && clock_mono_ms(s->clock) - s->missing_since >= s->opt->gap_patience;
+	return could;
 }
 
 /* What becomes of a round in which no endpoint could be opened, because of `why`. */
@@ -711,10 +770,20 @@ mysql_open(struct source *source, struct span from, struct err_detail *why)
 	if (err != ERR_OK)
 		return err;
 	forgive_stale(s);
+	s->rewinds = false;
+	memset(s->could_rewind, 0, sizeof(s->could_rewind));
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < 2 * n; i++) {
 		size_t index = (first + i) % n;
 		struct err_detail one;
+
+		if (i == n) {
+			s->rewinds = may_rewind(s);
+			if (!s->rewinds)
+				break;
+		}
+		if (s->rewinds && !s->could_rewind[index])
+			continue;
 
 		s->lacks = false;
 		one = s->never[index].code != ERR_OK ? s->never[index] : s->stale[index];
@@ -734,7 +803,7 @@ mysql_open(struct source *source, struct span from, struct err_detail *why)
 		if (resume_is_never(err))
 			s->never[index] = one;
 		/* What is told: why the position is not there, else what the first one said. */
-		if (reason.code == ERR_OK || ((resume_is_never(err) || s->lacks) && !missing))
+		if (reason.code == ERR_OK || ((resume_is_never(err) || s->lacks) && (!missing || s->rewinds)))
 			reason = one;
 		/* A place in a file waits for its own server, which may be one of the others. */
 		missing |= (resume_is_never(err) && err != ERR_OTHER_SERVER) || s->lacks;
@@ -815,6 +884,7 @@ mysql_destroy(struct source *source)
 	buf_fini(&s->version);
 	buf_fini(&s->start);
 	buf_fini(&s->note);
+	buf_fini(&s->lost);
 	buf_fini(&s->sql);
 	free(s->region);
 	free(s);
@@ -847,6 +917,13 @@ void
 source_mysql_need_rows(struct source *s)
 {
 	of(s)->need_rows = true;
+}
+
+void
+source_mysql_may_rewind(struct source *s, source_lost_fn *fn, void *arg)
+{
+	of(s)->may_rewind = fn;
+	of(s)->rewind_arg = arg;
 }
 
 void
