@@ -130,8 +130,9 @@ look(struct scan *s, struct broker_reader *r, uint64_t *from, struct err_detail 
 	if (err == ERR_GAP)
 		err_clear(why);
 	if (err == ERR_GAP || (err == ERR_OK && !s->is_before))
-		err = err_set(why, ERR_BEHIND, "the log does not reach back to before the first of them "
-					       "(log.retention, log.max_size)");
+		err = err_set(why, ERR_BEHIND,
+			      "the log does not reach back to before the first of them "
+			      "(log.retention, log.max_size)");
 	else if (err == ERR_OK && s->is_damaged)
 		err = err_set(why, ERR_BEHIND, "a record of the log that may hold them is damaged");
 	return err;
@@ -149,10 +150,11 @@ say_which(const struct gtid_set *set, struct err_detail *why)
 		text.len = SHOWN;
 		buf_put_str(&text, "…");
 	}
-	err_wrap(why,
-		 "the server was promoted without transactions that we have read, %s, and their keys cannot be "
-		 "deleted once more, so flush the caches, then start with source.start: now",
-		 buf_str(&text));
+	err_wrap(
+	    why,
+	    "the server was promoted without transactions that we have read, %s, and their keys cannot be "
+	    "deleted once more, so flush the caches, then start with source.start: now",
+	    buf_str(&text));
 	buf_fini(&text);
 }
 

@@ -12,11 +12,11 @@
  * position comes behind them: a crash in between does all of it again.
  *
  * What the check asks for:
- *     - Each of them was read as an ordinary transaction since `since`: the position where reading began (what
- *       is before a source.start was never read), or behind the last end of an XA transaction (whose keys are
+ *     - Each of them was read as an ordinary transaction since `since`: the position where reading began
+ * (what is before a source.start was never read), or behind the last end of an XA transaction (whose keys are
  *       no longer kept when XA COMMIT comes again).  The writer keeps it in the log, as the note LOST_SINCE.
- *     - The log reaches back to before the first of them: a record's position has none of them, or nothing was
- *       ever removed from the log.
+ *     - The log reaches back to before the first of them: a record's position has none of them, or nothing
+ * was ever removed from the log.
  *     - No record behind that is damaged.
  * A key that is not in the log yet is in the queue, and its first delete is still to come.
  *

@@ -100,11 +100,12 @@ delete_again(struct tail *t, struct err_detail *why)
 	}
 	err = lost_emit(t->parts.lost, &lost, &nkeys, why);
 	if (err == ERR_OK)
-		log_warn(t->parts.log,
-			 "the source was promoted without transactions that we have read: going on without them; "
-			 "their keys are deleted once more",
-			 F_SPAN("lost", span_first(text, 300)), F_UINT("transactions", gtid_set_count(&lost)),
-			 F_UINT("keys", nkeys));
+		log_warn(
+		    t->parts.log,
+		    "the source was promoted without transactions that we have read: going on without them; "
+		    "their keys are deleted once more",
+		    F_SPAN("lost", span_first(text, 300)), F_UINT("transactions", gtid_set_count(&lost)),
+		    F_UINT("keys", nkeys));
 done:
 	gtid_set_fini(&lost);
 	position_fini(&old);

@@ -284,8 +284,8 @@ start(struct writer *w, const struct queue_item *it)
 		goes_on = span_eq(buf_span(&checkpoint), buf_span(&from));
 		buf_clear(&checkpoint);
 		if (err == ERR_OK)
-			err = broker_note_read(w->parts.broker, SPAN_LIT(LOST_SINCE), 0, &checkpoint, &has_since,
-					       &why);
+			err = broker_note_read(w->parts.broker, SPAN_LIT(LOST_SINCE), 0, &checkpoint,
+					       &has_since, &why);
 		if (err == ERR_OK)
 			err = prepared_load(w->prepared, !goes_on, w->batch, &why);
 		w->started = err == ERR_OK;

@@ -37,9 +37,9 @@ struct source_mysql {
 
 	source_lost_fn *may_rewind; /* NULL: never */
 	void *rewind_arg;
-	bool rewinds;			   /* the second pass: what could be rewound to is tried … */
+	bool rewinds;			  /* the second pass: what could be rewound to is tried … */
 	bool could_rewind[ENDPOINTS_MAX]; /* … as the first one found out */
-	bool patience_over;		   /* … read-only ones too */
+	bool patience_over;		  /* … read-only ones too */
 
 	struct watch *watch;			/* NULL where there is nothing to watch */
 	struct err_detail stale[ENDPOINTS_MAX]; /* of those that were left for being stale … */

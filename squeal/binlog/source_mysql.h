@@ -50,8 +50,8 @@ void source_mysql_stop_at_end(struct source *s);
 /*
  * Called in open() before a server is followed that lacks `lost` of what was read: promoted without it, after
  * the old primary died.  ERR_OK: the caller can delete the keys of `lost` once more, and will do so before
- * anything of the new stream, when info.lost names them.  Otherwise *why has a sentence, and the server counts
- * as one that lacks our position.
+ * anything of the new stream, when info.lost names them.  Otherwise *why has a sentence, and the server
+ * counts as one that lacks our position.
  *
  * It is called only when no endpoint has our whole position and none was left for being stale (two servers
  * that both go on are two histories), at once for a server that takes writes (read_only=OFF), and for a

@@ -248,7 +248,8 @@ a_damaged_record_counts_only_where_it_may_hold_them(void **state)
 	append(f, "gtid:" A ":1-6", A ":6", "k:6", false);
 	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
 	assert_int_equal(
-	    sqlite3_exec(db, "UPDATE records SET sum = sum + 1 WHERE offset = 2", NULL, NULL, NULL), SQLITE_OK);
+	    sqlite3_exec(db, "UPDATE records SET sum = sum + 1 WHERE offset = 2", NULL, NULL, NULL),
+	    SQLITE_OK);
 	sqlite3_close(db);
 	assert_int_equal(check(f, A ":5-6", "gtid:" A ":1-2"), ERR_BEHIND);
 	assert_non_null(strstr(f->why.text, "damaged"));
