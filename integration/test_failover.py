@@ -256,6 +256,21 @@ def test_lost_transactions_that_were_not_read_since_the_start_are_a_gap(pipeline
     assert "cannot be deleted once more" in source(p)["reason"]
 
 
+def test_a_lost_end_of_an_xa_transaction_is_a_gap(pipeline):
+    p, replica = pair(pipeline, "mysql")
+    insert(p.db, "k:1")
+    p.db.sql("XA START 'x'; INSERT INTO demo.u (v) VALUES (2) /*inv='k:xa'*/; XA END 'x'; XA PREPARE 'x'")
+    replica.wait_caught_up()
+    replica.sql("STOP REPLICA IO_THREAD")
+    p.db.sql("XA COMMIT 'x'")
+    p.wait_deleted(["k:1", "k:xa"])
+    p.db.kill()
+    # Its keys are not kept any more, and XA COMMIT may come again.
+    replica.promote()
+    wait_source(p, lambda s: s["gap"] == "behind", "state GAP")
+    assert "ends of XA transactions" in source(p)["reason"]
+
+
 def test_a_mariadb_replica_that_was_promoted_without_what_was_read_is_a_gap(pipeline):
     p, replica = pair(pipeline, "mariadb")
     lose(p, replica, "k:lost")
