@@ -13,7 +13,7 @@
 
 #include "lib/core/clock.h"
 #include "squeal/binlog/conn_mysql.h"
-#include "squeal/doctor.h"
+#include "squeal/doctor/doctor.h"
 
 /*
  * Facts: every global variable by its name; server.version, account, cipher, account.*, grants, clock.*,

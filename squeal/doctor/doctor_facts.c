@@ -1,4 +1,4 @@
-#include "squeal/doctor_rows.h"
+#include "squeal/doctor/doctor_rows.h"
 
 #include <stdarg.h>
 #include <stdint.h>

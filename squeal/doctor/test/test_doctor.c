@@ -1,4 +1,4 @@
-#include "squeal/doctor.h"
+#include "squeal/doctor/doctor.h"
 
 #include <stdio.h>
 #include <stdlib.h>

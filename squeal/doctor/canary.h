@@ -16,7 +16,7 @@
 
 #include "lib/conf/topology.h"
 #include "lib/core/clock.h"
-#include "squeal/doctor.h"
+#include "squeal/doctor/doctor.h"
 
 struct canary {
 	const struct topology *topo;

@@ -1,4 +1,4 @@
-#include "squeal/canary.h"
+#include "squeal/doctor/canary.h"
 
 #include "lib/core/test/test.h"
 

@@ -13,7 +13,7 @@
 #ifndef SQUEAL_DOCTOR_ROWS_H
 #define SQUEAL_DOCTOR_ROWS_H
 
-#include "squeal/doctor.h"
+#include "squeal/doctor/doctor.h"
 
 struct doctor_theme {
 	const struct doctor_row *rows;

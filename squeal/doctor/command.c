@@ -1,4 +1,4 @@
-#include "squeal/command.h"
+#include "squeal/doctor/command.h"
 
 #include <errno.h>
 #include <signal.h>

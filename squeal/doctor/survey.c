@@ -1,4 +1,4 @@
-#include "squeal/survey.h"
+#include "squeal/doctor/survey.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,8 +10,8 @@
 #include "lib/broker/broker.h"
 #include "lib/conf/endpoint.h"
 #include "squeal/binlog/source_mysql.h"
-#include "squeal/probe.h"
-#include "squeal/questions.h"
+#include "squeal/doctor/probe.h"
+#include "squeal/doctor/questions.h"
 
 enum { RESUME_MS = 30000 }; /* patience for the server's search of the checkpoint; squeal run has more */
 

@@ -1,4 +1,4 @@
-#include "squeal/canary.h"
+#include "squeal/doctor/canary.h"
 
 #include <libgen.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include "squeal/binlog/conn_mysql.h"
 #include "squeal/binlog/source_mysql.h"
 #include "squeal/binlog/txn.h"
-#include "squeal/command.h"
+#include "squeal/doctor/command.h"
 
 enum {
 	HEARTBEAT_MS = 100, /* how often we look at the clock while the binlog is quiet */

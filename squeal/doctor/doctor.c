@@ -1,9 +1,9 @@
-#include "squeal/doctor.h"
+#include "squeal/doctor/doctor.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "squeal/doctor_rows.h"
+#include "squeal/doctor/doctor_rows.h"
 
 /* In the order of a report. */
 static const struct doctor_theme *const themes[] = {&doctor_squeal, &doctor_connection, &doctor_binlog,

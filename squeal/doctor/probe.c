@@ -1,4 +1,4 @@
-#include "squeal/probe.h"
+#include "squeal/doctor/probe.h"
 
 #include <errno.h>
 #include <netdb.h>

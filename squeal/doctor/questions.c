@@ -1,4 +1,4 @@
-#include "squeal/questions.h"
+#include "squeal/doctor/questions.h"
 
 #include <stdio.h>
 #include <stdlib.h>

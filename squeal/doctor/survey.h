@@ -11,7 +11,7 @@
 
 #include "lib/conf/topology.h"
 #include "lib/core/clock.h"
-#include "squeal/doctor.h"
+#include "squeal/doctor/doctor.h"
 
 /* What squeal.yaml says, the password file, and the log's checkpoint.  `source` is topo->source, or a copy
  * that names one of its endpoints only; `config` is the file's path, for texts. */

@@ -1,4 +1,4 @@
-#include "squeal/doctor_rows.h"
+#include "squeal/doctor/doctor_rows.h"
 
 #include <math.h>
 
