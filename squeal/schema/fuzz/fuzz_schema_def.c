@@ -5,7 +5,7 @@
 
 #include "lib/core/mem.h"
 #include "squeal/binlog/row_value.h"
-#include "squeal/schema_def.h"
+#include "squeal/schema/schema_def.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,4 +1,4 @@
-#include "squeal/ddl.h"
+#include "squeal/schema/ddl.h"
 
 #include <stdio.h>
 #include <string.h>

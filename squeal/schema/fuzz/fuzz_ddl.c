@@ -2,7 +2,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "squeal/ddl.h"
+#include "squeal/schema/ddl.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

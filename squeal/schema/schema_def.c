@@ -1,4 +1,4 @@
-#include "squeal/schema_def.h"
+#include "squeal/schema/schema_def.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -18,7 +18,7 @@
 
 #include "lib/conf/topology.h"
 #include "squeal/binlog/source.h"
-#include "squeal/schema.h"
+#include "squeal/schema/schema.h"
 
 struct schema_mysql; /* opaque */
 

@@ -1,5 +1,5 @@
 /* Which definitions hold where: a stream of places, and a server that is somewhere else in it. */
-#include "squeal/schema.h"
+#include "squeal/schema/schema.h"
 
 #include <stdio.h>
 #include <stdlib.h>

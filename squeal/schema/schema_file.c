@@ -1,4 +1,4 @@
-#include "squeal/schema_file.h"
+#include "squeal/schema/schema_file.h"
 
 #include <errno.h>
 #include <fcntl.h>

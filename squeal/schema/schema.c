@@ -1,12 +1,12 @@
-#include "squeal/schema.h"
+#include "squeal/schema/schema.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "lib/core/mem.h"
-#include "squeal/ddl.h"
-#include "squeal/schema_file.h"
+#include "squeal/schema/ddl.h"
+#include "squeal/schema/schema_file.h"
 
 enum {
 	TRIES = 250,	    /* until the server has reached what we have read */

@@ -1,4 +1,4 @@
-#include "squeal/schema_mysql.h"
+#include "squeal/schema/schema_mysql.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

@@ -31,7 +31,7 @@
 #include "squeal/binlog/event.h"
 #include "squeal/binlog/position.h"
 #include "squeal/binlog/table.h"
-#include "squeal/schema_def.h"
+#include "squeal/schema/schema_def.h"
 
 /* clang-format off */
 /*	  name            kind     unit      help */

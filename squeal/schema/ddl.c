@@ -1,4 +1,4 @@
-#include "squeal/ddl.h"
+#include "squeal/schema/ddl.h"
 
 #include <string.h>
 
