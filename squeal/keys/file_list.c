@@ -1,4 +1,4 @@
-#include "squeal/file_list.h"
+#include "squeal/keys/file_list.h"
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -1,11 +1,11 @@
-#include "squeal/range.h"
+#include "squeal/keys/range.h"
 
 #include <stdlib.h>
 
 #include "lib/core/mem.h"
-#include "squeal/file_list.h"
-#include "squeal/moment.h"
-#include "squeal/range_ids.h"
+#include "squeal/keys/file_list.h"
+#include "squeal/keys/moment.h"
+#include "squeal/keys/range_ids.h"
 
 enum { FILE_START = 4, SHOWN = 200 };
 

@@ -1,4 +1,4 @@
-#include "squeal/range_ids.h"
+#include "squeal/keys/range_ids.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-#include "squeal/file_list.h"
+#include "squeal/keys/file_list.h"
 
 #include <stdio.h>
 #include <stdlib.h>

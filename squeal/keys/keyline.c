@@ -1,4 +1,4 @@
-#include "squeal/keyline.h"
+#include "squeal/keys/keyline.h"
 
 #include "lib/core/json.h"
 

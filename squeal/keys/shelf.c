@@ -1,4 +1,4 @@
-#include "squeal/shelf.h"
+#include "squeal/keys/shelf.h"
 
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-#include "squeal/keys.h"
+#include "squeal/keys/keys.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,8 +8,8 @@
 #include "squeal/binlog/rows.h"
 #include "squeal/binlog/source_file.h"
 #include "squeal/binlog/txn.h"
-#include "squeal/keyline.h"
-#include "squeal/shelf.h"
+#include "squeal/keys/keyline.h"
+#include "squeal/keys/shelf.h"
 
 enum { KEYS_MEMORY = 32 << 20, KEYS_MAX_EVENT = 1 << 30, OUT_CHUNK = 256 << 10 };
 

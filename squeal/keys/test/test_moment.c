@@ -1,4 +1,4 @@
-#include "squeal/moment.h"
+#include "squeal/keys/moment.h"
 
 #include <stdlib.h>
 #include <time.h>

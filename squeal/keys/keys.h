@@ -12,9 +12,9 @@
 
 #include "lib/core/log.h"
 #include "markers/rule.h"
-#include "squeal/file_list.h"
 #include "squeal/gather.h"
-#include "squeal/range.h"
+#include "squeal/keys/file_list.h"
+#include "squeal/keys/range.h"
 
 /* All borrowed. */
 struct keys_options {

@@ -1,4 +1,4 @@
-#include "squeal/range.h"
+#include "squeal/keys/range.h"
 
 #include "lib/core/test/test.h"
 
