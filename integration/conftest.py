@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import sys
+import zlib
 
 import pytest
 
@@ -27,7 +28,9 @@ def pytest_runtest_makereport(item, call):
 
 
 def _name(node):
-    return re.sub(r"[^A-Za-z0-9_.-]+", "-", node.name)[:80]
+    """A folder of its own for every test, also for those of two files that have one name, and for long parameters."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", node.path.stem + "." + node.name)
+    return name if len(name) <= 80 else name[:71] + "-%08x" % zlib.crc32(name.encode())
 
 
 @pytest.fixture

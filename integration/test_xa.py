@@ -9,10 +9,11 @@ import time
 
 import pytest
 
+from conftest import need
 from harness import BUILD, Pipeline, run_dir, show_logs, wait_until
 from harness.pipeline import run_program
 
-FLAVOURS = ["mariadb"]
+FLAVOURS = ["mariadb", "mysql"]
 _numbers = itertools.count(1)
 
 
@@ -71,8 +72,8 @@ class Xa:
 
 
 def make(flavour, **kwargs):
-    assert flavour == "mariadb"
-    return Pipeline(run_dir("test_xa_" + kwargs.pop("name")), **kwargs)
+    need(flavour)
+    return Pipeline(run_dir("test_xa_%s_%s" % (kwargs.pop("name"), flavour)), db=flavour, **kwargs)
 
 
 def create_table(p):

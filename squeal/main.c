@@ -16,7 +16,7 @@
 #include "squeal/binlog/gate.h"
 #include "squeal/cmd.h"
 #include "squeal/gather.h"
-#include "squeal/schema.h"
+#include "squeal/schema/schema.h"
 #include "squeal/state.h"
 
 static const char help[] =

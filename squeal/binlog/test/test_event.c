@@ -275,6 +275,31 @@ made_up_events_do_not_move_the_position(void **state)
 	assert_int_equal(decode(s, make_format(s, "10.11.19-MariaDB-log", BINLOG_CHECKSUM_CRC32)).end, 1000);
 }
 
+/* What MySQL 8.0.26 and later send to who asks for them: fields of a type, a length and a value. */
+static void
+a_heartbeat_of_the_second_version_has_a_place_of_64_bits(void **state)
+{
+	static const char body[] = "\x01\x0a"
+				   "bin.000001"
+				   "\x02\x09\xfe\x00\x00\x00\x00\x02\x00\x00\x00"
+				   "\x00";
+	struct stream *s = *state;
+	struct err_detail why = {0};
+	struct binlog_event ev;
+
+	s->next_pos = 1000;
+	decode(s, make_query(s, "a"));
+	s->next_pos = 0;
+	ev = decode(s, make_event(s, BINLOG_TYPE_HEARTBEAT_V2, body, sizeof(body) - 1));
+	assert_int_equal(ev.kind, BINLOG_HEARTBEAT);
+	assert_int_equal(ev.end, 1000);
+	assert_int_equal(ev.u.heartbeat.pos, UINT64_C(0x200000000));
+	assert_true(span_is(ev.u.heartbeat.file, "bin.000001"));
+	assert_int_equal(
+	    binlog_decode(&s->decoder, make_event(s, BINLOG_TYPE_HEARTBEAT_V2, body, 5), &ev, &why),
+	    ERR_BAD_EVENT);
+}
+
 static void
 a_rotate_leads_to_the_next_file(void **state)
 {
@@ -552,6 +577,7 @@ main(void)
 	    T(nothing_is_read_by_guess_before_a_format_description),
 	    T(positions_go_on_beyond_4_gib),
 	    T(a_zero_position_inside_of_a_transaction_is_counted_on),
+	    T(a_heartbeat_of_the_second_version_has_a_place_of_64_bits),
 	    T(made_up_events_do_not_move_the_position),
 	    T(a_rotate_leads_to_the_next_file),
 	    T(a_position_in_a_file_is_counted_whatever_events_say),
