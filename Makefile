@@ -69,7 +69,8 @@ GENERATED :=
 
 all: programs
 
-MODULES := lib/core lib/net lib/wire lib/broker lib/conf markers squeal/binlog squeal router integration
+MODULES := lib/core lib/net lib/wire lib/broker lib/conf markers squeal/binlog squeal squeal/schema squeal/keys squeal/doctor \
+	   router integration
 include $(patsubst %,%/module.mk,$(MODULES))
 
 # --- how things are built -----------------------------------------------------------------------

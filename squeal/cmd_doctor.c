@@ -9,10 +9,10 @@
 #include "lib/core/clock.h"
 #include "lib/core/json.h"
 #include "lib/core/option.h"
-#include "squeal/canary.h"
 #include "squeal/cmd.h"
-#include "squeal/doctor.h"
-#include "squeal/survey.h"
+#include "squeal/doctor/canary.h"
+#include "squeal/doctor/doctor.h"
+#include "squeal/doctor/survey.h"
 
 enum { TIMEOUT_MS = 10000, LEVELS = DOCTOR_BROKEN + 1 };
 

@@ -8,8 +8,8 @@
 #include "lib/core/buf.h"
 #include "lib/core/clock.h"
 #include "squeal/cmd.h"
-#include "squeal/probe.h"
-#include "squeal/survey.h"
+#include "squeal/doctor/probe.h"
+#include "squeal/doctor/survey.h"
 
 /* Whom the statements are for. */
 enum flavor { ANY, MARIADB, MYSQL };

@@ -9,7 +9,7 @@
 #include "lib/core/option.h"
 #include "markers/comment.h"
 #include "squeal/cmd.h"
-#include "squeal/keys.h"
+#include "squeal/keys/keys.h"
 
 enum { OPT_TAG = 256, OPT_ANYWHERE, OPT_ROWS, OPT_RULES, OPT_SOURCES, OPT_RANGE };
 

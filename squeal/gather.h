@@ -29,7 +29,7 @@
 #include "squeal/binlog/gate.h"
 #include "squeal/binlog/txn.h"
 #include "squeal/queue.h"
-#include "squeal/schema.h"
+#include "squeal/schema/schema.h"
 #include "squeal/sources.h"
 
 /* clang-format off */

@@ -17,7 +17,7 @@
 #include "squeal/cmd.h"
 #include "squeal/gather.h"
 #include "squeal/lost.h"
-#include "squeal/schema.h"
+#include "squeal/schema/schema.h"
 #include "squeal/state.h"
 
 static const char help[] =
@@ -26,6 +26,7 @@ static const char help[] =
     "\n"
     "  squeal run -c squeal.yaml [--start WHERE]   run the daemon in the foreground\n"
     "      --start     instead of source.start: checkpoint, now, earliest, or gtid:0-1-100\n"
+    "      --standby   while another squeal writes the log, wait until it ends, then take over\n"
     "      --until-end stop where the binlog ends now and print a summary as JSON\n"
     "      --null-log  count records and drop them: for measuring, never for caches\n"
     "  squeal keys FILE... [--tag inv] [--anywhere]   one JSON line per transaction of binlog files (- is "

@@ -1,13 +1,27 @@
-SQUEAL_SRC  := $(filter-out squeal/main.c,$(wildcard squeal/*.c))
 SQUEAL_MAIN := squeal/main.c
-SQUEAL_A   := $(BUILD)/lib/squeal-daemon.a
+SQUEAL_A    := $(BUILD)/lib/squeal-daemon.a
 SQUEALD_LIBS := $(BINLOG_LIBS) -lsqlite3 -lprotobuf-c $(CONF_LIBS) $(NET_LIBS) -lxxhash
-
-$(SQUEAL_A): $(call objs,$(SQUEAL_SRC))
-$(BUILD)/crash/squeal-daemon.a: $(call tobjs,$(SQUEAL_SRC))
 
 # Users before used.
 SQUEAL_DEPS := binlog markers broker wire conf net core
+
+# $(eval $(call squeal_room,FOLDER)): its sources are part of the daemon's archive, which its tests link.
+define squeal_room
+$(SQUEAL_A): $(call objs,$(filter-out $(SQUEAL_MAIN),$(wildcard $(1)/*.c)))
+$(BUILD)/crash/squeal-daemon.a: $(call tobjs,$(filter-out $(SQUEAL_MAIN),$(wildcard $(1)/*.c)))
+
+SQUEAL_TESTS := $(patsubst %.c,$(BUILD)/test/%,$(wildcard $(1)/test/test_*.c))
+TESTS        += $$(SQUEAL_TESTS)
+$$(SQUEAL_TESTS): $(SQUEAL_A) $(patsubst %,$(BUILD)/lib/%.a,$(SQUEAL_DEPS))
+$$(SQUEAL_TESTS): TEST_LIBS := $(SQUEALD_LIBS)
+
+SQUEAL_FUZZERS := $(patsubst %.c,$(BUILD)/fuzz/%,$(wildcard $(1)/fuzz/fuzz_*.c))
+FUZZERS        += $$(SQUEAL_FUZZERS)
+$$(SQUEAL_FUZZERS): $(SQUEAL_A) $(patsubst %,$(BUILD)/lib/%.a,$(SQUEAL_DEPS))
+$$(SQUEAL_FUZZERS): TEST_LIBS := $(SQUEALD_LIBS)
+endef
+
+$(eval $(call squeal_room,squeal))
 
 PROGRAMS += $(BUILD)/bin/squeal
 $(BUILD)/bin/squeal: $(call objs,$(SQUEAL_MAIN)) $(SQUEAL_A) $(patsubst %,$(BUILD)/lib/%.a,$(SQUEAL_DEPS))
@@ -19,13 +33,3 @@ $(BUILD)/crash-bin/squeal: $(call tobjs,$(SQUEAL_MAIN)) $(BUILD)/crash/squeal-da
 $(BUILD)/crash-bin/squeal: PROGRAM_LIBS = $(SQUEALD_LIBS)
 
 INSTALL_BIN += $(BUILD)/bin/squeal
-
-SQUEAL_TESTS := $(patsubst squeal/test/%.c,$(BUILD)/test/squeal/test/%,$(wildcard squeal/test/test_*.c))
-TESTS        += $(SQUEAL_TESTS)
-$(SQUEAL_TESTS): $(SQUEAL_A) $(patsubst %,$(BUILD)/lib/%.a,$(SQUEAL_DEPS))
-$(SQUEAL_TESTS): TEST_LIBS := $(SQUEALD_LIBS)
-
-SQUEAL_FUZZERS := $(patsubst squeal/fuzz/%.c,$(BUILD)/fuzz/squeal/fuzz/%,$(wildcard squeal/fuzz/fuzz_*.c))
-FUZZERS        += $(SQUEAL_FUZZERS)
-$(SQUEAL_FUZZERS): $(SQUEAL_A) $(patsubst %,$(BUILD)/lib/%.a,$(SQUEAL_DEPS))
-$(SQUEAL_FUZZERS): TEST_LIBS := $(SQUEALD_LIBS)

@@ -24,13 +24,13 @@
 #include "squeal/gather.h"
 #include "squeal/lost.h"
 #include "squeal/queue.h"
-#include "squeal/schema.h"
-#include "squeal/schema_mysql.h"
+#include "squeal/schema/schema.h"
+#include "squeal/schema/schema_mysql.h"
 #include "squeal/state.h"
 #include "squeal/tail.h"
 #include "squeal/writer.h"
 
-enum { REFRESH_MS = 1000 };
+enum { REFRESH_MS = 1000, STANDBY_MS = 250 };
 
 /* Every metric of the daemon. */
 struct metrics {
@@ -57,7 +57,9 @@ struct pipeline {
 	struct loop *loop;
 	struct daemon *daemon;
 	struct admin *admin;
-	struct loop_timer refresh;
+	struct loop_timer refresh, standby;
+	bool is_standby;
+	struct err_detail standby_why; /* who writes the log */
 
 	struct broker_writer *broker;
 	struct source *source;
@@ -233,8 +235,10 @@ on_reload(void *arg)
 	}
 	topology_reload(p->topo, fresh, on_setting, p);
 	topology_destroy(&fresh);
-	writer_reload(p->writer, &p->topo->squeal);
-	broker_writer_retain(p->broker, p->topo->log.retention, p->topo->log.max_size);
+	if (p->writer != NULL)
+		writer_reload(p->writer, &p->topo->squeal);
+	if (p->broker != NULL)
+		broker_writer_retain(p->broker, p->topo->log.retention, p->topo->log.max_size);
 	if (log_level_parse(span_of(p->topo->squeal.log_level), &level))
 		log_set_level(p->log, level);
 	if (p->has_rules && rule_live_load(&p->rules, p->topo->markers.rules, &why) != ERR_OK)
@@ -250,6 +254,8 @@ on_refresh(void *arg)
 
 	state_refresh(p->state, queue_bytes(p->queue), queue_is_full(p->queue));
 	state_line(p->state, line, sizeof(line));
+	if (p->is_standby)
+		snprintf(line, sizeof(line), "standby: %.400s", err_why(&p->standby_why));
 	daemon_status(p->daemon, "%s", line);
 	if (!p->is_ready && state_has_checkpoint(p->state)) {
 		p->is_ready = true;
@@ -268,6 +274,10 @@ on_ready(void *arg, struct admin_reasons *reasons)
 {
 	struct pipeline *p = arg;
 
+	if (p->is_standby) {
+		admin_not_ready(reasons, "standby: %s", err_why(&p->standby_why));
+		return;
+	}
 	state_reasons(p->state, p->topo->squeal.unready_after, add_reason, reasons);
 }
 
@@ -276,6 +286,7 @@ on_status(void *arg, struct json *j)
 {
 	struct pipeline *p = arg;
 
+	json_kv_bool(j, "standby", p->is_standby);
 	state_json(p->state, j);
 	json_name(j, "queue");
 	json_object(j);
@@ -325,6 +336,17 @@ register_metrics(struct pipeline *p)
 	metric_registry_add(p->registry, batch_metric_rows, batch_metric_nrows, &m->batch, labels);
 	metric_registry_add(p->registry, prepared_metric_rows, prepared_metric_nrows, &m->prepared, labels);
 	metric_registry_add(p->registry, broker_metric_rows, broker_metric_nrows, &m->broker, labels);
+}
+
+/* ERR_IN_USE: another process writes the log. */
+static err_t
+open_log(struct pipeline *p, struct err_detail *why)
+{
+	p->context = (struct broker_context){p->clock, p->log, &p->metrics.broker};
+	if (!p->opt->null_log)
+		return broker_writer_open(&p->broker, &p->topo->log, p->topo->source.name, &p->context, why);
+	broker_writer_open_null(&p->broker, &p->context);
+	return ERR_OK;
 }
 
 /* Where to start: the option, or the checkpoint, or now when there is none yet. */
@@ -427,14 +449,6 @@ open_parts(struct pipeline *p, struct err_detail *why)
 	char folder[PATH_MAX];
 	err_t err;
 
-	p->context = (struct broker_context){p->clock, p->log, &p->metrics.broker};
-	if (p->opt->null_log)
-		broker_writer_open_null(&p->broker, &p->context);
-	else {
-		err = broker_writer_open(&p->broker, &topo->log, topo->source.name, &p->context, why);
-		if (err != ERR_OK)
-			goto done;
-	}
 	err = find_start(p, &from, &is_checkpoint, why);
 	if (err != ERR_OK)
 		goto done;
@@ -444,8 +458,6 @@ open_parts(struct pipeline *p, struct err_detail *why)
 		if (err != ERR_OK)
 			goto done;
 	}
-	p->state = state_create(topo->source.name, p->clock, &p->metrics.state);
-	p->queue = queue_create(topo->squeal.queue_bytes);
 	p->source = source_mysql_create(&topo->source, topo->region.region);
 	source_mysql_use_clock(p->source, p->clock);
 	if (p->opt->until_end)
@@ -574,6 +586,54 @@ print_summary(struct pipeline *p)
 	buf_fini(&out);
 }
 
+static err_t
+start_threads(struct pipeline *p, struct err_detail *why)
+{
+	err_t err = start_thread(&p->writer_thread, "squeal-write", writer_main, p, why);
+	if (err != ERR_OK)
+		return err;
+	p->writer_started = true;
+	err = start_thread(&p->tail_thread, "squeal-read", tail_main, p, why);
+	p->tail_started = err == ERR_OK;
+	return err;
+}
+
+/* The other one's lock goes with its process, however that ends. */
+static void
+on_standby(void *arg)
+{
+	struct pipeline *p = arg;
+	struct err_detail why = {0};
+	err_t err = daemon_is_draining(p->daemon) ? ERR_CLOSED : open_log(p, &why);
+
+	if (err == ERR_IN_USE || err == ERR_CLOSED)
+		return;
+	loop_timer_stop(&p->standby);
+	p->is_standby = false;
+	log_notice(p->log, "the log is free: taking over", F_STR("log", p->topo->log.path));
+	if (err == ERR_OK)
+		err = open_parts(p, &why);
+	if (err == ERR_OK)
+		err = start_threads(p, &why);
+	if (err != ERR_OK) {
+		keep_failure(p, &why);
+		shut_down(p);
+	}
+}
+
+static void
+stand_by(struct pipeline *p, const struct err_detail *why)
+{
+	p->is_standby = true;
+	p->standby_why = *why;
+	log_notice(p->log, "standby: another squeal writes the log", F_STR("reason", err_why(why)));
+	loop_timer_init(&p->standby, p->loop, on_standby, p);
+	loop_timer_every(&p->standby, STANDBY_MS);
+	/* A service manager need not wait for what may never come. */
+	p->is_ready = true;
+	daemon_ready(p->daemon);
+}
+
 err_t
 pipeline_run(struct topology *topo, const struct pipeline_options *opt, const struct clock *clock,
 	     struct log *log, struct err_detail *why)
@@ -581,6 +641,8 @@ pipeline_run(struct topology *topo, const struct pipeline_options *opt, const st
 	static const struct daemon_ops ops = {.drain = on_drain, .reload = on_reload};
 	struct pipeline *p = MEM_NEW(struct pipeline);
 	struct daemon_options daemon_opt = {.log = log};
+	struct err_detail busy = {0};
+	bool waits;
 	err_t err;
 
 	p->topo = topo;
@@ -599,22 +661,27 @@ pipeline_run(struct topology *topo, const struct pipeline_options *opt, const st
 	err = daemon_create(&p->daemon, p->loop, &daemon_opt, &ops, p, why);
 	if (err != ERR_OK)
 		goto done;
-	err = open_parts(p, why);
-	if (err != ERR_OK)
+	p->state = state_create(topo->source.name, clock, &p->metrics.state);
+	p->queue = queue_create(topo->squeal.queue_bytes);
+	err = open_log(p, &busy);
+	waits = err == ERR_IN_USE && opt->standby;
+	if (err == ERR_OK)
+		err = open_parts(p, why);
+	else if (!waits)
+		err_set(why, err, "%s", err_why(&busy));
+	if (err != ERR_OK && !waits)
 		goto done;
 	err = open_admin(p, why);
 	if (err != ERR_OK)
 		goto done;
 	loop_timer_init(&p->refresh, p->loop, on_refresh, p);
 	loop_timer_every(&p->refresh, REFRESH_MS);
-	err = start_thread(&p->writer_thread, "squeal-write", writer_main, p, why);
+	if (waits)
+		stand_by(p, &busy);
+	else
+		err = start_threads(p, why);
 	if (err != ERR_OK)
 		goto done;
-	p->writer_started = true;
-	err = start_thread(&p->tail_thread, "squeal-read", tail_main, p, why);
-	if (err != ERR_OK)
-		goto done;
-	p->tail_started = true;
 	loop_run(p->loop);
 	if (p->failure.code != ERR_OK)
 		err = err_set(why, p->failure.code, "%s", err_why(&p->failure));
@@ -624,8 +691,10 @@ done:
 	join_threads(p);
 	if (opt->until_end && err == ERR_OK)
 		print_summary(p);
-	if (p->loop != NULL)
+	if (p->loop != NULL) {
 		loop_timer_stop(&p->refresh);
+		loop_timer_stop(&p->standby);
+	}
 	admin_close(&p->admin);
 	close_parts(p);
 	daemon_destroy(&p->daemon);

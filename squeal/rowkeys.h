@@ -17,7 +17,7 @@
 #include "markers/rule.h"
 #include "squeal/binlog/rows.h"
 #include "squeal/binlog/table.h"
-#include "squeal/schema.h"
+#include "squeal/schema/schema.h"
 
 struct rowkeys; /* opaque */
 

@@ -1,0 +1,1 @@
+$(eval $(call squeal_room,squeal/schema))
