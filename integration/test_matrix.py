@@ -12,7 +12,7 @@ import os
 import pytest
 
 from conftest import need
-from harness import Certificates, Failure, Pipeline, oracle_build, run_dir, show_logs, wait_until
+from harness import Certificates, Pipeline, oracle_build, run_dir, show_logs, wait_until
 
 SERVERS = [("mariadb", "libmariadb"), ("mariadb-new", "libmariadb"), ("mysql", "libmariadb"), ("mysql", "libmysqlclient")]
 GTID_MODES = ["OFF", "OFF_PERMISSIVE", "ON_PERMISSIVE", "ON"]
@@ -74,6 +74,9 @@ def cells_of(server):
 
 
 CELLS = [param for server in SERVERS for param in cells_of(server)]
+# As the server comes back from its arguments.
+RESTART = {"gtid": "ON", "format": "ROW", "texts": True, "compression": False, "checksum": "CRC32", "image": "FULL",
+           "rules": True, "way": "socket"}
 
 
 def test_the_chosen_cells_have_every_pair():
@@ -162,6 +165,15 @@ class Bench:
         self.cell = cell
         if not self.p.squeal.process.running:
             self.p.squeal.start(wait=wait)
+
+    def restart_server(self, crash=False):
+        if crash:
+            self.p.db.kill()
+        else:
+            self.p.db.stop()
+        if self.mysql:
+            self.p.db.process.argv += ["--gtid-mode=ON", "--enforce-gtid-consistency=ON"]
+        self.p.db.start()
 
     # --- transactions
 
@@ -305,6 +317,24 @@ def bench(benches, server, request):
         show_logs(made.p.dir)
 
 
+def check_events(bench, cell):
+    """The settings were those of the cell: what came by since squeal's last start says so."""
+    metrics = bench.p.squeal.metrics()
+
+    def seen(name):
+        return metrics.total("squeal_binlog_%s_total" % name) > 0
+    # In mixed format LOAD DATA comes as rows.
+    assert seen("rows") == seen("rows_text") == (cell["format"] != "STATEMENT")
+    # MySQL compresses transactions of rows only.
+    compressed = cell["compression"] and not (bench.mysql and cell["format"] == "STATEMENT")
+    assert seen("uncompressed") == compressed
+    assert seen("payload") == (bench.mysql and compressed)
+    assert not seen("rows_no_text") and not seen("checksum_failure") and not seen("bad")
+    # With ON a place in a file becomes a set of ids when the next file begins: test_mysql_setup.py.
+    started = bench.p.squeal.status()["source"]["started_at"]
+    assert cell["gtid"] == "ON" or started.startswith("file:"), started
+
+
 @pytest.mark.parametrize("server, cell", CELLS)
 def test_nothing_is_lost_and_nothing_invented(bench, cell):
     bench.take(cell)
@@ -321,3 +351,20 @@ def test_nothing_is_lost_and_nothing_invented(bench, cell):
     bench.check([before, prepared, meanwhile, after])
     for work in (before, meanwhile, after):
         work.close()
+    check_events(bench, cell)
+
+
+@pytest.mark.parametrize("server", SERVERS, ids="-".join)
+def test_a_server_that_is_restarted_and_killed(bench):
+    bench.take(RESTART)
+    process = bench.p.squeal.process.pid
+    works = []
+    for crash in (False, True):
+        works += [bench.work().shapes(), bench.work().prepare()]
+        works[-2].close()
+        bench.restart_server(crash)
+        works[-1].commit_prepared()
+    works.append(bench.work().shapes())
+    bench.check(works)
+    works[-1].close()
+    assert bench.p.squeal.process.pid == process
