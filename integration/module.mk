@@ -3,7 +3,7 @@ MARIADB_CFLAGS := $(shell pkg-config --cflags libmariadb 2>/dev/null || mysql_co
 MARIADB_LIBS   := $(shell pkg-config --libs libmariadb 2>/dev/null || mysql_config --libs 2>/dev/null)
 
 INTEGRATION_DEMO_SRC := integration/demo/app.c integration/demo/cache.c integration/demo/check.c \
-			integration/demo/reader.c integration/demo/writer.c
+			integration/demo/main.c integration/demo/reader.c integration/demo/writer.c
 INTEGRATION_BIN := $(BUILD)/bin/demo-app $(BUILD)/bin/stmt-tool $(BUILD)/bin/bare-loop
 PROGRAMS += $(INTEGRATION_BIN)
 

@@ -7,6 +7,7 @@
 #include "lib/core/crash.h"
 #include "lib/core/mem.h"
 #include "squeal/pause.h"
+#include "squeal/prepared_note.h"
 
 enum {
 	IDLE_MS = 1000, /* housekeeping at least this often */
@@ -283,7 +284,7 @@ find_prepared(struct writer *w, struct queue_item *it)
 	bool ok = true;
 
 	/* What the batch has of this transaction is not in the log yet. */
-	prepared_name(it->xid, &name);
+	prepared_note_name(it->xid, &name);
 	if (batch_changes_note(w->batch, buf_span(&name))) {
 		ok = flush(w);
 		if (ok)

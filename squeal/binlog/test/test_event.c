@@ -3,23 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int
-setup(void **state)
-{
-	static struct stream s;
-
-	stream_init(&s);
-	*state = &s;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	stream_fini(*state);
-	return 0;
-}
-
 static void
 a_changed_byte_is_a_checksum_failure_wherever_it_is(void **state)
 {
@@ -383,7 +366,7 @@ every_type_of_the_table_has_a_name(void **state)
 int
 main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, stream_setup, stream_teardown)
 	const struct CMUnitTest tests[] = {
 	    T(a_changed_byte_is_a_checksum_failure_wherever_it_is),
 	    T(an_event_cut_anywhere_is_an_error_and_never_read_past_its_end),

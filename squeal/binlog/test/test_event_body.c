@@ -1,26 +1,8 @@
 #include "squeal/binlog/event_body.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "squeal/binlog/test/make_event.h"
-
-static int
-setup(void **state)
-{
-	static struct stream s;
-
-	stream_init(&s);
-	*state = &s;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	stream_fini(*state);
-	return 0;
-}
 
 static void
 a_query_is_taken_apart(void **state)
@@ -78,7 +60,7 @@ rows_query_hides_a_length_byte_that_may_be_wrong(void **state)
 int
 main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, stream_setup, stream_teardown)
 	const struct CMUnitTest tests[] = {
 	    T(a_query_is_taken_apart),
 	    T(microseconds_are_found_behind_other_status_variables),

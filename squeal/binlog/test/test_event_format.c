@@ -1,26 +1,8 @@
 #include "squeal/binlog/event_format.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "squeal/binlog/test/make_event.h"
-
-static int
-setup(void **state)
-{
-	static struct stream s;
-
-	stream_init(&s);
-	*state = &s;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	stream_fini(*state);
-	return 0;
-}
 
 static void
 a_format_description_in_use_has_the_checksum_of_one_that_is_not(void **state)
@@ -96,7 +78,7 @@ a_format_description_cut_anywhere_is_a_bad_event(void **state)
 int
 main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, stream_setup, stream_teardown)
 	const struct CMUnitTest tests[] = {
 	    T(a_format_description_in_use_has_the_checksum_of_one_that_is_not),
 	    T(an_old_server_has_no_checksum_field),

@@ -1,26 +1,8 @@
 #include "squeal/binlog/event_gtid.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "squeal/binlog/test/make_event.h"
-
-static int
-setup(void **state)
-{
-	static struct stream s;
-
-	stream_init(&s);
-	*state = &s;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	stream_fini(*state);
-	return 0;
-}
 
 static void
 a_mariadb_gtid_takes_its_server_from_the_header(void **state)
@@ -122,7 +104,7 @@ a_gtid_list_gives_its_ids(void **state)
 int
 main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, stream_setup, stream_teardown)
 	const struct CMUnitTest tests[] = {
 	    T(a_mariadb_gtid_takes_its_server_from_the_header),
 	    T(a_mysql_gtid_gives_the_commit_time_in_microseconds),
