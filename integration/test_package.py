@@ -21,8 +21,10 @@ PAGES = ["man3/squeal_embed.3", "man5/squeal.yaml.5", "man8/squeal-router.8", "m
 
 def run(*argv, env=None, **kwargs):
     """Its output, both streams; a failure when it leaves with anything but 0."""
+    # A make that runs us has a job server that a make below does not reach, and warns of.
+    ours = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True,
-                          env={**os.environ, "LC_ALL": "C", **(env or {})}, **kwargs)
+                          env={**ours, "LC_ALL": "C", **(env or {})}, **kwargs)
     assert done.returncode == 0, "%s left with %d:\n%s" % (" ".join(argv), done.returncode, done.stdout)
     return done.stdout
 
