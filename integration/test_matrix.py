@@ -32,6 +32,8 @@ rules:
     keys: ["k:row:{id}"]
   - table: demo.held
     keys: ["k:row:{id}"]
+  - table: demo.plain
+    keys: ["k:row:{id}"]
 """
 
 
@@ -112,7 +114,8 @@ class Bench:
         self.p.db.create_replication_user("safe", dir=self.p.dir, auth={"mysql": "caching_sha2_password",
                                           "mariadb": "ed25519"}.get(self.flavour))
         self.p.db.sql("ALTER USER 'safe'@'%' REQUIRE X509; CREATE TABLE demo.m (id INT PRIMARY KEY, v LONGTEXT);"
-                      "CREATE TABLE demo.held LIKE demo.m")
+                      "CREATE TABLE demo.held LIKE demo.m;"
+                      "CREATE TABLE demo.plain (id INT PRIMARY KEY, v TEXT) ENGINE=MyISAM")
         if self.mysql:
             self.p.db.sql("SET GLOBAL enforce_gtid_consistency = ON")
         for router in self.p.routers.values():
@@ -234,6 +237,9 @@ class Work:
     def rolled_back(self):
         self.run("BEGIN", self.insert(False), self.insert(False), "ROLLBACK")
 
+    def without_transaction(self):
+        self.run(self.insert(table="plain"))
+
     def ddl(self):
         # The first commits what is open.
         self.run("BEGIN", self.insert(), "ALTER TABLE m ADD COLUMN w INT FIRST " + self.key(True), self.insert(),
@@ -268,8 +274,8 @@ class Work:
             self.xa(end)
 
     def shapes(self):
-        for shape in (self.single, self.several, self.savepoint, self.rolled_back, self.ddl, self.load_data, self.large,
-                      self.xas, self.single):
+        for shape in (self.single, self.several, self.savepoint, self.rolled_back, self.without_transaction, self.ddl,
+                      self.load_data, self.large, self.xas, self.single):
             shape()
         return self
 

@@ -270,3 +270,23 @@ def test_caching_sha2_password_without_tls(pipeline, certificates, client, needs
         insert(p, "k:%d" % n)
         p.wait_deleted(["k:%d" % n])
         p.squeal.stop()
+
+
+@pytest.mark.parametrize("client", ["libmariadb", "libmysqlclient"])
+def test_without_tls_and_without_the_servers_key_it_says_what_would_do(pipeline, certificates, client, needs_library):
+    # The names keep the server from making keys, and from finding those that it has.
+    keys = ["--caching-sha2-password-%s-key-path=none.pem" % kind for kind in ("private", "public")]
+    p = make(pipeline, "mysql", client, start=False, tls=certificates, options=keys)
+    p.extra["source"] = dict(p.db.tcp(), tls="off")
+    p.write_configs()
+    p.db.sql("FLUSH PRIVILEGES")
+    p.squeal.start(wait=False)
+    # To Oracle's library the server says no more than that.
+    wait_reason(p, *{"libmariadb": ["send the password over TLS or a unix socket only", "source.tls: required"],
+                     "libmysqlclient": ["Access denied"]}[client])
+    p.squeal.stop()
+    p.extra["source"]["tls"] = "required"
+    p.write_configs()
+    p.squeal.start()
+    insert(p, "k:1")
+    p.wait_deleted(["k:1"])
