@@ -328,6 +328,8 @@ on_statement(void *arg, struct span sql)
 	err_t err;
 
 	metric_bump(&g->parts.metrics->statement, 1);
+	if (g->parts.markers->rules_only)
+		return ERR_OK;
 	if (g->parts.sources != NULL)
 		sources_enter_statement(g->parts.sources, sql);
 	err = comment_parse(&g->parser, sql, 0, &ops, g, &counts);
@@ -527,7 +529,7 @@ on_commit(void *arg, const struct txn_end *e)
 	if (g->parts.gate != NULL)
 		gate_note(g->parts.gate,
 			  &(struct gate_mark){e->place.file, e->place.pos, e->ticket, e->gtid});
-	if (e->no_text)
+	if (e->no_text && !g->parts.markers->rules_only)
 		log_warn(
 		    g->parts.log,
 		    "rows were changed without the statement's text, so its keys are not known; set "

@@ -464,6 +464,8 @@ open_parts(struct pipeline *p, struct err_detail *why)
 		source_mysql_stop_at_end(p->source);
 	if (p->has_rules)
 		source_mysql_need_rows(p->source);
+	if (topo->markers.rules_only)
+		source_mysql_without_texts(p->source);
 	if (strcmp(topo->source.visibility, "gate") == 0 && !p->opt->null_log)
 		p->gate = gate_create(&topo->source, p->clock, &p->metrics.gate);
 	err = open_schema(p, is_checkpoint, why);

@@ -144,6 +144,10 @@ check_markers(const struct section_file *r, const struct section *f, const struc
 				   "tag in markers must be a letter and then letters, digits or \"_\", 64 at "
 				   "most, not \"%.80s\"",
 				   o->tag);
+	if (o->rules_only && o->rules[0] == '\0')
+		return section_bad(
+		    r, section_place(f, "rules_only"),
+		    "rules_only in markers needs rules: without them there would be no keys at all");
 	return ERR_OK;
 }
 

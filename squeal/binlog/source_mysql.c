@@ -22,6 +22,7 @@ struct source_mysql {
 	struct conn *conn;
 	bool stop_at_end;
 	bool need_rows;
+	bool without_texts;
 	bool has_begun; /* the server has found the position */
 	bool failed;	/* the stream ended with an error: try the next endpoint first */
 	uint32_t server_id;
@@ -188,7 +189,9 @@ open_endpoint(struct source_mysql *s, size_t index, struct span from, struct err
 	*info = (struct source_info){0};
 	err = conn_open_at(s->conn, &s->endpoints.at[index], why);
 	if (err == ERR_OK)
-		err = source_setup_ask(s->conn, s->server_id, s->need_rows, &setup, why);
+		err = source_setup_ask(s->conn,
+				       &(struct source_needs){s->server_id, s->need_rows, !s->without_texts},
+				       &setup, why);
 	if (err == ERR_OK)
 		err = source_start_find(&start, s->conn, &setup, from, why);
 	s->lacks = start.is_behind;
@@ -475,6 +478,12 @@ void
 source_mysql_need_rows(struct source *s)
 {
 	of(s)->need_rows = true;
+}
+
+void
+source_mysql_without_texts(struct source *s)
+{
+	of(s)->without_texts = true;
 }
 
 void

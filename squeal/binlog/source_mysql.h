@@ -44,6 +44,9 @@ void source_mysql_use_clock(struct source *s, const struct clock *clock);
 /* Keys are made of rows: a server that is not set to write all changes as rows is ERR_SOURCE_SETUP. */
 void source_mysql_need_rows(struct source *s);
 
+/* Nobody looks at the texts of statements: a server that does not write them is fine. */
+void source_mysql_without_texts(struct source *s);
+
 /* The stream ends (next() gives an empty span) where the binlog ends now, instead of waiting for more. */
 void source_mysql_stop_at_end(struct source *s);
 

@@ -104,7 +104,7 @@ check_rows(const struct source_setup *setup, struct err_detail *why)
 }
 
 err_t
-source_setup_ask(struct conn *c, uint32_t server_id, bool need_rows, struct source_setup *setup,
+source_setup_ask(struct conn *c, const struct source_needs *needs, struct source_setup *setup,
 		 struct err_detail *why)
 {
 	const char *texts =
@@ -121,23 +121,23 @@ source_setup_ask(struct conn *c, uint32_t server_id, bool need_rows, struct sour
 		    "the database writes no binlog (log_bin=OFF): put log_bin and server_id=1 into the "
 		    "[%s] section of its configuration and restart it",
 		    setup->mariadb ? "mariadb" : "mysqld");
-	/* With rules alone texts are not needed. */
-	if (!setup->annotates && strcmp(setup->format, "STATEMENT") != 0)
+	if (needs->texts && !setup->annotates && strcmp(setup->format, "STATEMENT") != 0)
 		return err_set(
 		    why, ERR_SOURCE_SETUP,
 		    "the database writes rows without the text of their statements (binlog_format=%s, "
 		    "%s=OFF), so keys in comments are lost: run SET GLOBAL %s=ON, set it in its "
-		    "configuration "
-		    "too, and let applications connect again",
+		    "configuration too, and let applications connect again (or set markers.rules_only when "
+		    "all "
+		    "keys come from rules)",
 		    setup->format, texts, texts);
-	if (need_rows) {
+	if (needs->rows) {
 		err = check_rows(setup, why);
 		if (err != ERR_OK)
 			return err;
 	}
-	if (setup->server_id == server_id)
+	if (setup->server_id == needs->server_id)
 		return err_set(why, ERR_SOURCE_SETUP,
 			       "source.server_id %u is the database's own server_id: choose another one",
-			       server_id);
+			       needs->server_id);
 	return check_updates_logged(c, setup, why);
 }

@@ -24,11 +24,17 @@ struct source_setup {
 	char gtid_mode[24];
 };
 
+struct source_needs {
+	uint32_t server_id; /* ours, which must not be the server's */
+	bool rows;	    /* every change must come as rows */
+	bool texts;	    /* … and rows with the text of their statement */
+};
+
 /*
- * `server_id` is ours.  `need_rows`: every change must come as rows.  *setup begins as {0}.
+ * *setup begins as {0}.
  * ERR_SOURCE_SETUP: it cannot be a source; otherwise what conn_ask() says.
  */
-err_t source_setup_ask(struct conn *c, uint32_t server_id, bool need_rows, struct source_setup *setup,
+err_t source_setup_ask(struct conn *c, const struct source_needs *needs, struct source_setup *setup,
 		       struct err_detail *why) MUST_CHECK;
 
 #endif
