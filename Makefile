@@ -17,6 +17,7 @@
 #   make format      clang-format the C sources;  make check-format says what would change
 #   make deps        name and install the Debian packages that are missing
 #   make install     into PREFIX (/usr/local), DESTDIR honoured
+#   make deb         build/squeal_VERSION_ARCH.deb for Debian 12
 #   make clean       remove build/
 #
 #   CC=clang         another compiler
@@ -26,6 +27,7 @@
 #   DEMO_KEEP=1      make demo leaves the system up and says how to talk to it
 
 PREFIX  ?= /usr/local
+LIBDIR  ?= $(PREFIX)/lib
 PYTHON  ?= /usr/bin/python3
 SAN     ?=
 DEBUG   ?=
@@ -178,14 +180,20 @@ check-format:
 	clang-format --dry-run -Werror $(SOURCES)
 
 install: programs
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib $(DESTDIR)$(PREFIX)/include \
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PREFIX)/include \
 		$(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 755 $(INSTALL_BIN) $(DESTDIR)$(PREFIX)/bin
-	cp -Pf $(INSTALL_LIB) $(DESTDIR)$(PREFIX)/lib
+	cp -Pf $(INSTALL_LIB) $(DESTDIR)$(LIBDIR)
 	install -m 644 $(INSTALL_INC) $(DESTDIR)$(PREFIX)/include
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 docs/man/*.3 $(DESTDIR)$(PREFIX)/share/man/man3
 	install -m 644 docs/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5
+
+# What is given to others has no sanitizers in it.
+deb:
+	$(Q)integration/packages build deb
+	$(Q)$(MAKE) --no-print-directory SAN= programs libs
+	$(Q)MAKE='$(MAKE) SAN=' packaging/deb
 
 help:
 	@sed -n '/^[^#]/q;s/^# \{0,1\}//p' Makefile
@@ -194,8 +202,8 @@ clean:
 	rm -rf build
 
 .PHONY: all libs programs crash-programs check check-all check-unit check-integration check-hdr check-deps \
-	check-docs docs demo bench bench-peers soak fuzz deps format check-format install help clean
+	check-docs docs demo bench bench-peers soak fuzz deps format check-format install deb help clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

@@ -1,7 +1,7 @@
 """Fixtures: a folder per test, databases and pipelines that share nothing, and logs on failure.
 
-A test with the argument `flavour` runs with MariaDB and with MySQL.  Where MySQL's private root is not there and
-cannot be made without an administrator, what needs it is skipped and says so; any other failure is one.
+A test with the argument `flavour` runs with MariaDB and with MySQL.  Where a private root (MySQL, newer MariaDB) is
+not there and cannot be made without an administrator, what needs it is skipped and says so; any other failure is one.
 """
 
 import glob
@@ -15,8 +15,8 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from harness import (Certificates, NoMysql, Pipeline, make_database, mysql_root, oracle_build,  # noqa: E402
-                     run_dir, show_logs, stop_everything)
+from harness import (Certificates, NoServer, Pipeline, make_database, oracle_build, run_dir,  # noqa: E402
+                     server_root, show_logs, stop_everything)
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -47,10 +47,12 @@ def rundir(request):
 
 
 def need(flavour):
-    if flavour == "mysql":
+    """Skips where the flavour's private root cannot be had."""
+    which = {"mysql": "mysql", "mariadb-new": "mariadb"}.get(flavour)
+    if which:
         try:
-            mysql_root()
-        except NoMysql as e:
+            server_root(which)
+        except NoServer as e:
             pytest.skip(str(e))
 
 

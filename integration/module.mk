@@ -3,7 +3,7 @@ MARIADB_CFLAGS := $(shell pkg-config --cflags libmariadb 2>/dev/null || mysql_co
 MARIADB_LIBS   := $(shell pkg-config --libs libmariadb 2>/dev/null || mysql_config --libs 2>/dev/null)
 
 INTEGRATION_DEMO_SRC := integration/demo/app.c integration/demo/cache.c integration/demo/check.c \
-			integration/demo/reader.c integration/demo/writer.c
+			integration/demo/main.c integration/demo/reader.c integration/demo/writer.c
 INTEGRATION_BIN := $(BUILD)/bin/demo-app $(BUILD)/bin/stmt-tool $(BUILD)/bin/bare-loop
 PROGRAMS += $(INTEGRATION_BIN)
 
@@ -19,14 +19,14 @@ $(BUILD)/bin/stmt-tool: PROGRAM_LIBS := $(MARIADB_LIBS)
 $(BUILD)/bin/bare-loop: $(call objs,integration/bench/bare_loop.c)
 $(BUILD)/bin/bare-loop: PROGRAM_LIBS := $(MARIADB_LIBS)
 
-# The same squeal with Oracle's libmysqlclient, out of the private root of integration/mysql-root.  Only MYSQL_SRC
+# The same squeal with Oracle's libmysqlclient, out of the private root of integration/server-root.  Only MYSQL_SRC
 # includes mysql.h, so only that is compiled anew; the rest is what the usual squeal is linked from.  The program
 # names the root's loader and library folder: its libc, TLS and C++ are the root's too, what the root lacks comes
 # from this system.
 ORACLE_BIN := $(BUILD)/oracle/bin/squeal
 oracle: programs
-	$(Q)integration/mysql-root
-	$(Q)$(MAKE) --no-print-directory $(ORACLE_BIN) ORACLE_ROOT=$$(integration/mysql-root --path)
+	$(Q)integration/server-root mysql
+	$(Q)$(MAKE) --no-print-directory $(ORACLE_BIN) ORACLE_ROOT=$$(integration/server-root mysql --path)
 .PHONY: oracle
 
 ifneq ($(ORACLE_ROOT),)

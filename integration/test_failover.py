@@ -48,9 +48,9 @@ class Writer:
         return list(self.keys)
 
 
-def pair(pipeline, flavour, **source):
+def pair(pipeline, flavour, crash=False, **source):
     """A primary with a replica, both endpoints, the primary first."""
-    p = pipeline(start=False, clusters=["a"], servers=1, db=flavour)
+    p = pipeline(start=False, clusters=["a"], servers=1, db=flavour, crash=crash)
     replica = p.db.add_replica()
     settings = {"socket": "", "gap_patience": "2s", "endpoint_check": "400ms",
                 "connect_timeout": "1s", "endpoints": "%s:%d, %s" % (p.db.host, p.db.port, replica.socket)}
@@ -163,16 +163,117 @@ def test_a_replica_that_lags_is_waited_for(pipeline, flavour):
     p.wait_deleted(["k:3"])
 
 
-@pytest.mark.parametrize("flavour", FLAVOURS)
-def test_a_replica_that_was_promoted_without_what_was_read_is_a_gap(pipeline, flavour):
-    p, replica = pair(pipeline, flavour)
+def lose(p, replica, key):
+    """The primary dies with a transaction that we have read and the replica does not get."""
     insert(p.db, "k:1")
     p.wait_deleted(["k:1"])
     replica.wait_caught_up()
-    replica.sql("STOP REPLICA" if flavour == "mysql" else "STOP SLAVE")
-    insert(p.db, "k:2")
-    p.wait_deleted(["k:2"])
+    replica.sql("STOP REPLICA IO_THREAD" if replica.flavour == "mysql" else "STOP SLAVE IO_THREAD")
+    insert(p.db, key)
+    p.wait_deleted([key])
     p.db.kill()
+
+
+def gone(p, key):
+    return sum(p.held(cluster, key) for cluster in p.cluster_names) == 0
+
+
+def test_keys_of_lost_transactions_are_deleted_again_after_a_crash_under_load(pipeline):
+    p, replica = pair(pipeline, "mysql", gap_patience="60s")
+    writer = Writer(p.db)
+    writer.wait_more()
+    replica.wait_caught_up()
+    replica.sql("STOP REPLICA IO_THREAD")
+    # One committed from here on is lost; those just before may be.
+    first = len(writer.keys) + 1
+    writer.wait_more()
+    p.wait_deleted(writer.keys[:first + 50])
+    p.db.kill()
+    lost = writer.keys[first:first + 50]
+    wait_source(p, lambda s: "promoted without" in (s["reason"] or ""), "the reason")
+    p.fill(lost)  # as readers of the old primary did just before it died
+    replica.promote()
+    writer.db = replica
+    wait_until(lambda: all(gone(p, key) for key in lost), 10, "the keys to be deleted again")
+    writer.wait_more()
+    p.wait_deleted(writer.stop())
+    assert source(p)["state"] == "streaming"
+    metrics = p.squeal.metrics()
+    assert metrics.total("squeal_source_rewound_total") == 1
+    assert metrics.total("squeal_rewound_keys_total") >= len(lost)
+    assert "their keys are deleted once more" in p.squeal.process.log_text()
+    # And over a restart.
+    p.squeal.stop()
+    insert(replica, "k:later")
+    p.squeal.start()
+    p.wait_deleted(["k:later"])
+
+
+@pytest.mark.parametrize("at", ["rewound#1", "taken#1", "batched#1", "visible#1", "acknowledged#1", "acknowledged#2"])
+def test_squeal_may_die_while_it_deletes_the_keys_of_lost_transactions_again(pipeline, at):
+    p, replica = pair(pipeline, "mysql", crash=True, gap_patience="60s")
+    lose(p, replica, "k:lost")
+    p.squeal.kill()
+    replica.promote()
+    insert(replica, "k:new")
+    p.fill(["k:lost"])
+    p.squeal.start(wait=False, env={"SQUEAL_CRASH_AT": "squeal." + at})
+    wait_until(lambda: not p.squeal.process.running, 20, "squeal to die at " + at)
+    before_the_position = at == "rewound#1"
+    if before_the_position:
+        p.fill(["k:lost"])
+    p.squeal.start()
+    wait_until(lambda: gone(p, "k:lost"), 10, "the key to be deleted again")
+    p.wait_deleted(["k:new"])
+    assert source(p)["state"] == "streaming"
+    if before_the_position:
+        assert p.squeal.metrics().total("squeal_source_rewound_total") == 1
+
+
+def test_a_read_only_replica_without_what_was_read_is_followed_after_the_patience(pipeline):
+    p, replica = pair(pipeline, "mysql")
+    lose(p, replica, "k:lost")
+    p.fill(["k:lost"])
+    wait_source(p, lambda s: s["state"] == "streaming", "the stream from the replica")
+    wait_until(lambda: gone(p, "k:lost"), 10, "the key to be deleted again")
+
+
+def test_lost_transactions_that_were_not_read_since_the_start_are_a_gap(pipeline):
+    p, replica = pair(pipeline, "mysql")
+    insert(p.db, "k:1")
+    p.wait_deleted(["k:1"])
+    replica.wait_caught_up()
+    replica.sql("STOP REPLICA IO_THREAD")
+    p.squeal.stop()
+    insert(p.db, "k:skipped")
+    p.extra["source"]["start"] = "now"
+    p.write_configs()
+    p.squeal.start()
+    wait_source(p, lambda s: s["state"] == "streaming", "the stream")
+    p.db.kill()
+    replica.promote()
+    wait_source(p, lambda s: s["gap"] == "behind", "state GAP")
+    assert "cannot be deleted once more" in source(p)["reason"]
+
+
+def test_a_lost_end_of_an_xa_transaction_is_a_gap(pipeline):
+    p, replica = pair(pipeline, "mysql")
+    insert(p.db, "k:1")
+    p.db.sql("XA START 'x'; INSERT INTO demo.u (v) VALUES (2) /*inv='k:xa'*/; XA END 'x'; XA PREPARE 'x'")
+    replica.wait_caught_up()
+    replica.sql("STOP REPLICA IO_THREAD")
+    p.db.sql("XA COMMIT 'x'")
+    p.wait_deleted(["k:1", "k:xa"])
+    p.db.kill()
+    # Its keys are not kept any more, and XA COMMIT may come again.
+    replica.promote()
+    wait_source(p, lambda s: s["gap"] == "behind", "state GAP")
+    assert "ends of XA transactions" in source(p)["reason"]
+
+
+def test_a_mariadb_replica_that_was_promoted_without_what_was_read_is_a_gap(pipeline):
+    p, replica = pair(pipeline, "mariadb")
+    lose(p, replica, "k:lost")
     wait_source(p, lambda s: s["gap"] == "behind", "state GAP")
     assert "promoted without" in source(p)["reason"]
 

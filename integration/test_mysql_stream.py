@@ -251,7 +251,7 @@ def test_two_of_one_id_say_so_and_do_not_storm(pipeline):
 
 def test_the_runbook_quotes_what_squeal_says():
     said = ""
-    for name in ("refusal.c", "resume.c", "source_mysql.c", "watch.c"):
+    for name in ("refusal.c", "resume.c", "source_mysql.c", "source_setup.c", "source_start.c", "watch.c"):
         with open(os.path.join(ROOT, "squeal", "binlog", name)) as f:
             text = f.read()
         for macro, value in re.findall(r'#define (\w+)\s+\\?\s*((?:"[^"]*"\s*\\?\s*)+)', text):

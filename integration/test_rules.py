@@ -160,3 +160,20 @@ def test_a_rule_for_a_column_that_is_not_there_is_a_gap(pipeline, rundir):
     assert "GAP" in p.squeal.get("/readyz")[1]
     assert "key of table demo.gone cannot be known" in p.squeal.get("/readyz")[1]
     assert p.squeal.metrics().total("squeal_source_gap") == 1
+
+
+@pytest.mark.parametrize("flavour", ["mariadb", "mysql"])
+def test_with_rules_only_the_source_need_not_write_texts(pipeline, flavour):
+    p = pipeline(start=False, clusters=["a"], db=flavour,
+                 db_options={"binlog_format": "ROW", "rows_query": False, "row_metadata": "FULL"})
+    p.extra = {"markers": {"rules": rules_file(p.dir), "rules_only": "true"}}
+    p.write_configs()
+    p.squeal.start()
+    p.routers["a"].start()
+    p.fill(["k:comment"])
+    p.db.sql("CREATE DATABASE shop;"
+             "CREATE TABLE shop.users (id BIGINT UNSIGNED PRIMARY KEY, email VARCHAR(100), name TEXT);"
+             "INSERT INTO shop.users VALUES (7, 'a', 'b') /*inv='k:comment'*/")
+    p.wait_deleted(["k:user:7", "k:mail:a"])
+    assert p.held("a", "k:comment") == 2
+    assert "without the statement's text" not in p.squeal.process.log_text()

@@ -302,16 +302,33 @@ write_merged(struct sink *s, const struct embed *e, struct span body)
 	sink_span(s, span_from(e->sql, body_at + in_body));
 }
 
+enum squeal_error
+embed_check_key(struct squeal_bytes key)
+{
+	if (key.p == NULL && key.len > 0)
+		return SQUEAL_E_ARGUMENT;
+	switch (key_fault(span_make(key.p, key.len))) {
+	case KEY_OK:
+		return SQUEAL_OK;
+	case KEY_EMPTY:
+		return SQUEAL_E_KEY_EMPTY;
+	case KEY_TOO_LONG:
+		return SQUEAL_E_KEY_LONG;
+	default:
+		return SQUEAL_E_KEY_CONTROL;
+	}
+}
+
 static enum squeal_error
 check_list(const struct squeal_bytes *keys, size_t n)
 {
 	if (n > 0 && keys == NULL)
 		return SQUEAL_E_ARGUMENT;
 	for (size_t i = 0; i < n; i++) {
-		int err = squeal_check_key(keys[i].p, keys[i].len);
+		enum squeal_error err = embed_check_key(keys[i]);
 
 		if (err != SQUEAL_OK)
-			return (enum squeal_error)err;
+			return err;
 	}
 	return SQUEAL_OK;
 }
@@ -326,7 +343,7 @@ embed_check(const struct embed *e)
 		err = check_list(e->keys->markers, e->keys->nmarkers);
 	if (err != SQUEAL_OK)
 		return err;
-	if (e->keys->pool.len > 0 && squeal_check_key(e->keys->pool.p, e->keys->pool.len) != SQUEAL_OK)
+	if (e->keys->pool.len > 0 && embed_check_key(e->keys->pool) != SQUEAL_OK)
 		return SQUEAL_E_POOL;
 	anchor_find(e->sql, &a);
 	if (a.open)

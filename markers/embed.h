@@ -26,6 +26,9 @@ struct embed {
 	bool leading;
 };
 
+/* As squeal_check_key(). */
+enum squeal_error embed_check_key(struct squeal_bytes key);
+
 /* SQUEAL_OK when `e` can be written. */
 enum squeal_error embed_check(const struct embed *e);
 

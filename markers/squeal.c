@@ -49,18 +49,7 @@ squeal_strerror(int error)
 int
 squeal_check_key(const char *key, size_t len)
 {
-	if (key == NULL && len > 0)
-		return SQUEAL_E_ARGUMENT;
-	switch (key_fault(span_make(key, len))) {
-	case KEY_OK:
-		return SQUEAL_OK;
-	case KEY_EMPTY:
-		return SQUEAL_E_KEY_EMPTY;
-	case KEY_TOO_LONG:
-		return SQUEAL_E_KEY_LONG;
-	default:
-		return SQUEAL_E_KEY_CONTROL;
-	}
+	return embed_check_key((struct squeal_bytes){key, len});
 }
 
 static struct span

@@ -6,7 +6,7 @@
 #include "lib/core/buf.h"
 #include "lib/core/mem.h"
 #include "lib/wire/record.h"
-#include "squeal/prepared.h"
+#include "squeal/prepared_note.h"
 
 enum {
 	TAKE_RECORDS = 64,	      /* finished records that should be taken before more are made … */
@@ -253,26 +253,26 @@ batch_changes_note(const struct batch *b, struct span name)
 	return false;
 }
 
+/* Of the transaction that the item names. */
 static void
-put_note(struct batch *b, const struct queue_item *it, uint32_t part, struct span value)
+change_its_note(struct batch *b, const struct queue_item *it, struct broker_note note)
 {
-	struct broker_note note = {.change = BROKER_NOTE_PUT, .part = part, .value = value};
-
 	buf_clear(&b->text);
-	prepared_name(it->xid, &b->text);
+	prepared_note_name(it->xid, &b->text);
 	note.name = buf_span(&b->text);
 	batch_change_note(b, &note);
 }
 
 static void
+put_note(struct batch *b, const struct queue_item *it, uint32_t part, struct span value)
+{
+	change_its_note(b, it, (struct broker_note){.change = BROKER_NOTE_PUT, .part = part, .value = value});
+}
+
+static void
 drop_note(struct batch *b, const struct queue_item *it)
 {
-	struct broker_note note = {.change = BROKER_NOTE_DROP};
-
-	buf_clear(&b->text);
-	prepared_name(it->xid, &b->text);
-	note.name = buf_span(&b->text);
-	batch_change_note(b, &note);
+	change_its_note(b, it, (struct broker_note){.change = BROKER_NOTE_DROP});
 }
 
 static void
@@ -287,7 +287,7 @@ put_part(struct batch *b, const struct queue_item *it)
 static void
 put_head(struct batch *b, const struct queue_item *it)
 {
-	const struct prepared_head head = {
+	const struct prepared_note_head head = {
 	    .cannot_be_undone = it->cannot_be_undone,
 	    .holdoff_ms = it->holdoff_ms,
 	    .nparts = b->nparts,
@@ -297,8 +297,8 @@ put_head(struct batch *b, const struct queue_item *it)
 	};
 
 	buf_clear(&b->part);
-	prepared_encode(&head, &b->part);
-	put_note(b, it, PREPARED_HEAD, buf_span(&b->part));
+	prepared_note_encode(&head, &b->part);
+	put_note(b, it, PREPARED_NOTE_HEAD, buf_span(&b->part));
 	buf_clear(&b->part);
 }
 
@@ -321,7 +321,7 @@ add_prepared(struct batch *b, const struct queue_item *it, bool *done, struct er
 		bool more;
 		err_t err;
 
-		if (b->part.len >= PREPARED_PART) {
+		if (b->part.len >= PREPARED_NOTE_PART) {
 			put_part(b, it);
 			if (should_be_taken(b)) {
 				/* The position is taken, too: everything before it must be. */

@@ -27,13 +27,11 @@ exit_code_of(err_t err)
 int
 cmd_run(int argc, char **argv)
 {
-	enum { OPT_START = 256, OPT_NULL_LOG, OPT_UNTIL_END };
+	enum { OPT_START = 256, OPT_NULL_LOG, OPT_UNTIL_END, OPT_STANDBY };
 	static const struct option longs[] = {
-	    {"config", required_argument, NULL, 'c'},
-	    {"start", required_argument, NULL, OPT_START},
-	    {"null-log", no_argument, NULL, OPT_NULL_LOG},
-	    {"until-end", no_argument, NULL, OPT_UNTIL_END},
-	    {NULL, 0, NULL, 0},
+	    {"config", required_argument, NULL, 'c'},	   {"start", required_argument, NULL, OPT_START},
+	    {"null-log", no_argument, NULL, OPT_NULL_LOG}, {"until-end", no_argument, NULL, OPT_UNTIL_END},
+	    {"standby", no_argument, NULL, OPT_STANDBY},   {NULL, 0, NULL, 0},
 	};
 	struct pipeline_options opt = {0};
 	struct err_detail why = {0};
@@ -54,6 +52,9 @@ cmd_run(int argc, char **argv)
 			break;
 		case OPT_NULL_LOG:
 			opt.null_log = true;
+			break;
+		case OPT_STANDBY:
+			opt.standby = true;
 			break;
 		case OPT_UNTIL_END:
 			opt.until_end = true;

@@ -40,6 +40,8 @@ struct gather {
 	bool pool_conflict;
 
 	struct position pos;
+	struct position since;
+	bool has_since;
 	struct gtid gtid;      /* of the open transaction */
 	struct gtid_set offer; /* gather_offer_gtids() */
 	bool has_offer;
@@ -108,6 +110,7 @@ gather_destroy(struct gather **g)
 	rowkeys_destroy(&(*g)->rowkeys);
 	buf_fini(&(*g)->pool);
 	position_fini(&(*g)->pos);
+	position_fini(&(*g)->since);
 	gtid_set_fini(&(*g)->offer);
 	place_name_release(&(*g)->file);
 	free(*g);
@@ -132,6 +135,19 @@ const struct position *
 gather_position(const struct gather *g)
 {
 	return &g->pos;
+}
+
+const struct position *
+gather_since(const struct gather *g)
+{
+	return g->has_since ? &g->since : NULL;
+}
+
+void
+gather_take_since(struct gather *g, const struct position *since)
+{
+	position_copy(&g->since, since);
+	g->has_since = true;
 }
 
 static struct queue_item *
@@ -159,6 +175,8 @@ gather_start(struct gather *g, const struct position *start)
 	g->has_offer = false;
 	if (g->started && position_same(&g->pos, start))
 		return true;
+	if (!g->started && !g->has_since)
+		gather_take_since(g, start);
 	g->started = true;
 	if (g->parts.schema != NULL)
 		schema_start(g->parts.schema, start);
@@ -187,6 +205,7 @@ take_offer(struct gather *g, const struct gtid *gtid)
 	position_clear(&g->pos);
 	g->pos.kind = POSITION_MYSQL;
 	gtid_set_copy(&g->pos.mysql, &g->offer);
+	gather_take_since(g, &g->pos);
 	log_notice(g->parts.log, "the source gives ids now; the checkpoint is a GTID set from here on");
 	return emit_position(g);
 }
@@ -309,6 +328,8 @@ on_statement(void *arg, struct span sql)
 	err_t err;
 
 	metric_bump(&g->parts.metrics->statement, 1);
+	if (g->parts.markers->rules_only)
+		return ERR_OK;
 	if (g->parts.sources != NULL)
 		sources_enter_statement(g->parts.sources, sql);
 	err = comment_parse(&g->parser, sql, 0, &ops, g, &counts);
@@ -473,6 +494,8 @@ emit_end(struct gather *g, const struct txn_end *e)
 	};
 	struct queue_item *it = blank_item(g);
 
+	if (e->kind == TXN_XA_COMMIT || e->kind == TXN_XA_ROLLBACK)
+		gather_take_since(g, &g->pos);
 	it->kind = kinds[e->kind];
 	if (e->kind != TXN_ORDINARY) {
 		it->xid = MEM_NEW(struct xid);
@@ -506,7 +529,7 @@ on_commit(void *arg, const struct txn_end *e)
 	if (g->parts.gate != NULL)
 		gate_note(g->parts.gate,
 			  &(struct gate_mark){e->place.file, e->place.pos, e->ticket, e->gtid});
-	if (e->no_text)
+	if (e->no_text && !g->parts.markers->rules_only)
 		log_warn(
 		    g->parts.log,
 		    "rows were changed without the statement's text, so its keys are not known; set "

@@ -100,6 +100,14 @@ bool gather_start(struct gather *g, const struct position *start);
 const struct position *gather_position(const struct gather *g);
 
 /*
+ * All that was read behind this position is in ordinary transactions (lost.h); NULL: not known.  It begins
+ * where the first gather_start() does, unless it is given before, and moves behind every end of an XA
+ * transaction.  gather_take_since() copies.
+ */
+const struct position *gather_since(const struct gather *g);
+void gather_take_since(struct gather *g, const struct position *since);
+
+/*
  * For a MySQL source that is followed by file and offset, and that gives ids now: `before` are all ids before
  * this place, a file's start.  When the next transaction has an id the position becomes a set.  Not before,
  * since files of the time without ids say nothing of their transactions; a set would pass over these.

@@ -16,6 +16,7 @@
 #include "squeal/binlog/gate.h"
 #include "squeal/cmd.h"
 #include "squeal/gather.h"
+#include "squeal/lost.h"
 #include "squeal/schema/schema.h"
 #include "squeal/state.h"
 
@@ -25,6 +26,7 @@ static const char help[] =
     "\n"
     "  squeal run -c squeal.yaml [--start WHERE]   run the daemon in the foreground\n"
     "      --start     instead of source.start: checkpoint, now, earliest, or gtid:0-1-100\n"
+    "      --standby   while another squeal writes the log, wait until it ends, then take over\n"
     "      --until-end stop where the binlog ends now and print a summary as JSON\n"
     "      --null-log  count records and drop them: for measuring, never for caches\n"
     "  squeal keys FILE... [--tag inv] [--anywhere]   one JSON line per transaction of binlog files (- is "
@@ -78,6 +80,7 @@ print_metrics(struct buf *out)
 	metric_markdown(state_metric_rows, state_metric_nrows, "squeal: state", out);
 	metric_markdown(binlog_metric_rows, binlog_metric_nrows, "squeal: binlog", out);
 	metric_markdown(gather_metric_rows, gather_metric_nrows, "squeal: keys", out);
+	metric_markdown(lost_metric_rows, lost_metric_nrows, "squeal: failover", out);
 	metric_markdown(rule_metric_rows, rule_metric_nrows, "squeal: rules", out);
 	metric_markdown(schema_metric_rows, schema_metric_nrows, "squeal: columns without names", out);
 	metric_markdown(gate_metric_rows, gate_metric_nrows, "squeal: visibility gate", out);

@@ -22,6 +22,7 @@
 #include "squeal/binlog/gate.h"
 #include "squeal/binlog/source_mysql.h"
 #include "squeal/gather.h"
+#include "squeal/lost.h"
 #include "squeal/queue.h"
 #include "squeal/schema/schema.h"
 #include "squeal/schema/schema_mysql.h"
@@ -29,7 +30,7 @@
 #include "squeal/tail.h"
 #include "squeal/writer.h"
 
-enum { REFRESH_MS = 1000 };
+enum { REFRESH_MS = 1000, STANDBY_MS = 250 };
 
 /* Every metric of the daemon. */
 struct metrics {
@@ -42,6 +43,7 @@ struct metrics {
 	struct state_metrics state;
 	struct rule_metrics rule;
 	struct schema_metrics schema;
+	struct lost_metrics lost;
 };
 
 struct pipeline {
@@ -55,7 +57,9 @@ struct pipeline {
 	struct loop *loop;
 	struct daemon *daemon;
 	struct admin *admin;
-	struct loop_timer refresh;
+	struct loop_timer refresh, standby;
+	bool is_standby;
+	struct err_detail standby_why; /* who writes the log */
 
 	struct broker_writer *broker;
 	struct source *source;
@@ -67,6 +71,8 @@ struct pipeline {
 	struct schema_mysql *columns;
 	struct schema *schema; /* NULL without rules */
 	struct gather *gather;
+	struct broker_context context;
+	struct lost_parts lost;
 	struct tail *tail;
 	struct writer *writer;
 	pthread_t tail_thread, writer_thread;
@@ -229,8 +235,10 @@ on_reload(void *arg)
 	}
 	topology_reload(p->topo, fresh, on_setting, p);
 	topology_destroy(&fresh);
-	writer_reload(p->writer, &p->topo->squeal);
-	broker_writer_retain(p->broker, p->topo->log.retention, p->topo->log.max_size);
+	if (p->writer != NULL)
+		writer_reload(p->writer, &p->topo->squeal);
+	if (p->broker != NULL)
+		broker_writer_retain(p->broker, p->topo->log.retention, p->topo->log.max_size);
 	if (log_level_parse(span_of(p->topo->squeal.log_level), &level))
 		log_set_level(p->log, level);
 	if (p->has_rules && rule_live_load(&p->rules, p->topo->markers.rules, &why) != ERR_OK)
@@ -246,6 +254,8 @@ on_refresh(void *arg)
 
 	state_refresh(p->state, queue_bytes(p->queue), queue_is_full(p->queue));
 	state_line(p->state, line, sizeof(line));
+	if (p->is_standby)
+		snprintf(line, sizeof(line), "standby: %.400s", err_why(&p->standby_why));
 	daemon_status(p->daemon, "%s", line);
 	if (!p->is_ready && state_has_checkpoint(p->state)) {
 		p->is_ready = true;
@@ -264,6 +274,10 @@ on_ready(void *arg, struct admin_reasons *reasons)
 {
 	struct pipeline *p = arg;
 
+	if (p->is_standby) {
+		admin_not_ready(reasons, "standby: %s", err_why(&p->standby_why));
+		return;
+	}
 	state_reasons(p->state, p->topo->squeal.unready_after, add_reason, reasons);
 }
 
@@ -272,6 +286,7 @@ on_status(void *arg, struct json *j)
 {
 	struct pipeline *p = arg;
 
+	json_kv_bool(j, "standby", p->is_standby);
 	state_json(p->state, j);
 	json_name(j, "queue");
 	json_object(j);
@@ -316,10 +331,22 @@ register_metrics(struct pipeline *p)
 	metric_registry_add(p->registry, gather_metric_rows, gather_metric_nrows, &m->gather, labels);
 	metric_registry_add(p->registry, rule_metric_rows, rule_metric_nrows, &m->rule, labels);
 	metric_registry_add(p->registry, schema_metric_rows, schema_metric_nrows, &m->schema, labels);
+	metric_registry_add(p->registry, lost_metric_rows, lost_metric_nrows, &m->lost, labels);
 	metric_registry_add(p->registry, gate_metric_rows, gate_metric_nrows, &m->gate, labels);
 	metric_registry_add(p->registry, batch_metric_rows, batch_metric_nrows, &m->batch, labels);
 	metric_registry_add(p->registry, prepared_metric_rows, prepared_metric_nrows, &m->prepared, labels);
 	metric_registry_add(p->registry, broker_metric_rows, broker_metric_nrows, &m->broker, labels);
+}
+
+/* ERR_IN_USE: another process writes the log. */
+static err_t
+open_log(struct pipeline *p, struct err_detail *why)
+{
+	p->context = (struct broker_context){p->clock, p->log, &p->metrics.broker};
+	if (!p->opt->null_log)
+		return broker_writer_open(&p->broker, &p->topo->log, p->topo->source.name, &p->context, why);
+	broker_writer_open_null(&p->broker, &p->context);
+	return ERR_OK;
 }
 
 /* Where to start: the option, or the checkpoint, or now when there is none yet. */
@@ -372,22 +399,56 @@ open_schema(struct pipeline *p, bool resumed, struct err_detail *why)
 }
 
 static err_t
+on_lost(void *arg, const struct gtid_set *lost, struct err_detail *why)
+{
+	struct pipeline *p = arg;
+
+	return lost_check(&p->lost, lost, gather_since(p->gather), why);
+}
+
+/* What is needed to follow a server that was promoted without what we have read. */
+static err_t
+open_lost(struct pipeline *p, bool resumed, struct err_detail *why)
+{
+	struct buf text = BUF_INIT;
+	struct position since = {0};
+	bool found = false;
+	err_t err;
+
+	if (p->opt->null_log)
+		return ERR_OK;
+	p->lost = (struct lost_parts){
+	    .clock = p->clock,
+	    .log_opt = &p->topo->log,
+	    .context = &p->context,
+	    .source = p->topo->source.name,
+	    .metrics = &p->metrics.lost,
+	    .emit = emit,
+	    .blank = blank,
+	    .arg = p->queue,
+	};
+	err = broker_note_read(p->broker, SPAN_LIT(LOST_SINCE), 0, &text, &found, why);
+	if (err == ERR_OK && found && resumed) {
+		err = position_parse(buf_span(&text), &since, why);
+		if (err == ERR_OK)
+			gather_take_since(p->gather, &since);
+	}
+	if (err == ERR_OK)
+		source_mysql_may_rewind(p->source, on_lost, p);
+	position_fini(&since);
+	buf_fini(&text);
+	return err;
+}
+
+static err_t
 open_parts(struct pipeline *p, struct err_detail *why)
 {
 	const struct topology *topo = p->topo;
-	const struct broker_context context = {p->clock, p->log, &p->metrics.broker};
 	struct buf from = BUF_INIT;
 	bool is_checkpoint = false;
 	char folder[PATH_MAX];
 	err_t err;
 
-	if (p->opt->null_log)
-		broker_writer_open_null(&p->broker, &context);
-	else {
-		err = broker_writer_open(&p->broker, &topo->log, topo->source.name, &context, why);
-		if (err != ERR_OK)
-			goto done;
-	}
 	err = find_start(p, &from, &is_checkpoint, why);
 	if (err != ERR_OK)
 		goto done;
@@ -397,14 +458,14 @@ open_parts(struct pipeline *p, struct err_detail *why)
 		if (err != ERR_OK)
 			goto done;
 	}
-	p->state = state_create(topo->source.name, p->clock, &p->metrics.state);
-	p->queue = queue_create(topo->squeal.queue_bytes);
 	p->source = source_mysql_create(&topo->source, topo->region.region);
 	source_mysql_use_clock(p->source, p->clock);
 	if (p->opt->until_end)
 		source_mysql_stop_at_end(p->source);
 	if (p->has_rules)
 		source_mysql_need_rows(p->source);
+	if (topo->markers.rules_only)
+		source_mysql_without_texts(p->source);
 	if (strcmp(topo->source.visibility, "gate") == 0 && !p->opt->null_log)
 		p->gate = gate_create(&topo->source, p->clock, &p->metrics.gate);
 	err = open_schema(p, is_checkpoint, why);
@@ -427,6 +488,9 @@ open_parts(struct pipeline *p, struct err_detail *why)
 	    .schema = p->schema,
 	    .max_event = topo->source.max_event,
 	});
+	err = open_lost(p, is_checkpoint, why);
+	if (err != ERR_OK)
+		goto done;
 	p->tail = tail_create(
 	    &(struct tail_parts){
 		.clock = p->clock,
@@ -437,6 +501,7 @@ open_parts(struct pipeline *p, struct err_detail *why)
 		.ops = p->has_rules ? &gather_row_ops : &gather_ops,
 		.state = p->state,
 		.metrics = &p->metrics.binlog,
+		.lost = &p->lost,
 		.max_event = topo->source.max_event,
 		.backoff_max_ms = topo->source.backoff_max,
 		.ended = on_tail_ended,
@@ -523,6 +588,54 @@ print_summary(struct pipeline *p)
 	buf_fini(&out);
 }
 
+static err_t
+start_threads(struct pipeline *p, struct err_detail *why)
+{
+	err_t err = start_thread(&p->writer_thread, "squeal-write", writer_main, p, why);
+	if (err != ERR_OK)
+		return err;
+	p->writer_started = true;
+	err = start_thread(&p->tail_thread, "squeal-read", tail_main, p, why);
+	p->tail_started = err == ERR_OK;
+	return err;
+}
+
+/* The other one's lock goes with its process, however that ends. */
+static void
+on_standby(void *arg)
+{
+	struct pipeline *p = arg;
+	struct err_detail why = {0};
+	err_t err = daemon_is_draining(p->daemon) ? ERR_CLOSED : open_log(p, &why);
+
+	if (err == ERR_IN_USE || err == ERR_CLOSED)
+		return;
+	loop_timer_stop(&p->standby);
+	p->is_standby = false;
+	log_notice(p->log, "the log is free: taking over", F_STR("log", p->topo->log.path));
+	if (err == ERR_OK)
+		err = open_parts(p, &why);
+	if (err == ERR_OK)
+		err = start_threads(p, &why);
+	if (err != ERR_OK) {
+		keep_failure(p, &why);
+		shut_down(p);
+	}
+}
+
+static void
+stand_by(struct pipeline *p, const struct err_detail *why)
+{
+	p->is_standby = true;
+	p->standby_why = *why;
+	log_notice(p->log, "standby: another squeal writes the log", F_STR("reason", err_why(why)));
+	loop_timer_init(&p->standby, p->loop, on_standby, p);
+	loop_timer_every(&p->standby, STANDBY_MS);
+	/* A service manager need not wait for what may never come. */
+	p->is_ready = true;
+	daemon_ready(p->daemon);
+}
+
 err_t
 pipeline_run(struct topology *topo, const struct pipeline_options *opt, const struct clock *clock,
 	     struct log *log, struct err_detail *why)
@@ -530,6 +643,8 @@ pipeline_run(struct topology *topo, const struct pipeline_options *opt, const st
 	static const struct daemon_ops ops = {.drain = on_drain, .reload = on_reload};
 	struct pipeline *p = MEM_NEW(struct pipeline);
 	struct daemon_options daemon_opt = {.log = log};
+	struct err_detail busy = {0};
+	bool waits;
 	err_t err;
 
 	p->topo = topo;
@@ -548,22 +663,27 @@ pipeline_run(struct topology *topo, const struct pipeline_options *opt, const st
 	err = daemon_create(&p->daemon, p->loop, &daemon_opt, &ops, p, why);
 	if (err != ERR_OK)
 		goto done;
-	err = open_parts(p, why);
-	if (err != ERR_OK)
+	p->state = state_create(topo->source.name, clock, &p->metrics.state);
+	p->queue = queue_create(topo->squeal.queue_bytes);
+	err = open_log(p, &busy);
+	waits = err == ERR_IN_USE && opt->standby;
+	if (err == ERR_OK)
+		err = open_parts(p, why);
+	else if (!waits)
+		err_set(why, err, "%s", err_why(&busy));
+	if (err != ERR_OK && !waits)
 		goto done;
 	err = open_admin(p, why);
 	if (err != ERR_OK)
 		goto done;
 	loop_timer_init(&p->refresh, p->loop, on_refresh, p);
 	loop_timer_every(&p->refresh, REFRESH_MS);
-	err = start_thread(&p->writer_thread, "squeal-write", writer_main, p, why);
+	if (waits)
+		stand_by(p, &busy);
+	else
+		err = start_threads(p, why);
 	if (err != ERR_OK)
 		goto done;
-	p->writer_started = true;
-	err = start_thread(&p->tail_thread, "squeal-read", tail_main, p, why);
-	if (err != ERR_OK)
-		goto done;
-	p->tail_started = true;
 	loop_run(p->loop);
 	if (p->failure.code != ERR_OK)
 		err = err_set(why, p->failure.code, "%s", err_why(&p->failure));
@@ -573,8 +693,10 @@ done:
 	join_threads(p);
 	if (opt->until_end && err == ERR_OK)
 		print_summary(p);
-	if (p->loop != NULL)
+	if (p->loop != NULL) {
 		loop_timer_stop(&p->refresh);
+		loop_timer_stop(&p->standby);
+	}
 	admin_close(&p->admin);
 	close_parts(p);
 	daemon_destroy(&p->daemon);

@@ -20,6 +20,7 @@ struct pipeline_options {
 	const char *config; /* path of squeal.yaml, for SIGHUP */
 	const char *start;  /* instead of source.start; NULL: that */
 	bool null_log;	    /* records are counted and dropped: for measuring, never for caches */
+	bool standby;	    /* while another squeal writes the log, wait until it ends, then take over */
 	bool until_end;	    /* stop where the binlog ends now */
 };
 

@@ -4,12 +4,9 @@
 
 #include "lib/core/hash.h"
 #include "lib/core/mem.h"
-#include "lib/core/reader.h"
+#include "squeal/prepared_note.h"
 
 enum {
-	HEAD_VERSION = 1,
-	FLAG_CANNOT_BE_UNDONE = 1,
-	FLAG_UNSURE = 2,
 	LISTED = 20, /* transactions that are named at the start */
 };
 
@@ -57,55 +54,6 @@ prepared_destroy(struct prepared **p)
 	buf_fini(&(*p)->head);
 	free(*p);
 	*p = NULL;
-}
-
-/* --- what notes hold --------------------------------------------------------------------------------------
- */
-
-void
-prepared_name(const struct xid *xid, struct buf *out)
-{
-	buf_put_str(out, "xa:");
-	xid_format(xid, out);
-}
-
-static void
-put_le(struct buf *out, uint64_t v, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		buf_putc(out, (char)(v >> 8 * i & 0xff));
-}
-
-void
-prepared_encode(const struct prepared_head *head, struct buf *out)
-{
-	put_le(out, HEAD_VERSION, 1);
-	put_le(out, (head->cannot_be_undone ? FLAG_CANNOT_BE_UNDONE : 0u) | (head->unsure ? FLAG_UNSURE : 0u),
-	       1);
-	put_le(out, head->holdoff_ms, 4);
-	put_le(out, head->nparts, 4);
-	put_le(out, head->nkeys, 8);
-	put_le(out, head->prepared_us, 8);
-	buf_put_span(out, head->pool);
-}
-
-bool
-prepared_decode(struct span value, struct prepared_head *head)
-{
-	struct reader r = reader_of(value);
-	bool known = reader_u8(&r) == HEAD_VERSION;
-	uint8_t flags = reader_u8(&r);
-
-	*head = (struct prepared_head){
-	    .cannot_be_undone = flags & FLAG_CANNOT_BE_UNDONE,
-	    .unsure = flags & FLAG_UNSURE,
-	};
-	head->holdoff_ms = reader_u32(&r);
-	head->nparts = reader_u32(&r);
-	head->nkeys = reader_u64(&r);
-	head->prepared_us = reader_u64(&r);
-	head->pool = reader_rest(&r);
-	return known && !r.short_read;
 }
 
 /* --- the gauge --------------------------------------------------------------------------------------------
@@ -162,14 +110,14 @@ add_name(void *arg, struct span name)
 
 /* *found is false when there is no head. */
 static err_t
-read_head(struct prepared *p, struct span name, struct prepared_head *head, bool *found,
+read_head(struct prepared *p, struct span name, struct prepared_note_head *head, bool *found,
 	  struct err_detail *why)
 {
 	err_t err;
 
 	buf_clear(&p->head);
-	err = broker_note_read(p->broker, name, PREPARED_HEAD, &p->head, found, why);
-	if (err == ERR_OK && *found && !prepared_decode(buf_span(&p->head), head))
+	err = broker_note_read(p->broker, name, PREPARED_NOTE_HEAD, &p->head, found, why);
+	if (err == ERR_OK && *found && !prepared_note_decode(buf_span(&p->head), head))
 		err = err_set(why, ERR_CORRUPT,
 			      "the note %.*s of the log is not of a kind that this program knows; run the "
 			      "program that wrote it, or a later one",
@@ -181,7 +129,7 @@ static err_t
 load_one(struct prepared *p, struct span name, bool unsure, bool say, struct batch *b, struct err_detail *why)
 {
 	struct broker_note note = {.change = BROKER_NOTE_DROP, .name = name};
-	struct prepared_head head;
+	struct prepared_note_head head;
 	struct buf value = BUF_INIT;
 	bool found;
 	err_t err = read_head(p, name, &head, &found, why);
@@ -195,9 +143,9 @@ load_one(struct prepared *p, struct span name, bool unsure, bool say, struct bat
 	keep(p, name);
 	if (unsure && !head.unsure) {
 		head.unsure = true;
-		prepared_encode(&head, &value);
+		prepared_note_encode(&head, &value);
 		note.change = BROKER_NOTE_PUT;
-		note.part = PREPARED_HEAD;
+		note.part = PREPARED_NOTE_HEAD;
 		note.value = buf_span(&value);
 		batch_change_note(b, &note);
 		buf_fini(&value);
@@ -231,7 +179,7 @@ void
 prepared_add(struct prepared *p, const struct queue_item *it)
 {
 	buf_clear(&p->name);
-	prepared_name(it->xid, &p->name);
+	prepared_note_name(it->xid, &p->name);
 	keep(p, buf_span(&p->name));
 }
 
@@ -265,12 +213,12 @@ err_t
 prepared_find(struct prepared *p, struct queue_item *it, struct err_detail *why)
 {
 	bool commits = it->kind == QUEUE_XA_COMMIT;
-	struct prepared_head head;
+	struct prepared_note_head head;
 	bool found;
 	err_t err;
 
 	buf_clear(&p->name);
-	prepared_name(it->xid, &p->name);
+	prepared_note_name(it->xid, &p->name);
 	err = read_head(p, buf_span(&p->name), &head, &found, why);
 	if (err != ERR_OK)
 		return err;

@@ -2,11 +2,8 @@
  * prepared - the keys of XA transactions between XA PREPARE and XA COMMIT or XA ROLLBACK.
  *
  * They are notes of the log (broker.h), written together with the checkpoint behind XA PREPARE and removed
- * together with that behind the other end.  In between they survive squeal and the database.  One note for
- * each transaction, named after its id:
- *
- *     "xa:X'6162',X'',1"   part 0      head: how many parts and keys, hold-off, pool
- *                          part 1 …    packed keys (keyset.h), at most about PREPARED_PART bytes each
+ * together with that behind the other end.  In between they survive squeal and the database.  prepared_note.h
+ * says what they hold.
  *
  * There is no time limit: a database keeps a prepared transaction until somebody ends it.  A transaction that
  * is prepared again under the same id replaces what was kept under it.
@@ -27,8 +24,6 @@
 #include "squeal/batch.h"
 #include "squeal/queue.h"
 
-enum { PREPARED_HEAD = 0, PREPARED_PART = 64 * 1024 };
-
 /* clang-format off */
 /*	  name            kind     unit            help */
 #define PREPARED_METRICS(M)                                                                                    \
@@ -44,30 +39,6 @@ struct prepared_metrics {
 };
 extern const struct metric_row prepared_metric_rows[];
 extern const size_t prepared_metric_nrows;
-
-/* --- what notes hold --------------------------------------------------------------------------------------
- */
-
-struct prepared_head {
-	bool cannot_be_undone; /* deliver at XA ROLLBACK too */
-	bool unsure;
-	uint32_t holdoff_ms;
-	uint32_t nparts;
-	uint64_t nkeys;
-	uint64_t prepared_us; /* the source's time */
-	struct span pool;
-};
-
-/* Appends the note's name. */
-void prepared_name(const struct xid *xid, struct buf *out);
-
-void prepared_encode(const struct prepared_head *head, struct buf *out);
-
-/* False when it is not a head.  The pool points into `value`. */
-bool prepared_decode(struct span value, struct prepared_head *head);
-
-/* --- what is kept -----------------------------------------------------------------------------------------
- */
 
 struct prepared; /* opaque */
 

@@ -21,7 +21,8 @@ struct tail {
 	struct buf from;     /* where to open next */
 	struct buf bad_from; /* where a bad event came last time */
 	unsigned bad_times;
-	unsigned random; /* of the pauses */
+	unsigned random;       /* of the pauses */
+	struct gtid_set asked; /* ids that had come when the source was last asked for its gtid_mode */
 	_Atomic bool stop;
 };
 
@@ -47,6 +48,7 @@ tail_destroy(struct tail **t)
 	binlog_decoder_fini(&(*t)->decoder);
 	buf_fini(&(*t)->from);
 	buf_fini(&(*t)->bad_from);
+	gtid_set_fini(&(*t)->asked);
 	free(*t);
 	*t = NULL;
 }
@@ -74,6 +76,44 @@ note_position(struct tail *t)
 	position_format(gather_position(t->parts.gather), &t->from);
 }
 
+/*
+ * The server lacks what was read: its keys again, before anything of the new stream.  The position is still
+ * the old one while they are on their way.
+ */
+static err_t
+delete_again(struct tail *t, struct err_detail *why)
+{
+	struct span text = t->parts.source->info.lost;
+	struct gtid_set lost = {0};
+	struct position old = {0};
+	uint64_t nkeys = 0;
+	err_t err;
+
+	err = gtid_set_parse(text, &lost, why);
+	if (err == ERR_OK)
+		err = position_parse(buf_span(&t->from), &old, why);
+	if (err != ERR_OK)
+		goto done;
+	if (t->parts.gate != NULL)
+		gate_lost(t->parts.gate, &lost);
+	if (!gather_start(t->parts.gather, &old)) {
+		err = ERR_CLOSED;
+		goto done;
+	}
+	err = lost_emit(t->parts.lost, &lost, &nkeys, why);
+	if (err == ERR_OK)
+		log_warn(
+		    t->parts.log,
+		    "the source was promoted without transactions that we have read: going on without them; "
+		    "their keys are deleted once more",
+		    F_SPAN("lost", span_first(text, 300)), F_UINT("transactions", gtid_set_count(&lost)),
+		    F_UINT("keys", nkeys));
+done:
+	gtid_set_fini(&lost);
+	position_fini(&old);
+	return err;
+}
+
 static err_t
 open_stream(struct tail *t, struct err_detail *why)
 {
@@ -91,6 +131,12 @@ open_stream(struct tail *t, struct err_detail *why)
 		gate_reset(t->parts.gate, src->info.endpoint);
 	binlog_decoder_start(&t->decoder, src->info.file, src->info.pos, src->info.checksum);
 	txn_reset(t->txn);
+	if (src->info.lost.len > 0) {
+		err = delete_again(t, why);
+		if (err != ERR_OK)
+			goto done;
+		CRASH_POINT("squeal.rewound");
+	}
 	if (!gather_start(t->parts.gather, &start)) {
 		err = ERR_CLOSED;
 		goto done;
@@ -109,27 +155,43 @@ done:
 	return err;
 }
 
-/* A file's start says which ids are in the files before it. */
+/*
+ * A file's start says which ids are in the files before it.  Where the source had gtid_mode=OFF when it was
+ * opened, and more ids have come since, only the source knows whether every transaction has one from now on:
+ * *ask_again is to open it once more.
+ */
 static err_t
-offer_gtids(struct tail *t, const struct binlog_event *ev, struct err_detail *why)
+offer_gtids(struct tail *t, const struct binlog_event *ev, bool *ask_again, struct err_detail *why)
 {
 	struct gtid_set before = {0};
 	err_t err = gtid_set_decode(ev->u.gtid_set, &before, why);
 
-	if (err == ERR_OK)
+	if (err != ERR_OK)
+		goto done;
+	if (t->parts.source->info.has_gtids) {
 		gather_offer_gtids(t->parts.gather, &before);
+	} else if (gather_position(t->parts.gather)->kind == POSITION_FILE &&
+		   !gtid_set_covers(&t->asked, &before)) {
+		gtid_set_copy(&t->asked, &before);
+		*ask_again = true;
+	}
+done:
 	gtid_set_fini(&before);
 	return err;
 }
 
-/* Reads until something ends it; *at_end for the end of what was to be read. */
+/*
+ * Reads until something ends it; *at_end for the end of what was to be read, and ERR_OK without it when the
+ * source is to be opened again at once.
+ */
 static err_t
 read_stream(struct tail *t, bool *at_end, struct err_detail *why)
 {
+	bool ask_again = false;
 	struct span bytes;
 	err_t err;
 
-	for (;;) {
+	while (!ask_again) {
 		struct binlog_event ev;
 
 		err = source_next(t->parts.source, &bytes, why);
@@ -144,8 +206,8 @@ read_stream(struct tail *t, bool *at_end, struct err_detail *why)
 		err = txn_read(t->txn, &t->decoder, bytes, &ev, why);
 		if (err != ERR_OK)
 			return err;
-		if (ev.kind == BINLOG_GTID_SET && t->parts.source->info.has_gtids) {
-			err = offer_gtids(t, &ev, why);
+		if (ev.kind == BINLOG_GTID_SET) {
+			err = offer_gtids(t, &ev, &ask_again, why);
 			if (err != ERR_OK)
 				return err;
 		}
@@ -155,6 +217,8 @@ read_stream(struct tail *t, bool *at_end, struct err_detail *why)
 				return ERR_CLOSED;
 		}
 	}
+	log_notice(t->parts.log, "the source gives ids now; it is asked whether every transaction has one");
+	return ERR_OK;
 }
 
 /* True when an error that asks for another try has come at the same place too often. */

@@ -18,6 +18,7 @@
 #include "squeal/binlog/event.h"
 #include "squeal/binlog/source.h"
 #include "squeal/gather.h"
+#include "squeal/lost.h"
 #include "squeal/state.h"
 
 struct tail; /* opaque */
@@ -32,6 +33,7 @@ struct tail_parts {
 	const struct txn_ops *ops; /* gather_ops or gather_row_ops */
 	struct state *state;
 	struct binlog_metrics *metrics;
+	const struct lost_parts *lost; /* for sources that rewind (source_mysql_may_rewind()); else NULL */
 	size_t max_event;
 	uint64_t backoff_max_ms;
 	/* Called once from the reading thread when it ends by itself: `gap` says why, NULL: the end of what

@@ -6,7 +6,9 @@
 
 #include "lib/core/crash.h"
 #include "lib/core/mem.h"
+#include "squeal/lost.h"
 #include "squeal/pause.h"
+#include "squeal/prepared_note.h"
 
 enum {
 	IDLE_MS = 1000, /* housekeeping at least this often */
@@ -20,6 +22,7 @@ struct writer {
 	struct writer_parts parts;
 	struct batch *batch;
 	struct prepared *prepared;
+	bool since_moves;    /* the note LOST_SINCE goes with the next append */
 	bool started;	     /* the position at which the stream began was compared with the checkpoint */
 	uint64_t trimmed_ms; /* when retention was looked after */
 
@@ -180,6 +183,19 @@ pause_after(struct writer *w, const char *what, const struct err_detail *why, ui
 	return true;
 }
 
+/* With the position of the same append: what is behind it is read as ordinary transactions. */
+static void
+put_since(struct writer *w)
+{
+	struct broker_note note = {.change = BROKER_NOTE_PUT, .name = SPAN_LIT(LOST_SINCE)};
+	struct buf text = BUF_INIT;
+
+	position_format(batch_position(w->batch), &text);
+	note.value = buf_span(&text);
+	batch_change_note(w->batch, &note);
+	buf_fini(&text);
+}
+
 /* Puts what the batch has into the log, for as long as it takes.  False: hurried or failed. */
 static bool
 flush(struct writer *w)
@@ -190,6 +206,8 @@ flush(struct writer *w)
 
 	if (!batch_has_news(w->batch))
 		return true;
+	if (w->since_moves)
+		put_since(w);
 	batch_take(w->batch, &out);
 	if (out.nrecords > 0)
 		wait_until_visible(w);
@@ -210,6 +228,7 @@ flush(struct writer *w)
 			}
 			state_acknowledged(w->parts.state, out.checkpoint, out.ntxns, out.nkeys);
 			batch_clear(w->batch);
+			w->since_moves = false;
 			return true;
 		}
 		if (err_action(err) != ERR_DO_RETRY)
@@ -247,6 +266,7 @@ start(struct writer *w, const struct queue_item *it)
 {
 	struct buf checkpoint = BUF_INIT, from = BUF_INIT;
 	uint64_t backoff = BACKOFF_FIRST_MS;
+	bool goes_on, has_since = false;
 	bool ok = true;
 
 	if (it->whole != NULL)
@@ -262,10 +282,15 @@ start(struct writer *w, const struct queue_item *it)
 			err = ERR_OK;
 			err_clear(&why);
 		}
+		goes_on = span_eq(buf_span(&checkpoint), buf_span(&from));
+		buf_clear(&checkpoint);
 		if (err == ERR_OK)
-			err = prepared_load(w->prepared, !span_eq(buf_span(&checkpoint), buf_span(&from)),
-					    w->batch, &why);
+			err = broker_note_read(w->parts.broker, SPAN_LIT(LOST_SINCE), 0, &checkpoint,
+					       &has_since, &why);
+		if (err == ERR_OK)
+			err = prepared_load(w->prepared, !goes_on, w->batch, &why);
 		w->started = err == ERR_OK;
+		w->since_moves = !goes_on || !has_since;
 		if (err != ERR_OK)
 			ok = pause_after(w, "cannot read the log; trying again", &why, &backoff);
 	}
@@ -283,7 +308,7 @@ find_prepared(struct writer *w, struct queue_item *it)
 	bool ok = true;
 
 	/* What the batch has of this transaction is not in the log yet. */
-	prepared_name(it->xid, &name);
+	prepared_note_name(it->xid, &name);
 	if (batch_changes_note(w->batch, buf_span(&name))) {
 		ok = flush(w);
 		if (ok)
@@ -307,6 +332,8 @@ add(struct writer *w, struct queue_item *it)
 	uint64_t backoff = BACKOFF_FIRST_MS;
 	bool done = false;
 	bool ok = w->started || start(w, it);
+	/* Ids were switched on. */
+	bool from_file = it->whole != NULL && batch_position(w->batch)->kind == POSITION_FILE;
 
 	if (it->kind == QUEUE_PREPARED)
 		prepared_add(w->prepared, it);
@@ -331,6 +358,7 @@ add(struct writer *w, struct queue_item *it)
 		if (w->hurry)
 			return false;
 	}
+	w->since_moves |= it->kind == QUEUE_XA_COMMIT || it->kind == QUEUE_XA_ROLLBACK || from_file;
 	return true;
 }
 

@@ -1,9 +1,11 @@
-"""A private MariaDB, as Debian packages it."""
+"""A private MariaDB: the one that is installed, or a newer one out of the root that integration/server-root makes."""
 
+import os
 import subprocess
 
 from .database import Database, find_program, on_off, template, user_argv
 from .process import Failure
+from .root import root_argv, server_root
 
 
 def _install(path):
@@ -34,11 +36,15 @@ class Mariadb(Database):
     def _template(self):
         return template("mariadb-template", _install)
 
+    # The server's half of ed25519 is in Debian's mariadb-server, the client's in libmariadb3.
+    _plugins = ["--plugin-load-add=auth_ed25519"]
+
+    def _program_argv(self):
+        return [find_program("mariadbd"), "--no-defaults"]
+
     def _server_argv(self):
-        argv = [find_program("mariadbd"), "--no-defaults", "--innodb-log-file-size=16M", "--skip-log-warnings",
-                "--secure-file-priv=", "--log-slave-updates",
-                # The server's half is in Debian's mariadb-server, the client's in libmariadb3.
-                "--plugin-load-add=auth_ed25519"]
+        argv = self._program_argv() + self._plugins + [
+            "--innodb-log-file-size=16M", "--skip-log-warnings", "--secure-file-priv=", "--log-slave-updates"]
         if self.settings["semi_sync"]:
             argv += ["--rpl-semi-sync-master-enabled=ON", "--rpl-semi-sync-slave-enabled=ON",
                      "--rpl-semi-sync-master-timeout=1000", "--rpl-semi-sync-master-wait-point=AFTER_SYNC"]
@@ -86,3 +92,36 @@ class Mariadb(Database):
 
     def _stop_replicating(self):
         self.sql("STOP SLAVE; RESET SLAVE ALL; SET GLOBAL read_only = OFF")
+
+
+def _new_argv():
+    share = os.path.join(server_root("mariadb"), "usr/share/mariadb")
+    return root_argv("mariadb", "mariadbd") + [
+        "--no-defaults", "--basedir=" + os.path.join(server_root("mariadb"), "usr"), "--lc-messages-dir=" + share,
+        "--character-sets-dir=" + os.path.join(share, "charsets")]
+
+
+def _install_new(path):
+    # What mariadb-install-db does; the script itself would run the server without the root's loader.
+    texts = ["CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;\n"]
+    for name in ("system_tables", "performance_tables", "system_tables_data", "sys_schema"):
+        with open(os.path.join(server_root("mariadb"), "usr/share/mariadb/mariadb_%s.sql" % name)) as f:
+            texts.append(f.read())
+    done = subprocess.run(_new_argv() + user_argv() + ["--bootstrap", "--datadir=" + path, "--skip-log-bin",
+                                                       "--innodb-log-file-size=16M", "--skip-name-resolve"],
+                          input="\n".join(texts), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        raise Failure("mariadbd --bootstrap failed:\n" + done.stdout[-2000:])
+
+
+class MariadbNew(Mariadb):
+    """mariadbd 11.8 or later; the tools are those of the installed one.  It has no ed25519."""
+
+    _plugins = []
+
+    def _template(self):
+        version = os.stat(root_argv("mariadb", "mariadbd")[-1])
+        return template("mariadb-new-template-%d-%d" % (version.st_size, int(version.st_mtime)), _install_new)
+
+    def _program_argv(self):
+        return _new_argv()

@@ -1,42 +1,23 @@
-"""A private MySQL, out of the Debian unstable root that integration/mysql-root makes.
-
-Its programs run by the root's own loader and libraries: no chroot, no root.
-"""
+"""A private MySQL, out of the Debian unstable root that integration/server-root makes."""
 
 import functools
-import glob
 import os
 import subprocess
 
 from .database import Database, on_off, template, user_argv
 from .process import ROOT, Failure
+from .root import NoServer, root_argv, server_root
+
+NoMysql = NoServer
 
 
-class NoMysql(Failure):
-    """MySQL's root is not here and only the machine's administrator could make it."""
-
-
-@functools.lru_cache(maxsize=None)
 def mysql_root():
-    """The private root; made where it is missing, which takes half a minute once per machine."""
-    done = subprocess.run([os.path.join(ROOT, "integration", "mysql-root")], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, text=True)
-    if done.returncode == 3:
-        raise NoMysql(done.stdout.strip())
-    if done.returncode != 0:
-        raise Failure("integration/mysql-root failed:\n" + done.stdout.strip())
-    return os.path.realpath(os.environ.get("SQUEAL_MYSQL_ROOT") or os.path.join(ROOT, "build", "mysql-root"))
+    return server_root("mysql")
 
 
 def mysql_argv(program):
     """The start of a command line for one of the root's programs, such as "mysqlbinlog"."""
-    root = mysql_root()
-    for folder in ("usr/sbin", "usr/bin"):
-        path = os.path.join(root, folder, program)
-        if os.path.exists(path):
-            loader, = glob.glob(os.path.join(root, "usr/lib/*/ld-linux*.so.*"))
-            return [loader, "--library-path", os.path.dirname(loader), path]
-    raise Failure("%s has no program %s" % (root, program))
+    return root_argv("mysql", program)
 
 
 @functools.lru_cache(maxsize=None)

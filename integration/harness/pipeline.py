@@ -9,7 +9,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
-from .mariadb import Mariadb
+from .mariadb import Mariadb, MariadbNew
 from .mysql import Mysql
 from .memcached import Memcached
 from .process import BUILD, Failure, Process, free_port, wait_until
@@ -176,8 +176,8 @@ def read_trace(path):
 
 
 def make_database(flavour, dir, **options):
-    """A server of the flavour "mariadb" or "mysql", not started; the options are those of database.Database."""
-    return {"mariadb": Mariadb, "mysql": Mysql}[flavour](dir, **options)
+    """A server of the flavour "mariadb", "mariadb-new" or "mysql", not started; options are those of Database."""
+    return {"mariadb": Mariadb, "mariadb-new": MariadbNew, "mysql": Mysql}[flavour](dir, **options)
 
 
 class Pipeline:
@@ -186,7 +186,7 @@ class Pipeline:
         with Pipeline(run_dir("x"), db="mysql", db_options={"binlog_format": "ROW"}) as p:
             p.start()
 
-    `db` is "mariadb", "mysql", or a server that was made but not started.  `library` is the client
+    `db` is "mariadb", "mariadb-new", "mysql", or a server that was made but not started.  `library` is the client
     library that squeal uses: libmariadb or libmysqlclient.
 
     `config` has extra settings by section: {"squeal": {"linger": "5ms"}}.  Every acknowledged delete whose key

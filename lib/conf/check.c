@@ -1,12 +1,12 @@
 #include "lib/conf/check.h"
 
-#include <arpa/inet.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "lib/conf/endpoint.h"
+#include "lib/conf/host.h"
 
-enum { MAX_NAME = 64, MAX_KEY = 250, MAX_SOCKET_PATH = 107, MAX_HOST = 255 };
+enum { MAX_NAME = 64, MAX_KEY = 250, MAX_SOCKET_PATH = 107 };
 
 static bool
 is_word(struct span text, const char *const *words, size_t n)
@@ -44,63 +44,13 @@ check_name(const struct section_file *r, const struct section *f, const char *op
 			   option, f->path, value);
 }
 
-static bool
-is_port(struct span text)
-{
-	uint64_t n;
-
-	return text.len <= 5 && span_u64(text, &n) && n <= 65535;
-}
-
-static bool
-is_ipv6(struct span s)
-{
-	char text[INET6_ADDRSTRLEN];
-	struct in6_addr raw;
-
-	if (s.len >= sizeof(text))
-		return false;
-	memcpy(text, s.p, s.len);
-	text[s.len] = '\0';
-	return inet_pton(AF_INET6, text, &raw) == 1;
-}
-
-bool
-check_is_host(struct span s)
-{
-	for (size_t i = 0; i < s.len; i++) {
-		char c = s.p[i];
-
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		      c == '-' || c == '.' || c == '_'))
-			return false;
-	}
-	return s.len > 0 && s.len <= MAX_HOST;
-}
-
-bool
-check_split_address(struct span text, struct span *host, struct span *port)
-{
-	const char *colon = text.len > 0 ? memrchr(text.p, ':', text.len) : NULL;
-	bool v6;
-
-	if (colon == NULL)
-		return false;
-	*host = span_first(text, (size_t)(colon - text.p));
-	*port = span_from(text, host->len + 1);
-	v6 = host->len > 2 && host->p[0] == '[' && host->p[host->len - 1] == ']';
-	if (v6)
-		*host = span_from(span_first(*host, host->len - 1), 1);
-	return (v6 ? is_ipv6(*host) : check_is_host(*host)) && is_port(*port);
-}
-
 static err_t
 check_address(const struct section_file *r, const struct section *f, const char *option, const char *value,
 	      bool socket)
 {
 	struct span host, port;
 
-	if (check_split_address(span_of(value), &host, &port) ||
+	if (host_split(span_of(value), &host, &port) ||
 	    (socket && value[0] == '/' && strlen(value) <= MAX_SOCKET_PATH))
 		return ERR_OK;
 	return section_bad(r, section_place(f, option),
@@ -194,6 +144,10 @@ check_markers(const struct section_file *r, const struct section *f, const struc
 				   "tag in markers must be a letter and then letters, digits or \"_\", 64 at "
 				   "most, not \"%.80s\"",
 				   o->tag);
+	if (o->rules_only && o->rules[0] == '\0')
+		return section_bad(
+		    r, section_place(f, "rules_only"),
+		    "rules_only in markers needs rules: without them there would be no keys at all");
 	return ERR_OK;
 }
 
@@ -261,7 +215,7 @@ check_server(const struct section_file *r, const struct section *f, struct serve
 				   "port in %s: a socket in the file system has none; leave it out", f->path);
 	if (socket)
 		o->port = 0;
-	if (socket ? n > MAX_SOCKET_PATH : !check_is_host(span_of(o->host)) && !is_ipv6(span_of(o->host)))
+	if (socket ? n > MAX_SOCKET_PATH : !host_is(span_of(o->host)) && !host_is_ipv6(span_of(o->host)))
 		return section_bad(r, section_place(f, "host"),
 				   "host in %s must be a name, an IP address without brackets or "
 				   "/path/of/a/socket, not \"%.80s\"",

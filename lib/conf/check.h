@@ -34,10 +34,4 @@ err_t check_cluster(const struct section_file *r, const struct section *f,
 err_t check_server(const struct section_file *r, const struct section *f, struct server_options *o,
 		   const struct cluster_options *c) MUST_CHECK;
 
-/* A name or an IPv4 address. */
-bool check_is_host(struct span s);
-
-/* "host:port" or "[v6]:port"; false when it is neither. */
-bool check_split_address(struct span text, struct span *host, struct span *port);
-
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/conf/check.h"
+#include "lib/conf/host.h"
 
 static void
 copy(char *to, size_t size, struct span from)
@@ -23,13 +23,13 @@ endpoint_parse(struct span text, uint16_t port, struct endpoint *out, struct err
 	if (text.len > 0 && text.p[0] == '/' && text.len <= ENDPOINT_SOCKET_MAX) {
 		e.port = 0;
 		copy(e.socket, sizeof(e.socket), text);
-	} else if (check_split_address(text, &host, &number) && host.len <= ENDPOINT_HOST_MAX) {
+	} else if (host_split(text, &host, &number) && host.len <= ENDPOINT_HOST_MAX) {
 		span_u64(number, &n);
 		if (n == 0)
 			goto bad;
 		e.port = (uint16_t)n;
 		copy(e.host, sizeof(e.host), host);
-	} else if (check_is_host(text)) {
+	} else if (host_is(text)) {
 		copy(e.host, sizeof(e.host), text);
 	} else {
 		goto bad;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "lib/conf/check.h"
+#include "lib/conf/host.h"
 #include "lib/conf/section.h"
 #include "lib/conf/yaml.h"
 #include "lib/core/file.h"
@@ -116,8 +117,7 @@ take_short_server(const struct section_file *r, struct section *f, const struct 
 	f->node = node;
 	if (node->text.len > 0 && node->text.p[0] == '/') {
 		host = node->text;
-	} else if (!check_split_address(node->text, &host, &port) || !span_u64(port, &number) ||
-		   number == 0) {
+	} else if (!host_split(node->text, &host, &port) || !span_u64(port, &number) || number == 0) {
 		return section_bad(r, node->at,
 				   "\"%.*s\" in %s is not a server; write host:port, /path/of/a/socket, or a "
 				   "mapping such as "

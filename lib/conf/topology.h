@@ -56,7 +56,8 @@
 #define MARKERS_OPTIONS(OPT)                                                                                       \
 	OPT(tag,             STR,      "inv",         0, 0,           "",       NO,  "name of the comment field that holds keys") \
 	OPT(anywhere,        BOOL,     "false",       0, 0,           "",       NO,  "take comments inside a statement too; false: only at its start and end") \
-	OPT(rules,           STR,      "",            0, 0,           "",       YES, "file of the rules that make keys of row changes (docs/rules.md); empty: none; read again at SIGHUP")
+	OPT(rules,           STR,      "",            0, 0,           "",       YES, "file of the rules that make keys of row changes (docs/rules.md); empty: none; read again at SIGHUP") \
+	OPT(rules_only,      BOOL,     "false",       0, 0,           "",       NO,  "keys come from rules alone, never from comments; then the source need not write the texts of row changes")
 
 #define SQUEAL_OPTIONS(OPT)                                                                                        \
 	OPT(admin,           STR,      "127.0.0.1:9401", 0, 0,        "",       NO,  "address of /metrics /healthz /readyz /status; empty for none") \

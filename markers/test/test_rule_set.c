@@ -1,28 +1,12 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <dirent.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "lib/core/file.h"
+#include "lib/core/test/files.h"
 #include "markers/rule_set.h"
 
 #define DATA "markers/test/rules"
-
-static void
-slurp(const char *path, struct buf *out)
-{
-	struct err_detail why = {0};
-
-	if (file_read(path, 1 << 20, out, &why) != ERR_OK)
-		fail_msg("%s (the tests run in the root of the project)", why.text);
-}
 
 static err_t
 compile(struct rule_set **out, struct span yaml, struct err_detail *why)
@@ -48,74 +32,46 @@ made(const char *yaml)
 	return s;
 }
 
-static int
-is_bad(const struct dirent *e)
+static err_t
+refuse(struct span text, struct err_detail *why)
 {
-	return strncmp(e->d_name, "bad.", 4) == 0;
+	struct rule_set *s;
+	struct rules *r;
+	err_t err;
+
+	/* Its structure is right; what is wrong is what the texts mean. */
+	assert_int_equal(rules_parse(&r, text, "rules.yaml", why), ERR_OK);
+	rules_destroy(&r);
+	err = compile(&s, text, why);
+	assert_null(s);
+	return err;
 }
 
-static int
-is_good(const struct dirent *e)
-{
-	return strncmp(e->d_name, "good.", 5) == 0;
-}
-
-/* The first line of each bad.*.yaml is the message, behind "# ". */
 static void
 every_bad_file_says_where_what_and_what_would_be_right(void **state)
 {
-	struct dirent **names;
-	int n = scandir(DATA, &names, is_bad, alphasort);
+	files_assert_bad(DATA, 33, refuse);
+}
 
-	assert_true(n >= 33);
-	for (int i = 0; i < n; i++) {
-		struct buf text = BUF_INIT;
-		struct rule_set *s;
-		struct rules *r;
-		struct err_detail why = {0};
-		struct span expected;
-		char path[400];
+static err_t
+take(const char *path, struct err_detail *why)
+{
+	struct rule_set *s;
+	err_t err = rule_set_load(&s, path, why);
 
-		snprintf(path, sizeof(path), DATA "/%s", names[i]->d_name);
-		slurp(path, &text);
-		expected = span_first(buf_span(&text), (size_t)span_find(buf_span(&text), SPAN_LIT("\n")));
-		expected = span_from(expected, 2);
-		/* Its structure is right; what is wrong is what the texts mean. */
-		assert_int_equal(rules_parse(&r, buf_span(&text), "rules.yaml", &why), ERR_OK);
-		rules_destroy(&r);
-		if (compile(&s, buf_span(&text), &why) != ERR_CONFIG)
-			fail_msg("%s is not refused", path);
-		assert_null(s);
-		if (!span_eq(expected, span_of(why.text)))
-			fail_msg("%s\n expected %.*s\n got      %s", path, SPAN_FMT(expected), why.text);
-		buf_fini(&text);
-		free(names[i]);
-	}
-	free(names);
+	if (err != ERR_OK)
+		return err;
+	assert_true(s->n > 0);
+	rule_set_release(&s);
+	assert_null(s);
+	rule_set_release(&s);
+	return ERR_OK;
 }
 
 static void
 every_good_file_is_taken(void **state)
 {
-	struct dirent **names;
-	int n = scandir(DATA, &names, is_good, alphasort);
-
-	assert_true(n >= 2);
-	for (int i = 0; i < n; i++) {
-		struct rule_set *s;
-		struct err_detail why = {0};
-		char path[400];
-
-		snprintf(path, sizeof(path), DATA "/%s", names[i]->d_name);
-		if (rule_set_load(&s, path, &why) != ERR_OK)
-			fail_msg("%s", why.text);
-		assert_true(s->n > 0);
-		rule_set_release(&s);
-		assert_null(s);
-		rule_set_release(&s);
-		free(names[i]);
-	}
-	free(names);
+	files_assert_good(DATA, 2, take);
 }
 
 static void
@@ -126,7 +82,7 @@ every_example_of_the_manual_is_taken(void **state)
 	struct span rest;
 	int n = 0;
 
-	slurp("docs/rules.md", &text);
+	files_read("docs/rules.md", &text);
 	rest = buf_span(&text);
 	for (ptrdiff_t at; (at = span_find(rest, begin)) >= 0;) {
 		struct rule_set *s;

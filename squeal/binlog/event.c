@@ -5,14 +5,16 @@
 #include <stdio.h>
 
 #include "lib/core/reader.h"
-#include "squeal/binlog/lenenc.h"
+#include "squeal/binlog/event_body.h"
+#include "squeal/binlog/event_format.h"
+#include "squeal/binlog/event_gtid.h"
 #include "squeal/binlog/payload.h"
 
 typedef struct binlog_metrics metric_owner;
 const struct metric_row binlog_metric_rows[] = {METRIC_ROWS(BINLOG_METRICS)};
 const size_t binlog_metric_nrows = sizeof(binlog_metric_rows) / sizeof(binlog_metric_rows[0]);
 
-enum { CHECKSUM_LEN = 4, SERVER_VERSION_LEN = 50, FLAGS_OFFSET = 17 };
+enum { CHECKSUM_LEN = 4, FLAGS_OFFSET = 17 };
 
 struct event_row {
 	const char *name;
@@ -143,6 +145,13 @@ unknown_event(struct binlog_decoder *d, const struct binlog_event *ev, const cha
 		       binlog_type_name(ev->type), ev->type, place(d).text, help);
 }
 
+__attribute__((cold, noinline)) static err_t
+complain(struct binlog_decoder *d, const struct binlog_event *ev, err_t err, const char *what,
+	 struct err_detail *why)
+{
+	return err == ERR_UNKNOWN_EVENT ? unknown_event(d, ev, what, why) : bad_event(d, ev, what, why);
+}
+
 static uint32_t
 checksum_of(const struct binlog_event *ev)
 {
@@ -183,7 +192,7 @@ checksum_failure(const struct binlog_decoder *d, const struct binlog_event *ev, 
 }
 
 /* Takes the checksum off the body. */
-static err_t
+__attribute__((always_inline)) static inline err_t
 strip_checksum(struct binlog_decoder *d, struct binlog_event *ev, enum binlog_checksum alg,
 	       struct err_detail *why)
 {
@@ -241,369 +250,28 @@ move(struct binlog_decoder *d, struct binlog_event *ev)
 /* --- bodies -----------------------------------------------------------------------------------------------
  */
 
-/* Since when FORMAT_DESCRIPTION carries a checksum algorithm: MySQL 5.6.1, MariaDB 5.3. */
-static bool
-has_checksum_field(struct span version, bool mariadb)
-{
-	unsigned part[3] = {0};
-	size_t n = 0;
-
-	for (size_t i = 0; i < version.len && n < 3; i++) {
-		if (version.p[i] >= '0' && version.p[i] <= '9')
-			part[n] = part[n] < 1000 ? part[n] * 10 + (unsigned)(version.p[i] - '0') : part[n];
-		else if (version.p[i] == '.')
-			n++;
-		else
-			break;
-	}
-	return part[0] * 1000000 + part[1] * 1000 + part[2] >= (mariadb ? 5003000u : 5006001u);
-}
-
-/* The numbers of events in pre-releases of MySQL 5.1 ("5.1.5-a_drop5p20", "5.2.0-a_drop6"), as they are now.
- */
-enum { PERMUTED = 23 };
-static const uint8_t permuted[PERMUTED] = {
-    [1] = BINLOG_TYPE_START_V3,
-    [2] = BINLOG_TYPE_QUERY,
-    [3] = BINLOG_TYPE_STOP,
-    [4] = BINLOG_TYPE_ROTATE,
-    [5] = BINLOG_TYPE_INTVAR,
-    [6] = BINLOG_TYPE_LOAD,
-    [7] = BINLOG_TYPE_SLAVE,
-    [8] = BINLOG_TYPE_CREATE_FILE,
-    [9] = BINLOG_TYPE_APPEND_BLOCK,
-    [10] = BINLOG_TYPE_EXEC_LOAD,
-    [11] = BINLOG_TYPE_DELETE_FILE,
-    [12] = BINLOG_TYPE_NEW_LOAD,
-    [13] = BINLOG_TYPE_RAND,
-    [14] = BINLOG_TYPE_USER_VAR,
-    [15] = BINLOG_TYPE_FORMAT_DESCRIPTION,
-    [16] = BINLOG_TYPE_TABLE_MAP,
-    [17] = BINLOG_TYPE_PRE_GA_WRITE_ROWS,
-    [18] = BINLOG_TYPE_PRE_GA_UPDATE_ROWS,
-    [19] = BINLOG_TYPE_PRE_GA_DELETE_ROWS,
-    [20] = BINLOG_TYPE_XID,
-    [21] = BINLOG_TYPE_BEGIN_LOAD_QUERY,
-    [22] = BINLOG_TYPE_EXECUTE_LOAD_QUERY,
-};
-
-static bool
-is_permuted_version(struct span version)
-{
-	return span_find(version, SPAN_LIT("-a_drop")) >= 0;
-}
-
-static err_t
+__attribute__((cold, noinline)) static err_t
 decode_format(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
 {
-	struct reader r = reader_of(ev->body);
-	struct span types;
-	size_t n;
-	uint8_t header_len, alg = BINLOG_CHECKSUM_NONE;
-	err_t err;
+	struct event_format format;
+	const char *what;
+	err_t err = event_format_read(ev, &format, &what);
 
-	ev->u.format.version = reader_u16(&r);
-	ev->u.format.server = reader_span(&r, SERVER_VERSION_LEN);
-	ev->u.format.created = reader_u32(&r);
-	header_len = reader_u8(&r);
-	if (r.short_read || header_len < BINLOG_HEADER)
-		return bad_event(d, ev, "it is cut short", why);
-	ev->u.format.server.len = strnlen(ev->u.format.server.p, ev->u.format.server.len);
-	ev->u.format.mariadb = span_find(ev->u.format.server, SPAN_LIT("MariaDB")) >= 0;
-	if (ev->u.format.version != 4)
-		return unknown_event(d, ev,
-				     "only binlog format 4 (MySQL 5.0 and later, MariaDB) is supported", why);
-	types = reader_rest(&r);
-	if (has_checksum_field(ev->u.format.server, ev->u.format.mariadb)) {
-		if (types.len < 1 + CHECKSUM_LEN)
-			return bad_event(d, ev, "it is cut short", why);
-		alg = (uint8_t)types.p[types.len - 1 - CHECKSUM_LEN];
-		types.len -= 1 + CHECKSUM_LEN;
-	}
-	if (alg > BINLOG_CHECKSUM_CRC32)
-		return unknown_event(
-		    d, ev, "SET GLOBAL binlog_checksum=CRC32 on the server is the one that is supported",
-		    why);
-	err = strip_checksum(d, ev, (enum binlog_checksum)alg, why);
+	if (err != ERR_OK)
+		return complain(d, ev, err, what, why);
+	err = strip_checksum(d, ev, ev->u.format.checksum, why);
 	if (err != ERR_OK)
 		return err;
-
-	n = types.len < 255 ? types.len : 255;
-	memset(d->post_len, 0, sizeof(d->post_len));
-	d->is_permuted = is_permuted_version(ev->u.format.server) && n == PERMUTED - 1;
-	for (size_t i = 1; i <= n; i++)
-		d->post_len[d->is_permuted ? permuted[i] : i] = (uint8_t)types.p[i - 1];
+	event_format_lengths(&format, d->post_len);
 	d->have_format = true;
 	d->mariadb = ev->u.format.mariadb;
-	d->checksum = (enum binlog_checksum)alg;
-	d->header_len = header_len;
-	ev->u.format.checksum = d->checksum;
+	d->checksum = ev->u.format.checksum;
+	d->header_len = format.header_len;
+	d->is_permuted = format.is_permuted;
 	return ERR_OK;
 }
 
-static err_t
-decode_rotate(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
-{
-	struct reader r = reader_of(ev->body);
-
-	ev->u.rotate.pos = reader_u64(&r);
-	ev->u.rotate.file = reader_rest(&r);
-	if (r.short_read || ev->u.rotate.file.len == 0 || ev->u.rotate.file.len > sizeof(d->file))
-		return bad_event(d, ev, "it does not name a file", why);
-	return ERR_OK;
-}
-
-static err_t
-decode_heartbeat(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
-{
-	struct reader r = reader_of(ev->body);
-
-	if (ev->type == BINLOG_TYPE_HEARTBEAT) {
-		ev->u.heartbeat.pos = ev->next_pos;
-		/* MariaDB beyond 4 GiB: the position stands before the name. */
-		if (ev->next_pos == 0 && d->mariadb && r.left > 8)
-			ev->u.heartbeat.pos = reader_u64(&r);
-		ev->u.heartbeat.file = reader_rest(&r);
-		return ERR_OK;
-	}
-	ev->u.heartbeat.file = (struct span){"", 0};
-	ev->u.heartbeat.pos = 0;
-	while (r.left > 0) {
-		uint64_t field = lenenc_u64(&r);
-		struct span value;
-		struct reader v;
-
-		if (field == 0)
-			break;
-		value = lenenc_span(&r);
-		v = reader_of(value);
-		if (field == 1)
-			ev->u.heartbeat.file = value;
-		else if (field == 2)
-			ev->u.heartbeat.pos = lenenc_u64(&v);
-	}
-	return r.short_read ? bad_event(d, ev, "it is cut short", why) : ERR_OK;
-}
-
-static err_t
-decode_gtid(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
-{
-	struct reader r = reader_of(ev->body);
-	struct gtid *id = &ev->u.gtid.id;
-	const unsigned char *uuid;
-	size_t xid_len;
-
-	memset(&ev->u.gtid, 0, sizeof(ev->u.gtid));
-	if (ev->type == BINLOG_TYPE_MARIADB_GTID) {
-		id->kind = GTID_MARIADB;
-		id->seq = reader_u64(&r);
-		id->domain = reader_u32(&r);
-		id->server = ev->server_id;
-		ev->u.gtid.flags = reader_u8(&r);
-		if (r.short_read)
-			return bad_event(d, ev, "it is cut short", why);
-		if (ev->u.gtid.flags & BINLOG_GTID_GROUP_COMMIT)
-			ev->u.gtid.commit_id = reader_u64(&r);
-		if (ev->u.gtid.flags & (BINLOG_GTID_PREPARED_XA | BINLOG_GTID_COMPLETED_XA)) {
-			reader_u32(&r); /* format id */
-			xid_len = reader_u8(&r);
-			xid_len += reader_u8(&r);
-			ev->u.gtid.xid = reader_span(&r, xid_len);
-		}
-		return r.short_read ? bad_event(d, ev, "it is cut short", why) : ERR_OK;
-	}
-	ev->u.gtid.flags = reader_u8(&r);
-	uuid = reader_take(&r, 16);
-	id->seq = reader_u64(&r);
-	if (r.short_read)
-		return bad_event(d, ev, "it is cut short", why);
-	if (ev->type == BINLOG_TYPE_GTID) {
-		id->kind = GTID_MYSQL;
-		memcpy(id->uuid, uuid, sizeof(id->uuid));
-	}
-	/* Since 5.7 logical time stamps follow, since 8.0.1 microseconds: 55 bits and "an original one
-	 * follows". */
-	if (reader_u8(&r) == 2) {
-		uint64_t us;
-
-		reader_take(&r, 16);
-		us = reader_le(&r, 7);
-		ev->u.gtid.commit_us = us & ~(UINT64_C(1) << 55);
-		ev->u.gtid.original_us =
-		    us & UINT64_C(1) << 55 ? reader_le(&r, 7) & ~(UINT64_C(1) << 55) : ev->u.gtid.commit_us;
-		if (r.short_read)
-			ev->u.gtid.commit_us = ev->u.gtid.original_us = 0;
-	}
-	return ERR_OK;
-}
-
-/* MySQL's serialization library: 1 to 9 bytes, as many as the first has trailing ones, and one. */
-static uint64_t
-varlen_u64(struct reader *r)
-{
-	uint8_t first = reader_u8(r);
-	unsigned more = 0;
-
-	while (more < 8 && first & 1u << more)
-		more++;
-	if (more == 0)
-		return first >> 1;
-	if (more >= 7)
-		return reader_le(r, more);
-	return reader_le(r, more) << (7 - more) | (uint64_t)(first >> (more + 1));
-}
-
-/* Of signed integers the lowest bit is the sign; none that is read here may be negative. */
-static uint64_t
-varlen_positive(struct reader *r)
-{
-	uint64_t v = varlen_u64(r);
-
-	if (v & 1)
-		r->short_read = true;
-	return v >> 1;
-}
-
-enum tagged_field {
-	TAGGED_FLAGS,
-	TAGGED_UUID,
-	TAGGED_GNO,
-	TAGGED_TAG,
-	TAGGED_LAST_COMMITTED,
-	TAGGED_SEQUENCE,
-	TAGGED_COMMIT_US,
-	TAGGED_ORIGINAL_US,
-	TAGGED_LENGTH,
-	TAGGED_SERVER,
-	TAGGED_ORIGINAL_SERVER,
-	TAGGED_TICKET,
-	TAGGED_FIELDS,
-};
-
-/*
- * MySQL 8.3 and later.  version, size of all, last field that may not be ignored; then fields, each behind
- * its number, ascending; those whose value is the usual one are left out.
- */
-static err_t
-decode_gtid_tagged(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
-{
-	struct reader r = reader_of(ev->body);
-	struct gtid *id = &ev->u.gtid.id;
-	uint64_t version, size, needed, seen = 0;
-	struct span tag = {"", 0};
-	int last = -1;
-
-	memset(&ev->u.gtid, 0, sizeof(ev->u.gtid));
-	version = varlen_u64(&r);
-	size = varlen_u64(&r);
-	needed = varlen_u64(&r);
-	if (r.short_read || size < ev->body.len - r.left || size > ev->body.len)
-		return bad_event(d, ev, "it is cut short", why);
-	if (version != 1 || needed >= TAGGED_FIELDS)
-		return unknown_event(
-		    d, ev, "its format is newer than this version of squeal; look for a newer one", why);
-	r.left -= ev->body.len - (size_t)size;
-	while (r.left > 0) {
-		uint64_t field = varlen_u64(&r);
-
-		/* What is not known here may be ignored, and so may all behind it. */
-		if (field >= TAGGED_FIELDS)
-			break;
-		if ((int)field <= last)
-			return bad_event(d, ev, "its fields are out of order", why);
-		last = (int)field;
-		seen |= UINT64_C(1) << field;
-		switch ((enum tagged_field)field) {
-		case TAGGED_FLAGS:
-			ev->u.gtid.flags = (uint8_t)varlen_u64(&r);
-			break;
-		case TAGGED_UUID:
-			for (size_t i = 0; i < sizeof(id->uuid); i++)
-				id->uuid[i] = (uint8_t)varlen_u64(&r);
-			break;
-		case TAGGED_GNO:
-			id->seq = varlen_positive(&r);
-			break;
-		case TAGGED_TAG:
-			tag = reader_span(&r, (size_t)varlen_u64(&r));
-			break;
-		case TAGGED_COMMIT_US:
-			ev->u.gtid.commit_us = varlen_u64(&r);
-			break;
-		case TAGGED_ORIGINAL_US:
-			ev->u.gtid.original_us = varlen_u64(&r);
-			break;
-		default:
-			varlen_u64(&r);
-		}
-	}
-	if (r.short_read)
-		return bad_event(d, ev, "it is cut short", why);
-	if (!(seen & 1u << TAGGED_UUID) || !(seen & 1u << TAGGED_GNO) || id->seq == 0)
-		return bad_event(d, ev, "it has no GTID", why);
-	if (!gtid_set_tag(id, tag))
-		return bad_event(d, ev, "its tag is none", why);
-	id->kind = GTID_MYSQL;
-	if (ev->u.gtid.original_us == 0)
-		ev->u.gtid.original_us = ev->u.gtid.commit_us;
-	return ERR_OK;
-}
-
-static err_t
-decode_gtid_list(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
-{
-	struct reader r = reader_of(ev->body);
-	uint32_t count = reader_u32(&r);
-
-	ev->u.gtid_list.n = count & 0x0fffffff;
-	ev->u.gtid_list.flags = count >> 28;
-	ev->u.gtid_list.ids = reader_span(&r, (size_t)ev->u.gtid_list.n * 16);
-	return r.short_read ? bad_event(d, ev, "it is cut short", why) : ERR_OK;
-}
-
-/* The microseconds among the status variables of a QUERY.  Variables that are not known end the search:
- * nothing else depends on them. */
-static uint32_t
-find_micros(struct span vars)
-{
-	/* Bytes of each variable; 0: its own rule below, or not known. */
-	static const uint8_t fixed[132] = {
-	    [0] = 4,  [1] = 8,	[3] = 4,  [4] = 6,  [7] = 2,  [8] = 2,	[9] = 8,
-	    [10] = 4, [16] = 1, [17] = 8, [18] = 2, [19] = 1, [20] = 1, [129] = 8,
-	};
-	struct reader r = reader_of(vars);
-
-	while (r.left > 0) {
-		uint8_t code = reader_u8(&r);
-
-		if (code == 13 || code == 128)
-			return (uint32_t)reader_le(&r, 3);
-		if (code < sizeof(fixed) && fixed[code] > 0) {
-			reader_take(&r, fixed[code]);
-		} else if (code == 2) {
-			reader_take(&r, (size_t)reader_u8(&r) + 1);
-		} else if (code == 5 || code == 6) {
-			reader_take(&r, reader_u8(&r));
-		} else if (code == 11) {
-			reader_take(&r, reader_u8(&r));
-			reader_take(&r, reader_u8(&r));
-		} else if (code == 12) {
-			uint8_t n = reader_u8(&r);
-
-			for (uint8_t i = 0; n != 254 && i < n && !r.short_read; i++) {
-				while (reader_u8(&r) != 0)
-					;
-			}
-		} else if (code == 131) {
-			reader_take(&r, (size_t)reader_u8(&r) * 4);
-		} else {
-			return 0;
-		}
-	}
-	return 0;
-}
-
-static err_t
+__attribute__((noinline)) static err_t
 inflate_text(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
 {
 	struct err_detail inner = {0};
@@ -626,129 +294,7 @@ inflate_text(struct binlog_decoder *d, struct binlog_event *ev, struct err_detai
 	}
 }
 
-static err_t
-decode_query(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
-{
-	struct reader r = reader_of(ev->body);
-	size_t db_len, vars_len;
-	struct span vars, post;
-	size_t post_len = d->post_len[ev->type];
-	size_t least = ev->type == BINLOG_TYPE_EXECUTE_LOAD_QUERY ? 26 : 13;
-
-	if (post_len < least)
-		return bad_event(d, ev, "FORMAT_DESCRIPTION before it gives its type an impossible length",
-				 why);
-	post = reader_span(&r, post_len);
-	{
-		struct reader p = reader_of(post);
-
-		ev->u.query.thread = reader_u32(&p);
-		ev->u.query.seconds = reader_u32(&p);
-		db_len = reader_u8(&p);
-		ev->u.query.error = reader_u16(&p);
-		vars_len = reader_u16(&p);
-	}
-	vars = reader_span(&r, vars_len);
-	ev->u.query.db = reader_span(&r, db_len);
-	reader_take(&r, 1);
-	ev->u.query.sql = reader_rest(&r);
-	if (r.short_read)
-		return bad_event(d, ev, "it is cut short", why);
-	ev->u.query.micros = vars.len > 0 ? find_micros(vars) : 0;
-	if (ev->type == BINLOG_TYPE_QUERY_COMPRESSED)
-		return inflate_text(d, ev, why);
-	return ERR_OK;
-}
-
-static err_t
-decode_xa_prepare(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
-{
-	struct reader r = reader_of(ev->body);
-	uint32_t gtrid_len, bqual_len;
-
-	ev->u.xa.one_phase = reader_u8(&r) != 0;
-	ev->u.xa.format = reader_u32(&r);
-	gtrid_len = reader_u32(&r);
-	bqual_len = reader_u32(&r);
-	ev->u.xa.gtrid = reader_span(&r, gtrid_len);
-	ev->u.xa.bqual = reader_span(&r, bqual_len);
-	return r.short_read ? bad_event(d, ev, "it is cut short", why) : ERR_OK;
-}
-
-static err_t
-decode_text(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
-{
-	struct reader r = reader_of(ev->body);
-
-	if (ev->kind == BINLOG_INCIDENT) {
-		reader_u16(&r);
-		ev->u.text = reader_span(&r, reader_u8(&r));
-		if (r.short_read)
-			ev->u.text = (struct span){"", 0};
-		return ERR_OK;
-	}
-	if (ev->type == BINLOG_TYPE_ROWS_QUERY)
-		reader_u8(&r); /* a length that is too small to hold one */
-	ev->u.text = reader_rest(&r);
-	return r.short_read ? bad_event(d, ev, "it is cut short", why) : ERR_OK;
-}
-
-/* Old servers wrote table ids of 4 bytes. */
-static uint64_t
-table_id(const struct binlog_event *ev, struct reader *r)
-{
-	return reader_le(r, ev->post_len == 6 ? 4 : 6);
-}
-
-static err_t
-decode_table(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
-{
-	struct reader r = reader_of(ev->body);
-
-	ev->u.table.id = table_id(ev, &r);
-	reader_u16(&r); /* flags */
-	ev->u.table.body = reader_rest(&r);
-	ev->u.table.mariadb = d->mariadb;
-	return r.short_read ? bad_event(d, ev, "it is cut short", why) : ERR_OK;
-}
-
-enum { ROWS_ACTION = 3, ROWS_HAS_EXTRA = 4, ROWS_COMPRESSED = 8, ROWS_PARTIAL = 16 };
-static const uint8_t rows_types[256] = {
-    [BINLOG_TYPE_PRE_GA_WRITE_ROWS] = BINLOG_INSERT,
-    [BINLOG_TYPE_PRE_GA_UPDATE_ROWS] = BINLOG_UPDATE,
-    [BINLOG_TYPE_PRE_GA_DELETE_ROWS] = BINLOG_DELETE,
-    [BINLOG_TYPE_WRITE_ROWS_V1] = BINLOG_INSERT,
-    [BINLOG_TYPE_UPDATE_ROWS_V1] = BINLOG_UPDATE,
-    [BINLOG_TYPE_DELETE_ROWS_V1] = BINLOG_DELETE,
-    [BINLOG_TYPE_WRITE_ROWS] = BINLOG_INSERT | ROWS_HAS_EXTRA,
-    [BINLOG_TYPE_UPDATE_ROWS] = BINLOG_UPDATE | ROWS_HAS_EXTRA,
-    [BINLOG_TYPE_DELETE_ROWS] = BINLOG_DELETE | ROWS_HAS_EXTRA,
-    [BINLOG_TYPE_PARTIAL_UPDATE_ROWS] = BINLOG_UPDATE | ROWS_HAS_EXTRA | ROWS_PARTIAL,
-    [BINLOG_TYPE_WRITE_ROWS_COMPRESSED_V1] = BINLOG_INSERT | ROWS_COMPRESSED,
-    [BINLOG_TYPE_UPDATE_ROWS_COMPRESSED_V1] = BINLOG_UPDATE | ROWS_COMPRESSED,
-    [BINLOG_TYPE_DELETE_ROWS_COMPRESSED_V1] = BINLOG_DELETE | ROWS_COMPRESSED,
-    [BINLOG_TYPE_WRITE_ROWS_COMPRESSED] = BINLOG_INSERT | ROWS_HAS_EXTRA | ROWS_COMPRESSED,
-    [BINLOG_TYPE_UPDATE_ROWS_COMPRESSED] = BINLOG_UPDATE | ROWS_HAS_EXTRA | ROWS_COMPRESSED,
-    [BINLOG_TYPE_DELETE_ROWS_COMPRESSED] = BINLOG_DELETE | ROWS_HAS_EXTRA | ROWS_COMPRESSED,
-};
-
-static err_t
-decode_rows(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
-{
-	struct reader r = reader_of(ev->body);
-	uint8_t what = rows_types[ev->type];
-
-	ev->u.rows.table_id = table_id(ev, &r);
-	ev->u.rows.flags = reader_u16(&r);
-	ev->u.rows.action = (enum binlog_action)(what & ROWS_ACTION);
-	ev->u.rows.has_extra = what & ROWS_HAS_EXTRA;
-	ev->u.rows.compressed = what & ROWS_COMPRESSED;
-	ev->u.rows.partial = what & ROWS_PARTIAL;
-	ev->u.rows.body = reader_rest(&r);
-	return r.short_read ? bad_event(d, ev, "it is cut short", why) : ERR_OK;
-}
-
-static err_t
+__attribute__((noinline)) static err_t
 decode_payload(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
 {
 	struct err_detail inner = {0};
@@ -768,50 +314,61 @@ decode_payload(struct binlog_decoder *d, struct binlog_event *ev, struct err_det
 static err_t
 decode_body(struct binlog_decoder *d, struct binlog_event *ev, struct err_detail *why)
 {
-	struct reader r = reader_of(ev->body);
+	const char *what = NULL;
+	err_t err = ERR_BAD_EVENT;
 
 	switch (ev->kind) {
 	case BINLOG_ROTATE:
 		bump(&d->metrics->binlog_rotate, 1);
-		return decode_rotate(d, ev, why);
+		what = event_body_rotate(ev);
+		break;
 	case BINLOG_HEARTBEAT:
 		bump(&d->metrics->binlog_heartbeat, 1);
-		return decode_heartbeat(d, ev, why);
+		what = event_body_heartbeat(ev, d->mariadb);
+		break;
 	case BINLOG_GTID:
-		return ev->type == BINLOG_TYPE_GTID_TAGGED ? decode_gtid_tagged(d, ev, why)
-							   : decode_gtid(d, ev, why);
+		err = event_gtid_read(ev, &what);
+		break;
 	case BINLOG_GTID_LIST:
-		return decode_gtid_list(d, ev, why);
+		err = event_gtid_read_list(ev, &what);
+		break;
 	case BINLOG_GTID_SET:
 		ev->u.gtid_set = ev->body;
 		return ERR_OK;
 	case BINLOG_QUERY:
 		bump(&d->metrics->binlog_query, 1);
-		return decode_query(d, ev, why);
+		what = event_body_query(ev);
+		if (what == NULL && ev->type == BINLOG_TYPE_QUERY_COMPRESSED)
+			return inflate_text(d, ev, why);
+		break;
 	case BINLOG_ROWS_TEXT:
 		bump(&d->metrics->binlog_rows_text, 1);
-		return decode_text(d, ev, why);
+		what = event_body_text(ev);
+		break;
 	case BINLOG_INCIDENT:
-		return decode_text(d, ev, why);
+		what = event_body_text(ev);
+		break;
 	case BINLOG_TABLE:
 		bump(&d->metrics->binlog_rows, 1);
-		return decode_table(d, ev, why);
+		what = event_body_table(ev, d->mariadb);
+		break;
 	case BINLOG_ROWS:
 		bump(&d->metrics->binlog_rows, 1);
-		return decode_rows(d, ev, why);
+		what = event_body_rows(ev);
+		break;
 	case BINLOG_PAYLOAD:
 		bump(&d->metrics->binlog_payload, 1);
 		return decode_payload(d, ev, why);
 	case BINLOG_XID:
-		/* Some versions put bytes before the number. */
-		reader_take(&r, d->post_len[ev->type]);
-		ev->u.xid = reader_u64(&r);
-		return r.short_read ? bad_event(d, ev, "it is cut short", why) : ERR_OK;
+		what = event_body_xid(ev);
+		break;
 	case BINLOG_XA_PREPARE:
-		return decode_xa_prepare(d, ev, why);
+		what = event_body_xa_prepare(ev);
+		break;
 	default:
 		return ERR_OK;
 	}
+	return what == NULL ? ERR_OK : complain(d, ev, err, what, why);
 }
 
 __attribute__((cold, noinline)) static err_t
@@ -837,8 +394,8 @@ decode_header(struct binlog_decoder *d, struct span bytes, struct binlog_event *
 	ev->next_pos = reader_u32(&r);
 	ev->flags = reader_u16(&r);
 	ev->raw = bytes;
-	if (d->is_permuted && ev->type < PERMUTED)
-		ev->type = permuted[ev->type];
+	if (d->is_permuted && ev->type < EVENT_FORMAT_PERMUTED)
+		ev->type = event_format_type(ev->type);
 	ev->kind = event_rows[ev->type].kind;
 	if (r.short_read || length != bytes.len)
 		return bad_event(d, ev, "its length is not what its header says", why);

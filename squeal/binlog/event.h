@@ -145,7 +145,8 @@ enum binlog_type {
 };
 
 enum {
-	BINLOG_HEADER = 19,	       /* bytes before the body */
+	BINLOG_HEADER = 19, /* bytes before the body */
+	BINLOG_FILE_NAME_MAX = 512,
 	BINLOG_FLAG_IN_USE = 0x1,      /* FORMAT_DESCRIPTION of a file that was not closed */
 	BINLOG_FLAG_THREAD = 0x4,      /* QUERY that uses temporary tables of its thread */
 	BINLOG_FLAG_ARTIFICIAL = 0x20, /* made up by the server for this stream; not in any file */
@@ -264,7 +265,7 @@ struct binlog_decoder {
 	/* the place behind the last event */
 	bool is_file; /* positions are counted; otherwise they come from the events, and the name from ROTATE
 		       */
-	char file[512];
+	char file[BINLOG_FILE_NAME_MAX];
 	size_t file_len;
 	uint64_t pos;
 

@@ -109,6 +109,15 @@ gate_reset(struct gate *g, const struct endpoint *at)
 	pthread_mutex_unlock(&g->lock);
 }
 
+void
+gate_lost(struct gate *g, const struct gtid_set *lost)
+{
+	for (int i = 0; i < WAYS; i++) {
+		if (way_ops[i]->lose != NULL)
+			way_ops[i]->lose(g->ways[i], lost);
+	}
+}
+
 err_t
 gate_open(struct gate *g, struct err_detail *why)
 {

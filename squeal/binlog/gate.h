@@ -17,7 +17,8 @@
  *
  * README.md has the proofs and the measurements.
  *
- * Threads: gate_wait() one at a time; gate_note(), gate_reset() and gate_interrupt() from any.   Blocks:
+ * Threads: gate_wait() one at a time; gate_note(), gate_reset(), gate_lost() and gate_interrupt() from
+ * any.   Blocks:
  * gate_open() for connect_timeout; gate_wait() until the transaction is visible, the time is up or it is
  * interrupted; the others never.   Clock: injected.
  */
@@ -31,6 +32,7 @@
 #include "lib/core/metric.h"
 #include "lib/core/span.h"
 #include "squeal/binlog/gtid.h"
+#include "squeal/binlog/gtid_set.h"
 #include "squeal/binlog/xid.h"
 
 /* clang-format off */
@@ -98,6 +100,10 @@ err_t gate_wait_xa(struct gate *g, const struct xid *xid, uint64_t timeout_ms,
  * server may have been restarted or be another one.  `at` is where the stream comes from, copied: only that
  * server knows what its readers see.  NULL: the options' first endpoint. */
 void gate_reset(struct gate *g, const struct endpoint *at);
+
+/* The server that is followed now does not have these, which were read from another one: they are not waited
+ * for until they are read again.  Any thread. */
+void gate_lost(struct gate *g, const struct gtid_set *lost);
 
 /* Makes a blocked wait, and every later one, return ERR_CLOSED soon.  For good. */
 void gate_interrupt(struct gate *g);

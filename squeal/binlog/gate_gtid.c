@@ -22,6 +22,7 @@ struct gate_gtid {
 	uint64_t epoch;	      /* counts up when answers are forgotten */
 	uint64_t visible;     /* up to this ticket everything is */
 	struct gate_runs runs;
+	struct gtid_set lost; /* never comes to be visible */
 };
 
 static void *
@@ -41,6 +42,7 @@ destroy(void *way)
 	struct gate_gtid *g = way;
 
 	gtid_set_fini(&g->wanted);
+	gtid_set_fini(&g->lost);
 	gate_runs_fini(&g->runs);
 	buf_fini(&g->text);
 	buf_fini(&g->sql);
@@ -60,10 +62,31 @@ forget(void *way)
 	pthread_mutex_unlock(&g->lock);
 }
 
+static void
+lose(void *way, const struct gtid_set *lost)
+{
+	struct gate_gtid *g = way;
+
+	pthread_mutex_lock(&g->lock);
+	gtid_set_add_set(&g->lost, lost);
+	pthread_mutex_unlock(&g->lock);
+}
+
 static err_t
 open_way(void *way, struct conn *c, struct err_detail *why)
 {
 	return ERR_OK;
+}
+
+/* set -= part */
+static void
+take_away(struct gtid_set *set, const struct gtid_set *part)
+{
+	struct gtid_set rest = {0};
+
+	gtid_set_minus(set, part, &rest);
+	gtid_set_fini(set);
+	*set = rest;
 }
 
 static void
@@ -74,6 +97,13 @@ note(void *way, const struct gate_mark *m)
 
 	pthread_mutex_lock(&g->lock);
 	gate_runs_add(&g->runs, m->ticket, &m->gtid, now_ms);
+	if (gtid_set_has(&g->lost, &m->gtid)) {
+		struct gtid_set again = {0};
+
+		gtid_set_add(&again, &m->gtid);
+		take_away(&g->lost, &again);
+		gtid_set_fini(&again);
+	}
 	pthread_mutex_unlock(&g->lock);
 }
 
@@ -141,9 +171,11 @@ ask(void *way, struct conn *c, const struct gate_mark *m, uint64_t waited_ms, st
 	g->waited = m->ticket;
 	epoch = g->epoch;
 	until_ms = gate_runs_wanted(&g->runs, m->ticket, &g->wanted);
-	pthread_mutex_unlock(&g->lock);
 	/* After a reset it is asked for again, though it is none of the runs any more. */
 	gtid_set_add(&g->wanted, &m->gtid);
+	if (g->lost.n > 0)
+		take_away(&g->wanted, &g->lost);
+	pthread_mutex_unlock(&g->lock);
 	if (g->wanted.n > 0)
 		err = ask_set(g, c, &has_all, why);
 	if (err != ERR_OK || !has_all)
@@ -166,6 +198,7 @@ const struct gate_way_ops gate_gtid_ops = {
     .forget = forget,
     .open = open_way,
     .note = note,
+    .lose = lose,
     .is_visible = is_visible,
     .ask = ask,
 };

@@ -29,6 +29,9 @@ struct gate_way_ops {
 
 	void (*note)(void *way, const struct gate_mark *m); /* any thread; never blocks */
 
+	/* As gate_lost(); NULL: nothing to do.  Any thread. */
+	void (*lose)(void *way, const struct gtid_set *lost);
+
 	/* From the answers so far; never blocks. */
 	bool (*is_visible)(void *way, const struct gate_mark *m);
 

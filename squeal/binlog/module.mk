@@ -23,11 +23,14 @@ MYSQL_LIBS    := $(MYSQL_LIBS)
 
 # Only these include mysql.h.
 MYSQL_SRC     := squeal/binlog/conn_mysql.c squeal/binlog/library_$(MYSQL_LIBRARY).c
-BINLOG_SRC    := $(MYSQL_SRC) squeal/binlog/dump.c squeal/binlog/event.c squeal/binlog/gate.c squeal/binlog/gate_gtid.c \
+BINLOG_SRC    := $(MYSQL_SRC) squeal/binlog/dump.c squeal/binlog/event.c squeal/binlog/event_body.c \
+		 squeal/binlog/event_format.c squeal/binlog/event_gtid.c squeal/binlog/gate.c squeal/binlog/gate_gtid.c \
 		 squeal/binlog/gate_runs.c squeal/binlog/gate_tickets.c squeal/binlog/gtid.c \
 		 squeal/binlog/gtid_set.c squeal/binlog/position.c squeal/binlog/refusal.c squeal/binlog/resume.c \
 		 squeal/binlog/inflate.c squeal/binlog/jsonb.c squeal/binlog/number.c squeal/binlog/payload.c squeal/binlog/row_value.c squeal/binlog/rows.c \
-		 squeal/binlog/source_file.c squeal/binlog/source_mysql.c squeal/binlog/table.c squeal/binlog/txn.c squeal/binlog/watch.c squeal/binlog/xid.c
+		 squeal/binlog/source_file.c squeal/binlog/source_mysql.c squeal/binlog/source_setup.c \
+		 squeal/binlog/source_start.c squeal/binlog/table.c squeal/binlog/txn.c squeal/binlog/verb.c \
+		 squeal/binlog/watch.c squeal/binlog/xid.c
 BINLOG_A      := $(BUILD)/lib/binlog.a
 BINLOG_LIBS   := $(MYSQL_LIBS) -ldeflate -lzstd
 LIBS          += $(BINLOG_A)

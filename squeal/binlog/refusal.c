@@ -38,6 +38,9 @@ enum when { ALWAYS, CONNECTING, LATER };
 	"the server never had, or no longer has, the transaction that we read last: a replica that did not " \
 	"get "                                                                                               \
 	"it, log_slave_updates=OFF, a restored backup, or another server; " FLUSH
+#define TLS_OR_SOCKET                                                                                        \
+	"caching_sha2_password and sha256_password send the password over TLS or a unix socket only: set "   \
+	"source.tls: required, or source.socket"
 #define DIVERGED                                                                                             \
 	"the server went on from another history than the one that we have read: it was promoted without "   \
 	"our "                                                                                               \
@@ -69,7 +72,8 @@ static const struct row {
 	{1251, ALWAYS,     ERR_AUTH,         "", "the account's authentication plugin is not one of this client library: give the account another one"},
 	{2049, ALWAYS,     ERR_AUTH,         "", "the account's authentication plugin is not one of this client library: give the account another one"},
 	{2059, ALWAYS,     ERR_AUTH,         "", "the account's authentication plugin is not one of this client library: give the account another one, or install the plugin"},
-	{2061, ALWAYS,     ERR_AUTH,         "secure connection", "caching_sha2_password and sha256_password send the password over TLS or a unix socket only: set source.tls: required, or source.socket"},
+	{2061, ALWAYS,     ERR_AUTH,         "secure connection", TLS_OR_SOCKET},
+	{2061, ALWAYS,     ERR_AUTH,         "RSA public key", TLS_OR_SOCKET}, /* the server has none */
 	{2061, ALWAYS,     ERR_AUTH,         "", CHECK_PASSWORD ", and that source.tls suits the account's authentication plugin"},
 	{2026, CONNECTING, ERR_AUTH,         "", "TLS failed: " CHECK_TLS},
 	{1045, LATER,      ERR_PRIVILEGE,    "", GRANT_IT},

@@ -17,6 +17,17 @@ resume_server_fini(struct resume_server *s)
 	*s = (struct resume_server){0};
 }
 
+void
+resume_rewind(const struct position *from, const struct resume_server *s, struct position *to,
+	      struct gtid_set *lost)
+{
+	gtid_set_clear(lost);
+	gtid_set_minus(&from->mysql, &s->executed, lost);
+	position_clear(to);
+	to->kind = POSITION_MYSQL;
+	gtid_set_minus(&from->mysql, lost, &to->mysql);
+}
+
 bool
 resume_is_never(err_t err)
 {
@@ -101,12 +112,13 @@ from_mysql_set(const struct position *from, const struct resume_server *s, struc
 			    "(binlog_expire_logs_seconds); what they had is not known: " FLUSH,
 			    s->at, shown(&purged, &text),
 			    s->logs_updates ? "" : " (or never had them: log_replica_updates=OFF)"));
-	else if (missing.n > 0)
-		verdict = verdict_of(
-		    err_set(why, ERR_CONN,
-			    "%s lacks transactions that we have read, %s: it is a replica that lags, or was "
-			    "promoted without them",
-			    s->at, shown(&missing, &text)));
+	else if (missing.n > 0) {
+		err_set(why, ERR_CONN,
+			"%s lacks transactions that we have read, %s: it is a replica that lags, or was "
+			"promoted without them",
+			s->at, shown(&missing, &text));
+		verdict = RESUME_REWIND;
+	}
 done:
 	gtid_set_fini(&missing);
 	gtid_set_fini(&own);

@@ -7,6 +7,7 @@
  *
  *     RESUME_YES     ask for the stream
  *     RESUME_LATER   it lacks what we have read, and may still get it: a replica that lags
+ *     RESUME_REWIND  the same, and it can go on without as well: resume_rewind()
  *     RESUME_NEVER   it will not have it: purged, lost, another server's
  *     RESUME_SETUP   an operator has to set it up
  *
@@ -17,7 +18,7 @@
 
 #include "squeal/binlog/position.h"
 
-enum resume { RESUME_YES, RESUME_LATER, RESUME_NEVER, RESUME_SETUP };
+enum resume { RESUME_YES, RESUME_LATER, RESUME_REWIND, RESUME_NEVER, RESUME_SETUP };
 
 /* What a server says of itself. */
 struct resume_server {
@@ -40,9 +41,18 @@ struct resume_server {
 
 void resume_server_fini(struct resume_server *s);
 
-/* May be asked again with a longer answer.  With RESUME_LATER why->code is ERR_CONN, with RESUME_NEVER
- * ERR_GAP, with RESUME_SETUP ERR_SOURCE_SETUP. */
+/* May be asked again with a longer answer.  With RESUME_LATER and RESUME_REWIND why->code is ERR_CONN, with
+ * RESUME_NEVER ERR_GAP, with RESUME_SETUP ERR_SOURCE_SETUP. */
 enum resume resume_from(const struct position *from, const struct resume_server *s, struct err_detail *why);
+
+/*
+ * After RESUME_REWIND: `lost` gets what the server lacks of what we have read, and `to` the rest.  A stream
+ * from `to` brings everything that the server has or will have and we have not, those of `lost` included if
+ * it gets them after all.  What it does not bring: caches may hold what `lost` had changed, so the keys of
+ * `lost` have to be deleted once more.
+ */
+void resume_rewind(const struct position *from, const struct resume_server *s, struct position *to,
+		   struct gtid_set *lost);
 
 /* The errors that say that a server will not have our position. */
 bool resume_is_never(err_t err);

@@ -22,6 +22,7 @@ struct source_info {
 	struct span server; /* "10.11.6-MariaDB-log"; empty for a file */
 	struct span start;  /* where the stream starts, as position.h writes it */
 	struct span note;   /* something about this start that an operator should know; empty: nothing */
+	struct span lost;   /* MySQL ids that we have read and the server lacks; empty: the rule */
 	const struct endpoint *endpoint; /* where it comes from; NULL for a file */
 	struct span file;		 /* for binlog_decoder_start(); empty when a ROTATE event will tell */
 	uint64_t pos;			 /* the same */

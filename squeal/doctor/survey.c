@@ -92,6 +92,7 @@ survey_config(const struct topology *topo, const struct source_options *opt, con
 	doctor_fact_printf(f, "our.max_event", "%llu", (unsigned long long)opt->max_event);
 	doctor_fact_printf(f, "our.server_id", "%u", source_mysql_server_id(opt, topo->region.region));
 	doctor_fact_printf(f, "our.rules", "%s", topo->markers.rules);
+	doctor_fact_printf(f, "our.rules_only", "%s", topo->markers.rules_only ? "ON" : "OFF");
 	look_at_password_file(opt->password_file, f);
 	look_at_log(topo, clock, f);
 }

@@ -34,7 +34,8 @@ void keyline_enter_file(struct keyline *l, const char *name);
 struct keyline_extra {
 	const uint64_t *rows;	    /* NULL: not counted */
 	const struct span *sources; /* objects with commas between them; NULL: not asked for */
-	/* Whose keys the line has: the transaction itself, or, when it ends a prepared one, that; NULL: none. */
+	/* Whose keys the line has: the transaction itself, or, when it ends a prepared one, that; NULL: none.
+	 */
 	const struct queue_item *keys;
 	bool xa_unknown; /* it ends a prepared one that was not read */
 };

@@ -7,6 +7,8 @@
 #include "lib/core/mem.h"
 #include "squeal/schema/ddl.h"
 #include "squeal/schema/schema_file.h"
+#include "squeal/schema/schema_history.h"
+#include "squeal/schema/schema_place.h"
 
 enum {
 	TRIES = 250,	    /* until the server has reached what we have read */
@@ -18,32 +20,10 @@ typedef struct schema_metrics metric_owner;
 const struct metric_row schema_metric_rows[] = {METRIC_ROWS(SCHEMA_METRICS)};
 const size_t schema_metric_nrows = sizeof(schema_metric_rows) / sizeof(schema_metric_rows[0]);
 
-/* The place of one transaction, in both ways to say it. */
-struct point {
-	struct gtid gtid;
-	struct buf file;
-	uint64_t pos;
-};
-
-/* A table's definition, and the part of the stream that was read with it. */
-struct version {
-	struct version *next; /* of the same table, newer */
-	struct schema_def *def;
-	struct position from;  /* rows behind it */
-	struct position asked; /* the server said it here */
-	bool has_end;	       /* only after a restart: it was seen to end here */
-	struct point end;
-};
-
-struct entry {
-	char *db, *name;
-	struct version *oldest;
-};
-
 struct schema {
 	struct schema_parts parts;
 	struct schema_file *file;
-	struct entry **entries;
+	struct schema_history **entries;
 	size_t n, cap;
 	uint64_t generation;
 	bool started;
@@ -53,112 +33,13 @@ struct schema {
 
 	/* while a statement's tables are gone through */
 	const struct position *at;
-	const struct point *point;
+	const struct schema_place *point;
 	const struct binlog_event *ev;
 	err_t err;
 	struct err_detail *why;
 };
 
 /* --- places --------------------------------------------------------------------------------------------- */
-
-enum answer { NO, YES, UNKNOWN };
-
-/* "mysql-bin.000007" into its name and 7.  False when it is no such name. */
-static bool
-split_file(struct span file, struct span *base, uint64_t *number)
-{
-	size_t dot = file.len;
-
-	while (dot > 0 && file.p[dot - 1] != '.')
-		dot--;
-	*base = span_first(file, dot);
-	return dot > 0 && span_u64(span_from(file, dot), number);
-}
-
-/* Whether file a at pa is not behind file b at pb. */
-static enum answer
-not_behind(struct span a, uint64_t pa, struct span b, uint64_t pb)
-{
-	struct span base_a, base_b;
-	uint64_t na, nb;
-
-	if (a.len == 0 || b.len == 0 || !split_file(a, &base_a, &na) || !split_file(b, &base_b, &nb) ||
-	    !span_eq(base_a, base_b))
-		return UNKNOWN;
-	return na < nb || (na == nb && pa <= pb) ? YES : NO;
-}
-
-/* Whether the transaction is among those up to `p`. */
-static enum answer
-has(const struct position *p, const struct point *t)
-{
-	const struct gtid *last;
-
-	switch (p->kind) {
-	case POSITION_EMPTY:
-		return t->gtid.kind == GTID_NONE ? UNKNOWN : NO;
-	case POSITION_MARIADB:
-		if (t->gtid.kind != GTID_MARIADB)
-			return UNKNOWN;
-		last = gtid_pos_find(&p->mariadb, t->gtid.domain);
-		return last != NULL && last->seq >= t->gtid.seq ? YES : NO;
-	case POSITION_MYSQL:
-		if (t->gtid.kind != GTID_MYSQL)
-			return UNKNOWN;
-		return gtid_set_has(&p->mysql, &t->gtid) ? YES : NO;
-	case POSITION_FILE:
-		return not_behind(buf_span(&t->file), t->pos, buf_span(&p->file), p->pos);
-	}
-	return UNKNOWN;
-}
-
-/* Whether `p` is known to be where `part` is, or behind it. */
-static bool
-covers(const struct position *p, const struct position *part)
-{
-	if (part->kind == POSITION_EMPTY)
-		return true;
-	if (p->kind != part->kind)
-		return false;
-	switch (p->kind) {
-	case POSITION_MARIADB:
-		for (size_t i = 0; i < part->mariadb.n; i++) {
-			const struct gtid *last = gtid_pos_find(&p->mariadb, part->mariadb.ids[i].domain);
-
-			if (last == NULL || last->seq < part->mariadb.ids[i].seq)
-				return false;
-		}
-		return true;
-	case POSITION_MYSQL:
-		return gtid_set_covers(&p->mysql, &part->mysql);
-	case POSITION_FILE:
-		return not_behind(buf_span(&part->file), part->pos, buf_span(&p->file), p->pos) == YES;
-	default:
-		return false;
-	}
-}
-
-static void
-point_format(const struct point *t, struct buf *out)
-{
-	if (t->gtid.kind != GTID_NONE)
-		gtid_format(&t->gtid, out);
-	else
-		buf_printf(out, "%.*s:%llu", SPAN_FMT(buf_span(&t->file)), (unsigned long long)t->pos);
-}
-
-/* A position for a sentence: a set of many servers is long. */
-static void
-position_show(const struct position *p, struct buf *out)
-{
-	struct buf text = BUF_INIT;
-
-	position_format(p, &text);
-	buf_put_span(out, span_first(buf_span(&text), 80));
-	if (text.len > 80)
-		buf_put_str(out, "...");
-	buf_fini(&text);
-}
 
 /* Where rows of the open transaction stand: behind the DDL that may be in it.  A position that has become one
  * of another kind did so at the end of a transaction. */
@@ -167,20 +48,10 @@ here(const struct schema *s, const struct position *at)
 {
 	if (at->kind != POSITION_EMPTY && at->kind != s->behind.kind)
 		return at;
-	return covers(at, &s->behind) ? at : &s->behind;
+	return schema_place_covers(at, &s->behind) ? at : &s->behind;
 }
 
 /* --- what is known -------------------------------------------------------------------------------------- */
-
-static void
-version_destroy(struct version *v)
-{
-	schema_def_destroy(&v->def);
-	position_fini(&v->from);
-	position_fini(&v->asked);
-	buf_fini(&v->end.file);
-	free(v);
-}
 
 static void
 count_known(struct schema *s)
@@ -195,24 +66,13 @@ count_known(struct schema *s)
 static void
 forget_all(struct schema *s)
 {
-	for (size_t i = 0; i < s->n; i++) {
-		struct entry *e = s->entries[i];
-
-		while (e->oldest != NULL) {
-			struct version *v = e->oldest;
-
-			e->oldest = v->next;
-			version_destroy(v);
-		}
-		free(e->db);
-		free(e->name);
-		free(e);
-	}
+	for (size_t i = 0; i < s->n; i++)
+		schema_history_destroy(s->entries[i]);
 	s->n = 0;
 	s->generation++;
 }
 
-static struct entry *
+static struct schema_history *
 find_entry(struct schema *s, struct span db, struct span name)
 {
 	for (size_t i = 0; i < s->n; i++) {
@@ -222,10 +82,10 @@ find_entry(struct schema *s, struct span db, struct span name)
 	return NULL;
 }
 
-static struct entry *
+static struct schema_history *
 get_entry(struct schema *s, struct span db, struct span name)
 {
-	struct entry *e = find_entry(s, db, name);
+	struct schema_history *e = find_entry(s, db, name);
 
 	if (e != NULL)
 		return e;
@@ -233,141 +93,17 @@ get_entry(struct schema *s, struct span db, struct span name)
 		s->cap = s->cap > 0 ? s->cap * 2 : 64;
 		s->entries = mem_realloc(s->entries, s->cap * sizeof(*s->entries));
 	}
-	e = MEM_NEW(struct entry);
-	e->db = span_dup(db);
-	e->name = span_dup(name);
+	e = schema_history_create(db, name);
 	s->entries[s->n++] = e;
 	return e;
 }
 
-static void
-add_version(struct entry *e, struct version *v)
-{
-	struct version **at = &e->oldest;
-
-	while (*at != NULL)
-		at = &(*at)->next;
-	*at = v;
-}
-
-/* The newest that is known to hold at this place. */
-static struct version *
-find_version(struct entry *e, const struct position *at)
-{
-	struct version *found = NULL;
-
-	for (struct version *v = e->oldest; v != NULL; v = v->next) {
-		if (covers(at, &v->from) && !(v->has_end && has(at, &v->end) != NO))
-			found = v;
-	}
-	return found;
-}
-
 /* --- the file ------------------------------------------------------------------------------------------- */
-
-/*
- * Two kinds of lines.  A definition: "def", database, table, from, asked, and the definition's words.  An
- * end: "end", database, table, and the place: GTID (or nothing), file, offset.  It ends all definitions of
- * the table before it that have no end yet and do not begin behind it.
- */
-static void
-write_version(const struct entry *e, const struct version *v, struct buf *line)
-{
-	struct buf text = BUF_INIT;
-
-	buf_clear(line);
-	schema_word_put(line, SPAN_LIT("def"));
-	schema_word_put(line, span_of(e->db));
-	schema_word_put(line, span_of(e->name));
-	position_format(&v->from, &text);
-	schema_word_put(line, buf_span(&text));
-	buf_clear(&text);
-	position_format(&v->asked, &text);
-	schema_word_put(line, buf_span(&text));
-	schema_def_write(v->def, line);
-	buf_fini(&text);
-}
-
-static void
-write_end(const struct entry *e, const struct point *end, struct buf *line)
-{
-	struct buf text = BUF_INIT;
-
-	buf_clear(line);
-	schema_word_put(line, SPAN_LIT("end"));
-	schema_word_put(line, span_of(e->db));
-	schema_word_put(line, span_of(e->name));
-	gtid_format(&end->gtid, &text);
-	schema_word_put(line, buf_span(&text));
-	schema_word_put(line, buf_span(&end->file));
-	buf_clear(&text);
-	buf_put_u64(&text, end->pos);
-	schema_word_put(line, buf_span(&text));
-	buf_fini(&text);
-}
 
 static err_t
 append(struct schema *s, const struct buf *line, struct err_detail *why)
 {
 	return s->file == NULL ? ERR_OK : schema_file_append(s->file, buf_span(line), why);
-}
-
-static err_t
-read_def(struct schema *s, struct entry *e, struct span rest, struct err_detail *why)
-{
-	struct version *v = MEM_NEW(struct version);
-	struct buf word = BUF_INIT;
-	err_t err = ERR_CORRUPT;
-
-	if (!schema_word_take(&rest, &word) || position_parse(buf_span(&word), &v->from, why) != ERR_OK ||
-	    !schema_word_take(&rest, &word) || position_parse(buf_span(&word), &v->asked, why) != ERR_OK)
-		goto done;
-	err = schema_def_read(&v->def, rest, why);
-	if (err != ERR_OK)
-		goto done;
-	add_version(e, v);
-	v = NULL;
-	count_known(s);
-done:
-	if (v != NULL)
-		version_destroy(v);
-	buf_fini(&word);
-	return err;
-}
-
-static void
-end_versions(struct entry *e, const struct point *end)
-{
-	for (struct version *v = e->oldest; v != NULL; v = v->next) {
-		if (v->has_end || has(&v->from, end) == YES)
-			continue;
-		v->has_end = true;
-		v->end.gtid = end->gtid;
-		v->end.pos = end->pos;
-		buf_put_span(&v->end.file, buf_span(&end->file));
-	}
-}
-
-static err_t
-read_end(struct entry *e, struct span rest, struct err_detail *why)
-{
-	struct point end = {.gtid = {.kind = GTID_NONE}};
-	struct buf word = BUF_INIT;
-	err_t err = ERR_CORRUPT;
-
-	if (!schema_word_take(&rest, &word))
-		goto done;
-	if (word.len > 0 && gtid_parse(buf_span(&word), &end.gtid, why) != ERR_OK)
-		goto done;
-	if (!schema_word_take(&rest, &end.file) || !schema_word_take(&rest, &word) ||
-	    !span_u64(buf_span(&word), &end.pos))
-		goto done;
-	end_versions(e, &end);
-	err = ERR_OK;
-done:
-	buf_fini(&word);
-	buf_fini(&end.file);
-	return err;
 }
 
 static err_t
@@ -383,9 +119,9 @@ on_line(void *arg, struct span line, struct err_detail *why)
 	    !schema_word_take(&line, &table))
 		goto done;
 	if (span_is(buf_span(&kind), "def"))
-		err = read_def(s, get_entry(s, buf_span(&db), buf_span(&table)), line, why);
+		err = schema_history_read_def(get_entry(s, buf_span(&db), buf_span(&table)), line, why);
 	else if (span_is(buf_span(&kind), "end"))
-		err = read_end(get_entry(s, buf_span(&db), buf_span(&table)), line, why);
+		err = schema_history_read_end(get_entry(s, buf_span(&db), buf_span(&table)), line, why);
 done:
 	if (err != ERR_OK) {
 		err_clear(why);
@@ -409,13 +145,13 @@ rewrite(struct schema *s, struct err_detail *why)
 	err_t err;
 
 	for (size_t i = 0; i < s->n; i++) {
-		for (struct version *v = s->entries[i]->oldest; v != NULL; v = v->next) {
-			write_version(s->entries[i], v, &line);
+		for (struct schema_version *v = s->entries[i]->oldest; v != NULL; v = v->next) {
+			schema_history_write_def(s->entries[i], v, &line);
 			buf_put_span(&lines, buf_span(&line));
 			buf_putc(&lines, '\n');
 			if (!v->has_end)
 				continue;
-			write_end(s->entries[i], &v->end, &line);
+			schema_history_write_end(s->entries[i], &v->end, &line);
 			buf_put_span(&lines, buf_span(&line));
 			buf_putc(&lines, '\n');
 		}
@@ -460,7 +196,9 @@ schema_open(struct schema **out, const struct schema_parts *parts, struct err_de
 			      parts->path);
 	if (parts->path != NULL && err == ERR_OK)
 		err = schema_file_open(&s->file, parts->path, on_line, s, why);
-	if (err != ERR_OK)
+	if (err == ERR_OK)
+		count_known(s);
+	else
 		schema_close(&s);
 	*out = s;
 	return err;
@@ -498,17 +236,17 @@ schema_start(struct schema *s, const struct position *start)
 	}
 	s->started = true;
 	for (size_t i = 0; i < s->n; i++) {
-		struct version **at = &s->entries[i]->oldest;
+		struct schema_version **at = &s->entries[i]->oldest;
 
 		while (*at != NULL) {
-			struct version *v = *at;
+			struct schema_version *v = *at;
 
-			if (!v->has_end || has(start, &v->end) == NO) {
+			if (!v->has_end || schema_place_has(start, &v->end) == SCHEMA_NO) {
 				at = &v->next;
 				continue;
 			}
 			*at = v->next;
-			version_destroy(v);
+			schema_version_destroy(v);
 			s->must_forget = true; /* once there is something to write */
 		}
 	}
@@ -525,7 +263,7 @@ schema_generation(const struct schema *s)
 
 /* Asks until the server has reached `at`: a replica, or one whose commits are not visible yet, is behind. */
 static err_t
-ask(struct schema *s, const struct position *at, const struct table *t, struct version *v,
+ask(struct schema *s, const struct position *at, const struct table *t, struct schema_version *v,
     struct err_detail *why)
 {
 	struct position before = {0};
@@ -539,7 +277,7 @@ ask(struct schema *s, const struct position *at, const struct table *t, struct v
 		schema_def_destroy(&v->def);
 		err = s->parts.ops->ask(s->parts.arg, at->kind, t->db, t->name, &before, &v->def, &v->asked,
 					why);
-		if (err != ERR_OK || covers(&before, at))
+		if (err != ERR_OK || schema_place_covers(&before, at))
 			break;
 		if (!s->parts.ops->pause(s->parts.arg))
 			err = ERR_CLOSED;
@@ -557,10 +295,10 @@ ask(struct schema *s, const struct position *at, const struct table *t, struct v
 }
 
 static err_t
-fetch(struct schema *s, struct entry *e, const struct position *at, const struct table *t,
-      struct version **out, struct err_detail *why)
+fetch(struct schema *s, struct schema_history *e, const struct position *at, const struct table *t,
+      struct schema_version **out, struct err_detail *why)
 {
-	struct version *v = MEM_NEW(struct version);
+	struct schema_version *v = MEM_NEW(struct schema_version);
 	struct err_detail detail = {0};
 	struct buf line = BUF_INIT, place = BUF_INIT;
 	err_t err;
@@ -570,7 +308,7 @@ fetch(struct schema *s, struct entry *e, const struct position *at, const struct
 	if (err != ERR_OK)
 		goto done;
 	metric_bump(&s->parts.metrics->schema_fetch, 1);
-	position_show(at, &place);
+	schema_place_show(at, &place);
 	if (v->def == NULL)
 		err = err_set(&detail, ERR_KEYS_UNKNOWN, "the table is not there any more");
 	else
@@ -588,20 +326,20 @@ fetch(struct schema *s, struct entry *e, const struct position *at, const struct
 	err = tidy(s, why);
 	if (err != ERR_OK)
 		goto done;
-	write_version(e, v, &line);
+	schema_history_write_def(e, v, &line);
 	err = append(s, &line, why);
 	if (err != ERR_OK)
 		goto done;
 	log_info(s->parts.log, "columns read from information_schema", F_SPAN("db", t->db),
 		 F_SPAN("table", t->name), F_UINT("columns", schema_def_columns(v->def)),
 		 F_STR("at", buf_str(&place)));
-	add_version(e, v);
+	schema_history_add(e, v);
 	count_known(s);
 	*out = v;
 	v = NULL;
 done:
 	if (v != NULL)
-		version_destroy(v);
+		schema_version_destroy(v);
 	buf_fini(&line);
 	buf_fini(&place);
 	return err;
@@ -611,14 +349,14 @@ err_t
 schema_name(struct schema *s, const struct position *at, const struct table *t, struct table **out,
 	    struct err_detail *why)
 {
-	struct entry *e = get_entry(s, t->db, t->name);
+	struct schema_history *e = get_entry(s, t->db, t->name);
 	struct err_detail detail = {0};
-	struct version *v;
+	struct schema_version *v;
 	err_t err = ERR_OK;
 
 	*out = NULL;
 	at = here(s, at);
-	v = find_version(e, at);
+	v = schema_history_find(e, at);
 	if (v == NULL)
 		err = fetch(s, e, at, t, &v, why);
 	else if (schema_def_agrees(v->def, t, &detail) != ERR_OK)
@@ -637,14 +375,14 @@ schema_name(struct schema *s, const struct position *at, const struct table *t, 
 
 /* Some rows behind v->from were read with names that a statement before `asked` may have given. */
 static err_t
-doubt(struct schema *s, const struct entry *e, const struct version *v)
+doubt(struct schema *s, const struct schema_history *e, const struct schema_version *v)
 {
 	struct buf from = BUF_INIT, to = BUF_INIT, asked = BUF_INIT;
 	struct span sql = span_first(span_trim(s->ev->u.query.sql), SHOWN);
 
-	position_show(&v->from, &from);
-	position_show(&v->asked, &asked);
-	point_format(s->point, &to);
+	schema_place_show(&v->from, &from);
+	schema_place_show(&v->asked, &asked);
+	schema_place_format(s->point, &to);
 	err_set(
 	    s->why, ERR_KEYS_UNKNOWN,
 	    "%.64s.%.64s changed at %s (%.*s), but its rows since %s were read with the columns that it had "
@@ -660,17 +398,18 @@ doubt(struct schema *s, const struct entry *e, const struct version *v)
 
 /* Ends what was known of the table. */
 static err_t
-end_entry(struct schema *s, struct entry *e)
+end_entry(struct schema *s, struct schema_history *e)
 {
-	struct version **at = &e->oldest;
+	struct schema_version **at = &e->oldest;
 	struct buf line = BUF_INIT;
 	bool ends = false;
 	err_t err = ERR_OK;
 
-	for (struct version *v = e->oldest; v != NULL; v = v->next) {
-		if (has(&v->from, s->point) == YES)
+	for (struct schema_version *v = e->oldest; v != NULL; v = v->next) {
+		if (schema_place_has(&v->from, s->point) == SCHEMA_YES)
 			continue; /* it is read again; this one begins behind it */
-		if (has(&v->asked, s->point) != NO && !(v->has_end && has(s->at, &v->end) != NO)) {
+		if (schema_place_has(&v->asked, s->point) != SCHEMA_NO &&
+		    !(v->has_end && schema_place_has(s->at, &v->end) != SCHEMA_NO)) {
 			err = doubt(s, e, v);
 			goto done;
 		}
@@ -680,20 +419,20 @@ end_entry(struct schema *s, struct entry *e)
 		err = tidy(s, s->why);
 		if (err != ERR_OK)
 			goto done;
-		write_end(e, s->point, &line);
+		schema_history_write_end(e, s->point, &line);
 		err = append(s, &line, s->why);
 		if (err != ERR_OK)
 			goto done;
 	}
 	while (*at != NULL) {
-		struct version *v = *at;
+		struct schema_version *v = *at;
 
-		if (has(&v->from, s->point) == YES) {
+		if (schema_place_has(&v->from, s->point) == SCHEMA_YES) {
 			at = &v->next;
 			continue;
 		}
 		*at = v->next;
-		version_destroy(v);
+		schema_version_destroy(v);
 		metric_bump(&s->parts.metrics->schema_dropped, 1);
 	}
 done:
@@ -709,14 +448,14 @@ on_target(void *arg, const struct ddl_target *target)
 	enum ddl_what what = db.len == 0 ? DDL_EVERYTHING : target->what;
 
 	for (size_t i = 0; s->err == ERR_OK && i < s->n; i++) {
-		struct entry *e = s->entries[i];
+		struct schema_history *e = s->entries[i];
 
 		if (what != DDL_EVERYTHING && !span_ieq(db, span_of(e->db)))
 			continue;
 		if (what == DDL_TABLE && !span_ieq(target->table, span_of(e->name)))
 			continue;
 		/* Rows of it were read, so it is there. */
-		if (target->only_if_missing && find_version(e, s->at) != NULL)
+		if (target->only_if_missing && schema_history_find(e, s->at) != NULL)
 			continue;
 		s->err = end_entry(s, e);
 	}
@@ -727,7 +466,7 @@ err_t
 schema_statement(struct schema *s, const struct position *at, const struct gtid *gtid,
 		 const struct binlog_event *ev, struct err_detail *why)
 {
-	struct point point = {.gtid = *gtid, .pos = ev->end};
+	struct schema_place point = {.gtid = *gtid, .pos = ev->end};
 	uint64_t generation = s->generation;
 	err_t err;
 

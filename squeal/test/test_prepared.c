@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "lib/core/test/test.h"
+#include "squeal/prepared_note.h"
 
 struct fixture {
 	char folder[64];
@@ -191,32 +192,6 @@ names(struct fixture *f)
 }
 
 static void
-heads_come_back_as_they_went_in(void **state)
-{
-	const struct prepared_head head = {.cannot_be_undone = true,
-					   .holdoff_ms = 5000,
-					   .nparts = 7,
-					   .nkeys = UINT64_C(10000000000),
-					   .prepared_us = 17,
-					   .pool = SPAN_LIT("users")};
-	struct prepared_head back;
-	struct buf b = BUF_INIT;
-
-	prepared_encode(&head, &b);
-	assert_true(prepared_decode(buf_span(&b), &back));
-	assert_true(back.cannot_be_undone && !back.unsure);
-	assert_int_equal(back.holdoff_ms, 5000);
-	assert_int_equal(back.nparts, 7);
-	assert_int_equal(back.nkeys, UINT64_C(10000000000));
-	assert_int_equal(back.prepared_us, 17);
-	assert_true(span_is(back.pool, "users"));
-	assert_false(prepared_decode(span_first(buf_span(&b), 25), &back));
-	b.p[0] = 2;
-	assert_false(prepared_decode(buf_span(&b), &back));
-	buf_fini(&b);
-}
-
-static void
 keys_are_found_again_after_a_restart(void **state)
 {
 	struct fixture *f = *state;
@@ -375,12 +350,12 @@ a_part_that_is_gone_is_an_error(void **state)
 	const struct broker_note notes[] = {{.change = BROKER_NOTE_DROP, .name = SPAN_LIT("xa:X'61',X'',1")},
 					    {.change = BROKER_NOTE_PUT, .name = SPAN_LIT("xa:X'61',X'',1")}};
 	struct queue_item *it = item(QUEUE_XA_COMMIT, 3, "a", 0);
-	const struct prepared_head head = {.nparts = 1, .nkeys = 3};
+	const struct prepared_note_head head = {.nparts = 1, .nkeys = 3};
 	struct broker_note again = notes[1];
 	struct buf value = BUF_INIT;
 	bool done;
 
-	prepared_encode(&head, &value);
+	prepared_note_encode(&head, &value);
 	again.value = buf_span(&value);
 	batch_change_note(f->batch, &notes[0]);
 	batch_change_note(f->batch, &again);
@@ -397,7 +372,6 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(heads_come_back_as_they_went_in),
 	    T(keys_are_found_again_after_a_restart),
 	    T(many_keys_take_several_parts_and_appends),
 	    T(half_a_transaction_does_not_count_and_is_replaced),

@@ -10,6 +10,7 @@
 #include "lib/core/arena.h"
 #include "lib/core/test/test.h"
 #include "lib/wire/record.h"
+#include "squeal/lost.h"
 
 struct fixture {
 	char folder[64];
@@ -138,7 +139,7 @@ count_keys(void *arg, const struct broker_record *rec)
 static void
 count_name(void *arg, struct span name)
 {
-	++*(unsigned *)arg;
+	*(unsigned *)arg += span_starts(name, SPAN_LIT("xa:"));
 }
 
 static uint64_t
@@ -311,6 +312,82 @@ a_commit_whose_prepare_was_not_read_is_counted(void **state)
 	assert_checkpoint(f, "gtid:0-1-1");
 }
 
+/* The note; empty when there is none. */
+static void
+assert_since(struct fixture *f, const char *expected)
+{
+	struct err_detail why = {0};
+	struct buf text = BUF_INIT;
+	bool found;
+
+	assert_int_equal(broker_note_read(f->broker, SPAN_LIT(LOST_SINCE), 0, &text, &found, &why), ERR_OK);
+	assert_string_equal(buf_str(&text), expected);
+	buf_fini(&text);
+}
+
+static struct queue_item *
+whole(const char *text)
+{
+	struct queue_item *it = queue_item_create();
+
+	it->whole = calloc(1, sizeof(*it->whole));
+	assert_int_equal(position_parse(span_of(text), it->whole, NULL), ERR_OK);
+	return it;
+}
+
+/* Another writer on the same log, as after a restart. */
+static void
+restart(struct fixture *f)
+{
+	finish(f);
+	writer_destroy(&f->writer);
+	queue_destroy(&f->queue);
+	f->queue = queue_create(1 << 20);
+	f->writer = writer_create(
+	    &(struct writer_parts){
+		.clock = clock_system(),
+		.queue = f->queue,
+		.broker = f->broker,
+		.state = f->state,
+		.state_metrics = &f->state_metrics,
+		.batch_metrics = &f->batch_metrics,
+		.prepared_metrics = &f->prepared_metrics,
+		.source = "main",
+		.failed = on_failed,
+		.arg = f,
+	    },
+	    &f->opt);
+	pthread_create(&f->thread, NULL, run, f);
+}
+
+static void
+the_log_knows_since_when_all_is_in_ordinary_transactions(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_true(queue_put(f->queue, whole("gtid:0-1-5")));
+	restart(f);
+	assert_since(f, "gtid:0-1-5");
+	/* It goes on from the checkpoint. */
+	assert_true(queue_put(f->queue, whole("gtid:0-1-5")));
+	assert_true(queue_put(f->queue, item(6, 1)));
+	restart(f);
+	assert_since(f, "gtid:0-1-5");
+	/* It is not, so the end of a transaction that was kept is behind it. */
+	assert_true(queue_put(f->queue, whole("gtid:0-1-6")));
+	assert_true(queue_put(f->queue, xa(7, QUEUE_PREPARED, "a", 1)));
+	restart(f);
+	assert_since(f, "gtid:0-1-5");
+	assert_true(queue_put(f->queue, whole("gtid:0-1-7")));
+	assert_true(queue_put(f->queue, xa(8, QUEUE_XA_COMMIT, "a", 0)));
+	restart(f);
+	assert_since(f, "gtid:0-1-8");
+	/* A start elsewhere: what is between was not read. */
+	assert_true(queue_put(f->queue, whole("gtid:0-1-20")));
+	finish(f);
+	assert_since(f, "gtid:0-1-20");
+}
+
 static void
 hurrying_leaves_a_checkpoint_that_covers_only_what_is_in_the_log(void **state)
 {
@@ -352,6 +429,7 @@ main(void)
 	    EACH(both_ends_in_one_go_deliver_each_transaction_once),
 	    EACH(a_large_prepared_transaction_is_delivered_whole),
 	    EACH(a_commit_whose_prepare_was_not_read_is_counted),
+	    EACH(the_log_knows_since_when_all_is_in_ordinary_transactions),
 	    EACH(hurrying_leaves_a_checkpoint_that_covers_only_what_is_in_the_log),
 	};
 

@@ -1,91 +1,47 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "lib/conf/rules.h"
-#include "lib/core/file.h"
+#include "lib/core/test/files.h"
 
 #define DATA "lib/conf/test/rules"
 
-static void
-slurp(const char *path, struct buf *out)
+static err_t
+refuse(struct span text, struct err_detail *why)
 {
-	struct err_detail why = {0};
+	struct rules *r;
+	err_t err = rules_parse(&r, text, "rules.yaml", why);
 
-	if (file_read(path, 1 << 20, out, &why) != ERR_OK)
-		fail_msg("%s (the tests run in the root of the project)", why.text);
+	assert_null(r);
+	return err;
 }
 
-static int
-is_bad(const struct dirent *e)
-{
-	return strncmp(e->d_name, "bad.", 4) == 0;
-}
-
-static int
-is_good(const struct dirent *e)
-{
-	return strncmp(e->d_name, "good.", 5) == 0;
-}
-
-/* The first line of each bad.*.yaml is the message, behind "# ". */
 static void
 every_bad_file_says_where_what_and_what_would_be_right(void **state)
 {
-	struct dirent **names;
-	int n = scandir(DATA, &names, is_bad, alphasort);
+	files_assert_bad(DATA, 39, refuse);
+}
 
-	assert_true(n >= 39);
-	for (int i = 0; i < n; i++) {
-		struct buf text = BUF_INIT;
-		struct rules *r;
-		struct err_detail why = {0};
-		struct span expected;
-		char path[400];
+static err_t
+take(const char *path, struct err_detail *why)
+{
+	struct rules *r;
+	err_t err = rules_load(&r, path, why);
 
-		snprintf(path, sizeof(path), DATA "/%s", names[i]->d_name);
-		slurp(path, &text);
-		expected = span_first(buf_span(&text), (size_t)span_find(buf_span(&text), SPAN_LIT("\n")));
-		expected = span_from(expected, 2);
-		if (rules_parse(&r, buf_span(&text), "rules.yaml", &why) != ERR_CONFIG)
-			fail_msg("%s is not refused", path);
-		assert_null(r);
-		if (!span_eq(expected, span_of(why.text)))
-			fail_msg("%s\n expected %.*s\n got      %s", path, SPAN_FMT(expected), why.text);
-		buf_fini(&text);
-		free(names[i]);
-	}
-	free(names);
+	if (err != ERR_OK)
+		return err;
+	assert_string_equal(r->file, path);
+	rules_destroy(&r);
+	assert_null(r);
+	rules_destroy(&r);
+	return ERR_OK;
 }
 
 static void
 every_good_file_is_taken(void **state)
 {
-	struct dirent **names;
-	int n = scandir(DATA, &names, is_good, alphasort);
-
-	assert_true(n >= 3);
-	for (int i = 0; i < n; i++) {
-		struct rules *r;
-		struct err_detail why = {0};
-		char path[400];
-
-		snprintf(path, sizeof(path), DATA "/%s", names[i]->d_name);
-		if (rules_load(&r, path, &why) != ERR_OK)
-			fail_msg("%s", why.text);
-		assert_string_equal(r->file, path);
-		rules_destroy(&r);
-		assert_null(r);
-		rules_destroy(&r);
-		free(names[i]);
-	}
-	free(names);
+	files_assert_good(DATA, 3, take);
 }
 
 static void
@@ -177,7 +133,7 @@ the_schema_in_the_repository_is_what_the_tables_say(void **state)
 	struct buf made = BUF_INIT, kept = BUF_INIT;
 
 	rules_json_schema(&made);
-	slurp("schemas/rules.schema.json", &kept);
+	files_read("schemas/rules.schema.json", &kept);
 	if (!span_eq(buf_span(&made), buf_span(&kept)))
 		fail_msg("schemas/rules.schema.json is out of date: run make docs");
 	buf_fini(&made);

@@ -1,27 +1,12 @@
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-
-#include <cmocka.h>
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/conf/topology.h"
-#include "lib/core/file.h"
+#include "lib/core/test/files.h"
 
 #define DATA "lib/conf/test/data"
-
-static void
-slurp(const char *path, struct buf *out)
-{
-	struct err_detail why = {0};
-
-	if (file_read(path, 1 << 20, out, &why) != ERR_OK)
-		fail_msg("%s (the tests run in the root of the project)", why.text);
-}
 
 static struct topology *
 parse(const char *text)
@@ -34,70 +19,41 @@ parse(const char *text)
 	return t;
 }
 
-static int
-is_bad(const struct dirent *e)
+static err_t
+refuse(struct span text, struct err_detail *why)
 {
-	return strncmp(e->d_name, "bad.", 4) == 0;
+	struct topology *t;
+	err_t err = topology_parse(&t, text, "squeal.yaml", why);
+
+	assert_null(t);
+	assert_null(strchr(why->text, '\n'));
+	return err;
 }
 
-static int
-is_good(const struct dirent *e)
-{
-	return strncmp(e->d_name, "good.", 5) == 0;
-}
-
-/* The first line of each bad.*.yaml is the message, behind "# ". */
 static void
 every_bad_file_says_where_what_and_what_would_be_right(void **state)
 {
-	struct dirent **names;
-	int n = scandir(DATA, &names, is_bad, alphasort);
+	files_assert_bad(DATA, 71, refuse);
+}
 
-	assert_true(n > 70);
-	for (int i = 0; i < n; i++) {
-		struct buf text = BUF_INIT;
-		struct topology *t;
-		struct err_detail why = {0};
-		struct span expected;
-		char path[400];
+static err_t
+take(const char *path, struct err_detail *why)
+{
+	struct topology *t;
+	err_t err = topology_load(&t, path, why);
 
-		snprintf(path, sizeof(path), DATA "/%s", names[i]->d_name);
-		slurp(path, &text);
-		expected = span_first(buf_span(&text), (size_t)span_find(buf_span(&text), SPAN_LIT("\n")));
-		expected = span_from(expected, 2);
-		if (topology_parse(&t, buf_span(&text), "squeal.yaml", &why) != ERR_CONFIG)
-			fail_msg("%s is not refused", path);
-		assert_null(t);
-		if (!span_eq(expected, span_of(why.text)))
-			fail_msg("%s\n expected %.*s\n got      %s", path, SPAN_FMT(expected), why.text);
-		assert_null(strchr(why.text, '\n'));
-		buf_fini(&text);
-		free(names[i]);
-	}
-	free(names);
+	if (err != ERR_OK)
+		return err;
+	assert_true(t->log.path[0] != '\0');
+	topology_destroy(&t);
+	assert_null(t);
+	return ERR_OK;
 }
 
 static void
 every_good_file_is_taken(void **state)
 {
-	struct dirent **names;
-	int n = scandir(DATA, &names, is_good, alphasort);
-
-	assert_true(n >= 7);
-	for (int i = 0; i < n; i++) {
-		struct topology *t;
-		struct err_detail why = {0};
-		char path[400];
-
-		snprintf(path, sizeof(path), DATA "/%s", names[i]->d_name);
-		if (topology_load(&t, path, &why) != ERR_OK)
-			fail_msg("%s", why.text);
-		assert_true(t->log.path[0] != '\0');
-		topology_destroy(&t);
-		assert_null(t);
-		free(names[i]);
-	}
-	free(names);
+	files_assert_good(DATA, 7, take);
 }
 
 static void
@@ -205,7 +161,7 @@ relative_paths_begin_at_the_files_folder(void **state)
 	assert_string_equal(topology_cluster(t, "front2")->opt.cursors, "");
 	topology_destroy(&t);
 	/* Text has no folder. */
-	slurp(DATA "/good.full.yaml", &text);
+	files_read(DATA "/good.full.yaml", &text);
 	t = parse(buf_str(&text));
 	assert_string_equal(t->log.path, "log.db");
 	topology_destroy(&t);

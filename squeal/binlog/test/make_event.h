@@ -9,6 +9,7 @@
 #define SQUEAL_BINLOG_TEST_MAKE_EVENT_H
 
 #include <libdeflate.h>
+#include <stdlib.h>
 
 #include "lib/core/buf.h"
 #include "lib/core/test/test.h"
@@ -185,6 +186,27 @@ stream_fini(struct stream *s)
 {
 	binlog_decoder_fini(&s->decoder);
 	buf_fini(&s->event);
+}
+
+/* The fixture of a test that needs nothing else. */
+static inline int
+stream_setup(void **state)
+{
+	struct stream *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return 1;
+	stream_init(s);
+	*state = s;
+	return 0;
+}
+
+static inline int
+stream_teardown(void **state)
+{
+	stream_fini(*state);
+	free(*state);
+	return 0;
 }
 
 #endif

@@ -3,65 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int
-setup(void **state)
-{
-	static struct stream s;
-
-	stream_init(&s);
-	*state = &s;
-	return 0;
-}
-
-static int
-teardown(void **state)
-{
-	stream_fini(*state);
-	return 0;
-}
-
-static void
-a_query_is_taken_apart(void **state)
-{
-	struct stream *s = *state;
-	struct binlog_event ev = decode(s, make_query(s, "update t set a=1 /*inv='k'*/"));
-
-	assert_int_equal(ev.kind, BINLOG_QUERY);
-	assert_true(span_is(ev.u.query.sql, "update t set a=1 /*inv='k'*/"));
-	assert_true(span_is(ev.u.query.db, "db"));
-	assert_int_equal(ev.u.query.thread, 77);
-	assert_int_equal(ev.u.query.seconds, 3);
-	assert_int_equal(ev.u.query.error, 1062);
-	assert_int_equal(ev.timestamp, 1700000000);
-}
-
-static void
-microseconds_are_found_behind_other_status_variables(void **state)
-{
-	struct stream *s = *state;
-	/* flags2, sql_mode, catalog, auto_increment, charset, time zone, MariaDB's HRNOW */
-	static const char vars[] = "\x00"
-				   "1234"
-				   "\x01"
-				   "12345678"
-				   "\x06\x03std"
-				   "\x03"
-				   "1234"
-				   "\x04"
-				   "123456"
-				   "\x05\x03UTC"
-				   "\x80"
-				   "\x40\xe2\x01";
-	struct binlog_event ev = decode(
-	    s, make_query_typed(s, BINLOG_TYPE_QUERY, span_make(vars, sizeof(vars) - 1), span_of("x")));
-
-	assert_int_equal(ev.u.query.micros, 123456);
-	ev =
-	    decode(s, make_query_typed(s, BINLOG_TYPE_QUERY, span_make("\xfe\x01\x02\x03", 4), span_of("x")));
-	assert_int_equal(ev.u.query.micros, 0);
-	assert_true(span_is(ev.u.query.sql, "x"));
-}
-
 static void
 a_changed_byte_is_a_checksum_failure_wherever_it_is(void **state)
 {
@@ -193,33 +134,6 @@ the_rotate_before_anything_else_may_have_a_checksum_or_not(void **state)
 		binlog_decoder_start(&s->decoder, (struct span){"", 0}, 0, BINLOG_CHECKSUM_UNDEFINED);
 		assert_true(span_is(decode(s, make_rotate(s, "bin.000009", 4)).u.rotate.file, "bin.000009"));
 	}
-}
-
-static void
-a_format_description_in_use_has_the_checksum_of_one_that_is_not(void **state)
-{
-	struct stream *s = *state;
-	struct span ev = make_format(s, "10.11.19-MariaDB-log", BINLOG_CHECKSUM_CRC32);
-	char copy[400];
-
-	memcpy(copy, ev.p, ev.len);
-	copy[17] |= BINLOG_FLAG_IN_USE;
-	assert_true(decode(s, span_make(copy, ev.len)).flags & BINLOG_FLAG_IN_USE);
-}
-
-static void
-an_old_server_has_no_checksum_field(void **state)
-{
-	struct stream *s = *state;
-	struct binlog_event ev;
-
-	binlog_decoder_start(&s->decoder, span_of("old.000001"), 4, BINLOG_CHECKSUM_UNDEFINED);
-	ev = decode(s, make_format(s, "5.1.73-log", BINLOG_CHECKSUM_NONE));
-	assert_int_equal(ev.u.format.checksum, BINLOG_CHECKSUM_NONE);
-	assert_false(ev.u.format.mariadb);
-	assert_true(span_is(ev.u.format.server, "5.1.73-log"));
-	ev = decode(s, make_format(s, "5.5.68-MariaDB", BINLOG_CHECKSUM_CRC32));
-	assert_int_equal(ev.u.format.checksum, BINLOG_CHECKSUM_CRC32);
 }
 
 static void
@@ -365,71 +279,6 @@ a_compressed_statement_is_decompressed(void **state)
 	libdeflate_free_compressor(c);
 }
 
-static void
-a_mariadb_gtid_takes_its_server_from_the_header(void **state)
-{
-	struct stream *s = *state;
-	struct binlog_event ev = decode(s, make_gtid(s, 4711, BINLOG_GTID_TRANSACTIONAL));
-
-	assert_int_equal(ev.u.gtid.id.kind, GTID_MARIADB);
-	assert_int_equal(ev.u.gtid.id.server, 1);
-	assert_int_equal(ev.u.gtid.id.seq, 4711);
-	assert_int_equal(ev.u.gtid.flags, BINLOG_GTID_TRANSACTIONAL);
-}
-
-static void
-a_mysql_gtid_gives_the_commit_time_in_microseconds(void **state)
-{
-	struct stream *s = *state;
-	struct buf b = BUF_INIT;
-	struct binlog_event ev;
-	uint64_t original = UINT64_C(1700000000123456);
-
-	put_le(&b, 1, 1);
-	buf_put(&b, "0123456789abcdef", 16);
-	put_le(&b, 23, 8);
-	put_le(&b, 2, 1);
-	put_le(&b, 0, 16 - 8);
-	put_le(&b, 0, 8);
-	put_le(&b, (original + 9) | UINT64_C(1) << 55, 7);
-	put_le(&b, original, 7);
-	ev = decode(s, make_event(s, BINLOG_TYPE_GTID, b.p, b.len));
-	assert_int_equal(ev.u.gtid.id.kind, GTID_MYSQL);
-	assert_int_equal(ev.u.gtid.id.seq, 23);
-	assert_int_equal(ev.u.gtid.commit_us, original + 9);
-	assert_int_equal(ev.u.gtid.original_us, original);
-	buf_fini(&b);
-}
-
-static void
-a_gtid_list_gives_its_ids(void **state)
-{
-	struct stream *s = *state;
-	struct buf b = BUF_INIT;
-	struct binlog_event ev;
-	struct err_detail why;
-	struct gtid g;
-
-	put_le(&b, 2 | UINT32_C(1) << 28, 4);
-	put_le(&b, 0, 4);
-	put_le(&b, 1, 4);
-	put_le(&b, 100, 8);
-	put_le(&b, 7, 4);
-	put_le(&b, 9, 4);
-	put_le(&b, 2, 8);
-	ev = decode(s, make_event(s, BINLOG_TYPE_GTID_LIST, b.p, b.len));
-	assert_int_equal(ev.u.gtid_list.n, 2);
-	assert_int_equal(ev.u.gtid_list.flags, 1);
-	g = binlog_gtid_list(&ev, 1);
-	assert_int_equal(g.domain, 7);
-	assert_int_equal(g.server, 9);
-	assert_int_equal(g.seq, 2);
-	b.p[0] = 3;
-	assert_int_equal(decode_error(s, make_event(s, BINLOG_TYPE_GTID_LIST, b.p, b.len), &why),
-			 ERR_BAD_EVENT);
-	buf_fini(&b);
-}
-
 /* One server, 1 to 3. */
 static const char previous_gtids[] = "\x01\0\0\0\0\0\0\0"
 				     "\x55\x77\x89\x04\x02\x99\x11\xf1\xb1\xb8\x4e\xf0\xc4\x95\x6f\xeb"
@@ -445,17 +294,6 @@ previous_gtids_are_given_without_their_checksum(void **state)
 	assert_int_equal(ev.kind, BINLOG_GTID_SET);
 	assert_int_equal(ev.u.gtid_set.len, sizeof(previous_gtids) - 1);
 	assert_memory_equal(ev.u.gtid_set.p, previous_gtids, sizeof(previous_gtids) - 1);
-}
-
-static void
-rows_query_hides_a_length_byte_that_may_be_wrong(void **state)
-{
-	struct stream *s = *state;
-
-	assert_true(
-	    span_is(decode(s, make_event(s, BINLOG_TYPE_ROWS_QUERY, "\x01insert 1", 9)).u.text, "insert 1"));
-	assert_true(
-	    span_is(decode(s, make_event(s, BINLOG_TYPE_ANNOTATE_ROWS, "insert 1", 8)).u.text, "insert 1"));
 }
 
 static void
@@ -525,45 +363,11 @@ every_type_of_the_table_has_a_name(void **state)
 	assert_string_equal(binlog_type_name(99), "UNKNOWN");
 }
 
-/* As MySQL 8.4 wrote it. */
-static const char tagged[] =
-    "\x02\x78\x00\x00\x00\x02\xaa\xee\x25\x02\x08\x04\x65\x02\x22\xc5\x03\xc5\x02\xe1\x02\x9c\xc1"
-    "\x03\x11\x03\x55\x02\xde\xad\x03\x04\x0c\x06\x0a"
-    "mytag\x08\x00\x0a\x04\x0c\x7f\x1c\xf3\xb8\x14\x24\x4a\x06\x10\xa1\x04\x12\x43\x0f\x0b";
-
-static void
-a_tagged_gtid_is_taken_apart(void **state)
-{
-	struct stream *s = *state;
-	struct binlog_event ev =
-	    decode(s, make_event(s, BINLOG_TYPE_GTID_TAGGED, tagged, sizeof(tagged) - 1));
-	struct buf text = BUF_INIT;
-	struct err_detail why;
-	char copy[sizeof(tagged)];
-
-	gtid_format(&ev.u.gtid.id, &text);
-	assert_string_equal(buf_str(&text), "55778904-0299-11f1-b1b8-4ef0c4956feb:mytag:3");
-	assert_int_equal(ev.u.gtid.commit_us, UINT64_C(1770368687207196));
-	assert_int_equal(ev.u.gtid.original_us, UINT64_C(1770368687207196));
-	for (size_t n = 0; n < sizeof(tagged) - 1; n++)
-		assert_int_equal(decode_error(s, make_event(s, BINLOG_TYPE_GTID_TAGGED, tagged, n), &why),
-				 ERR_BAD_EVENT);
-	/* A field that this version does not know and may not ignore. */
-	memcpy(copy, tagged, sizeof(tagged));
-	copy[2] = 40 << 1;
-	assert_int_equal(
-	    decode_error(s, make_event(s, BINLOG_TYPE_GTID_TAGGED, copy, sizeof(tagged) - 1), &why),
-	    ERR_UNKNOWN_EVENT);
-	buf_fini(&text);
-}
-
 int
 main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, stream_setup, stream_teardown)
 	const struct CMUnitTest tests[] = {
-	    T(a_query_is_taken_apart),
-	    T(microseconds_are_found_behind_other_status_variables),
 	    T(a_changed_byte_is_a_checksum_failure_wherever_it_is),
 	    T(an_event_cut_anywhere_is_an_error_and_never_read_past_its_end),
 	    T(a_length_that_does_not_fit_is_a_bad_event),
@@ -572,8 +376,6 @@ main(void)
 	    T(what_cannot_be_read_yet_says_which_setting_helps),
 	    T(a_stream_without_checksums_is_read_after_its_format_description),
 	    T(the_rotate_before_anything_else_may_have_a_checksum_or_not),
-	    T(a_format_description_in_use_has_the_checksum_of_one_that_is_not),
-	    T(an_old_server_has_no_checksum_field),
 	    T(nothing_is_read_by_guess_before_a_format_description),
 	    T(positions_go_on_beyond_4_gib),
 	    T(a_zero_position_inside_of_a_transaction_is_counted_on),
@@ -582,16 +384,11 @@ main(void)
 	    T(a_rotate_leads_to_the_next_file),
 	    T(a_position_in_a_file_is_counted_whatever_events_say),
 	    T(a_compressed_statement_is_decompressed),
-	    T(a_mariadb_gtid_takes_its_server_from_the_header),
-	    T(a_mysql_gtid_gives_the_commit_time_in_microseconds),
-	    T(a_gtid_list_gives_its_ids),
 	    T(previous_gtids_are_given_without_their_checksum),
-	    T(rows_query_hides_a_length_byte_that_may_be_wrong),
 	    T(padding_of_aurora_says_nothing),
 	    T(checksums_are_switched_from_file_to_file),
 	    T(a_file_goes_on_beyond_4_gib),
 	    T(every_type_of_the_table_has_a_name),
-	    T(a_tagged_gtid_is_taken_apart),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

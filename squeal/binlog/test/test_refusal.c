@@ -50,6 +50,7 @@ static const struct {
      "Authentication plugin 'caching_sha2_password' reported error: Authentication requires secure "
      "connection.",
      true, ERR_AUTH, "source.tls: required"},
+    {2061, "Couldn't read RSA public key from server", true, ERR_AUTH, "source.tls: required"},
     {3159, "Connections using insecure transport are prohibited while --require_secure_transport=ON.", true,
      ERR_AUTH, "source.tls: required"},
     {3118, "Access denied for user 'squeal'@'%'. Account is locked.", true, ERR_AUTH,

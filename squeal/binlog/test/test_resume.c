@@ -36,7 +36,11 @@ static const struct {
     {"it was reset", "gtid:" A ":1-9", false, true, "ON", "", "", "", 0, RESUME_NEVER, ERR_BEHIND,
      "sync_binlog"},
     {"a replica that lags", "gtid:" A ":1-5," B ":1-9", false, true, "ON", A ":1-5," B ":1-7", "", "", 0,
-     RESUME_LATER, ERR_CONN, B ":8-9"},
+     RESUME_REWIND, ERR_CONN, B ":8-9"},
+    {"a replica that lacks tagged ones", "gtid:" A ":1-5," B ":1-9:tag:1-3", false, true, "ON",
+     A ":1-5," B ":1-9:tag:1-2", "", "", 0, RESUME_REWIND, ERR_CONN, B ":tag:3"},
+    {"one that lacks some, and has purged what we lack", "gtid:" A ":1-5," B ":1-9", false, true, "ON",
+     A ":1-7," B ":1-7", A ":1-6", "", 0, RESUME_NEVER, ERR_PURGED, A ":6"},
     {"a replica that lags, and has lost some of its own", "gtid:" A ":1-5," B ":1-9", false, true, "ON",
      A ":1-4," B ":1-7", "", "", 0, RESUME_NEVER, ERR_BEHIND, A ":5"},
     {"transactions that only it has are no obstacle", "gtid:" B ":1-9", false, true, "ON", A ":1-2," B ":1-9",
@@ -120,6 +124,39 @@ a_server_goes_on_only_where_it_can_prove_to(void **state)
 }
 
 static void
+expect_rewind(const char *from_text, const char *executed, const char *expected, const char *expected_lost)
+{
+	struct resume_server s = {.has_gtids = true};
+	struct position from = {0}, to = {0};
+	struct gtid_set lost = {0};
+	struct buf text = BUF_INIT;
+
+	assert_int_equal(position_parse(span_of(from_text), &from, NULL), ERR_OK);
+	assert_int_equal(gtid_set_parse(span_of(executed), &s.executed, NULL), ERR_OK);
+	resume_rewind(&from, &s, &to, &lost);
+	position_format(&to, &text);
+	assert_string_equal(buf_str(&text), expected);
+	buf_clear(&text);
+	gtid_set_format(&lost, &text);
+	assert_string_equal(buf_str(&text), expected_lost);
+	buf_fini(&text);
+	gtid_set_fini(&lost);
+	position_fini(&from);
+	position_fini(&to);
+	resume_server_fini(&s);
+}
+
+static void
+a_server_goes_on_from_what_both_have(void **state)
+{
+	expect_rewind("gtid:" A ":1-9," B ":1-3", A ":1-7," B ":1-3", "gtid:" A ":1-7," B ":1-3", A ":8-9");
+	/* Its own, that we have not read, come with the stream. */
+	expect_rewind("gtid:" A ":1-9", A ":1-4:6," B ":1-3", "gtid:" A ":1-4:6", A ":5:7-9");
+	expect_rewind("gtid:" A ":1-9", B ":1-3", "gtid:", A ":1-9");
+	expect_rewind("gtid:" A ":1-9:tag:1-5", A ":1-9:tag:1-2", "gtid:" A ":1-9:tag:1-2", A ":tag:3-5");
+}
+
+static void
 a_place_beyond_4_gib_is_read_from_the_beginning_of_its_file(void **state)
 {
 	struct position from = {0};
@@ -161,6 +198,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_server_goes_on_only_where_it_can_prove_to),
+	    cmocka_unit_test(a_server_goes_on_from_what_both_have),
 	    cmocka_unit_test(a_place_beyond_4_gib_is_read_from_the_beginning_of_its_file),
 	    cmocka_unit_test(transactions_of_servers_that_were_not_known_are_told),
 	};

@@ -263,55 +263,6 @@ a_savepoint_of_a_group_that_cannot_be_undone_keeps_its_statements(void **state)
 }
 
 static void
-words_that_only_look_like_control_are_statements(void **state)
-{
-	static const char *const statements[] = {
-	    "BEGIN NOT ATOMIC insert into t values (1); END",
-	    "START SLAVE",
-	    "commit_log",
-	    "rollbackx",
-	    "create table begin(a int)",
-	    "savepoints",
-	    "xa recover",
-	};
-	struct fixture *f = *state;
-
-	gtid(f, 5, BINLOG_GTID_TRANSACTIONAL);
-	buf_clear(&f->out);
-	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++) {
-		char want[200];
-
-		query(f, statements[i]);
-		snprintf(want, sizeof(want), "[%s] ", statements[i]);
-		assert_out(f, want);
-	}
-	assert_true(txn_is_open(f->txn));
-}
-
-static void
-control_is_recognised_behind_comments_and_in_any_case(void **state)
-{
-	static const char *const begins[] = {"BEGIN",
-					     "/*x*/ BEGIN",
-					     "begin work",
-					     "/*!50000 Begin */",
-					     " \n# x\nBEGIN ;",
-					     "START TRANSACTION",
-					     "start /*y*/ transaction with consistent snapshot"};
-	static const char *const commits[] = {"COMMIT", "/*x*/commit;", "-- x\ncommit work"};
-	struct fixture *f = *state;
-
-	for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++) {
-		for (size_t j = 0; j < sizeof(commits) / sizeof(commits[0]); j++) {
-			query(f, begins[i]);
-			query(f, "update a");
-			query(f, commits[j]);
-			assert_out(f, "begin [update a] commit ");
-		}
-	}
-}
-
-static void
 a_file_without_gtids_has_transactions_too(void **state)
 {
 	struct fixture *f = *state;
@@ -711,8 +662,6 @@ main(void)
 	    T(a_rollback_drops_only_what_the_source_vouches_for),
 	    T(savepoints_are_recognised_however_they_are_written),
 	    T(a_savepoint_of_a_group_that_cannot_be_undone_keeps_its_statements),
-	    T(words_that_only_look_like_control_are_statements),
-	    T(control_is_recognised_behind_comments_and_in_any_case),
 	    T(a_file_without_gtids_has_transactions_too),
 	    T(a_mysql_group_may_have_a_begin_or_not),
 	    T(a_group_that_the_next_one_interrupts_is_dropped),
