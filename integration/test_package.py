@@ -14,9 +14,10 @@ import yaml
 
 from harness.process import ROOT, run_dir
 
-BINARIES = ["squeal", "squeal-router"]
+BINARIES = ["squeal", "squeal-audit", "squeal-router"]
 UNITS = ["squeal.service", "squeal-router@.service"]
-PAGES = ["man3/squeal_embed.3", "man5/squeal.yaml.5", "man8/squeal-router.8", "man8/squeal.8"]
+PAGES = ["man3/squeal_embed.3", "man5/squeal.yaml.5", "man8/squeal-audit.8",
+         "man8/squeal-router.8", "man8/squeal.8"]
 
 
 def run(*argv, env=None, **kwargs):

@@ -94,6 +94,28 @@ mc_reply_parse(struct span in, struct mc_reply *reply, struct err_detail *why)
 }
 
 bool
+mc_reply_cas(const struct mc_reply *reply, uint64_t *cas)
+{
+	struct span word, rest = reply->text;
+	struct span before = reply->kind == MC_REPLY_ME ? SPAN_LIT("cas=") : SPAN_LIT("c");
+	bool first = true;
+
+	if (reply->kind != MC_REPLY_HD && reply->kind != MC_REPLY_ME)
+		return false;
+	while (rest.len > 0) {
+		const char *space = memchr(rest.p, ' ', rest.len);
+
+		word = span_first(rest, space != NULL ? (size_t)(space - rest.p) : rest.len);
+		rest = span_from(rest, word.len + 1);
+		/* The first word of ME is the key, which may look like anything. */
+		if (!(first && reply->kind == MC_REPLY_ME) && span_starts(word, before))
+			return span_u64(span_from(word, before.len), cas);
+		first = false;
+	}
+	return false;
+}
+
+bool
 mc_reply_is_error(enum mc_reply_kind kind)
 {
 	return kind == MC_REPLY_ERROR || kind == MC_REPLY_CLIENT_ERROR || kind == MC_REPLY_SERVER_ERROR;

@@ -23,6 +23,8 @@ enum { MC_REPLY_LINE_MAX = 2048 }; /* bytes of a line with its end */
 	X(MC_REPLY_NF,           "NF",            FLAGS)         \
 	X(MC_REPLY_EX,           "EX",            FLAGS)         \
 	X(MC_REPLY_NS,           "NS",            FLAGS)         \
+	X(MC_REPLY_EN,           "EN",            NOTHING)       \
+	X(MC_REPLY_ME,           "ME",            TEXT)          \
 	X(MC_REPLY_MN,           "MN",            NOTHING)       \
 	X(MC_REPLY_DELETED,      "DELETED",       NOTHING)       \
 	X(MC_REPLY_NOT_FOUND,    "NOT_FOUND",     NOTHING)       \
@@ -51,6 +53,12 @@ struct mc_reply {
  * is no memcached (or not in step any more); close the connection.  *why quotes what came.
  */
 err_t mc_reply_parse(struct span in, struct mc_reply *reply, struct err_detail *why) MUST_CHECK;
+
+/*
+ * The CAS id in HD ("c123") or in ME ("key ... cas=123 ..."); false when there is none.  A server that was
+ * started without CAS says 0.
+ */
+bool mc_reply_cas(const struct mc_reply *reply, uint64_t *cas);
 
 /* ERROR, CLIENT_ERROR or SERVER_ERROR. */
 bool mc_reply_is_error(enum mc_reply_kind kind);

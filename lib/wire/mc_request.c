@@ -1,5 +1,7 @@
 #include "lib/wire/mc_request.h"
 
+#include <stdio.h>
+
 bool
 mc_request_key_ok(struct span key)
 {
@@ -57,6 +59,21 @@ void
 mc_request_flush_all(struct buf *out)
 {
 	buf_put_span(out, SPAN_LIT("flush_all\r\n"));
+}
+
+err_t
+mc_request_inspect(struct buf *out, struct span key)
+{
+	return put_keyed(out, SPAN_LIT("me "), key, SPAN_LIT("\r\n"));
+}
+
+err_t
+mc_request_put_empty(struct buf *out, struct span key, unsigned ttl_s)
+{
+	char after[40];
+	int n = snprintf(after, sizeof(after), " 0 c T%u\r\n\r\n", ttl_s);
+
+	return put_keyed(out, SPAN_LIT("ms "), key, span_make(after, (size_t)n));
 }
 
 void

@@ -43,6 +43,15 @@ err_t mc_request_delete_classic(struct buf *out, struct span key) MUST_CHECK;
 /* "flush_all": OK. */
 void mc_request_flush_all(struct buf *out);
 
+/*
+ * "me <key>": ME with the item's CAS id among other things (mc_reply_cas()), or EN.  Unlike "mg" it is no use
+ * of the item: it does not move it in the LRU, and takes nobody's place as the one who refills a stale item.
+ */
+err_t mc_request_inspect(struct buf *out, struct span key) MUST_CHECK;
+
+/* "ms <key> 0 c T<ttl>": stores an empty item; HD with its CAS id. */
+err_t mc_request_put_empty(struct buf *out, struct span key, unsigned ttl_s) MUST_CHECK;
+
 /* "version": VERSION ... */
 void mc_request_version(struct buf *out);
 

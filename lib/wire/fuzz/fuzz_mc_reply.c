@@ -19,6 +19,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (in.len > 0) {
 		struct err_detail why = {0};
 		struct mc_reply whole, part;
+		uint64_t cas;
 		err_t err = mc_reply_parse(in, &whole, &why);
 		size_t upto = err == ERR_OK && whole.used > 0 ? whole.used : in.len;
 
@@ -44,6 +45,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		}
 		if (err != ERR_OK || whole.used == 0)
 			break;
+		mc_reply_cas(&whole, &cas);
 		in = span_from(in, whole.used);
 		lines++;
 	}

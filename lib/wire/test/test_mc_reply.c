@@ -18,6 +18,8 @@ static const struct known {
     {"NF\r\n", MC_REPLY_NF, ""},
     {"EX\r\n", MC_REPLY_EX, ""},
     {"NS\r\n", MC_REPLY_NS, ""},
+    {"EN\r\n", MC_REPLY_EN, ""},
+    {"ME k exp=-1 cas=3\r\n", MC_REPLY_ME, "k exp=-1 cas=3"},
     {"MN\r\n", MC_REPLY_MN, ""},
     {"DELETED\r\n", MC_REPLY_DELETED, ""},
     {"NOT_FOUND\r\n", MC_REPLY_NOT_FOUND, ""},
@@ -90,6 +92,38 @@ replies_behind_each_other_are_taken_one_by_one(void **state)
 }
 
 static void
+the_cas_id_is_found_where_it_stands(void **state)
+{
+	static const struct {
+		const char *line;
+		bool found;
+		uint64_t cas;
+	} lines[] = {
+	    {"HD c7\r\n", true, 7},
+	    {"HD X c18446744073709551615 W\r\n", true, UINT64_MAX},
+	    {"HD c0\r\n", true, 0},
+	    {"HD\r\n", false, 0},
+	    {"HD c\r\n", false, 0},
+	    {"HD c18446744073709551616\r\n", false, 0},
+	    {"HD kc7\r\n", false, 0},
+	    {"ME a exp=-1 la=0 cas=4 fetch=yes cls=1 size=61\r\n", true, 4},
+	    {"ME cas=9 exp=-1 la=0 cas=4 fetch=yes cls=1 size=61\r\n", true, 4},
+	    {"ME cas=9\r\n", false, 0},
+	    {"ME a cas=x\r\n", false, 0},
+	    {"OK\r\n", false, 0},
+	};
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		struct mc_reply reply;
+		uint64_t cas = 0;
+
+		assert_int_equal(mc_reply_parse(span_of(lines[i].line), &reply, NULL), ERR_OK);
+		assert_int_equal(mc_reply_cas(&reply, &cas), lines[i].found);
+		assert_true(cas == lines[i].cas);
+	}
+}
+
+static void
 garbage_is_refused_at_its_first_wrong_byte(void **state)
 {
 	static const struct {
@@ -117,7 +151,7 @@ garbage_is_refused_at_its_first_wrong_byte(void **state)
 	    {"SSH-2.0-x", 9},
 	    {"HTTP/1.1 400", 12},
 	    {"\x16\x03\x01", 3},
-	    {"EN\r\n", 4},
+	    {"EN x", 4},
 	    {"VERSIO\r\n", 8},
 	    {"ERRORS\r\n", 8},
 	};
@@ -179,6 +213,7 @@ main(void)
 	    cmocka_unit_test(every_known_reply_is_recognised),
 	    cmocka_unit_test(a_line_may_come_byte_by_byte),
 	    cmocka_unit_test(replies_behind_each_other_are_taken_one_by_one),
+	    cmocka_unit_test(the_cas_id_is_found_where_it_stands),
 	    cmocka_unit_test(garbage_is_refused_at_its_first_wrong_byte),
 	    cmocka_unit_test(what_came_is_quoted_without_its_control_bytes),
 	    cmocka_unit_test(the_longest_line_passes_and_one_byte_more_does_not),

@@ -9,7 +9,14 @@
 
 typedef err_t keyed_fn(struct buf *out, struct span key);
 
-static keyed_fn *const keyed[] = {mc_request_delete_quiet, mc_request_delete_meta, mc_request_delete_classic};
+static err_t
+put_empty(struct buf *out, struct span key)
+{
+	return mc_request_put_empty(out, key, 10);
+}
+
+static keyed_fn *const keyed[] = {mc_request_delete_quiet, mc_request_delete_meta, mc_request_delete_classic,
+				  mc_request_inspect, put_empty};
 
 enum { NKEYED = sizeof(keyed) / sizeof(keyed[0]) };
 
@@ -24,8 +31,11 @@ requests_are_these_bytes(void **state)
 	assert_int_equal(mc_request_delete_classic(&out, SPAN_LIT("k")), ERR_OK);
 	mc_request_flush_all(&out);
 	mc_request_version(&out);
+	assert_int_equal(mc_request_inspect(&out, SPAN_LIT("k")), ERR_OK);
+	assert_int_equal(mc_request_put_empty(&out, SPAN_LIT("k"), 10), ERR_OK);
 	assert_string_equal(buf_str(&out),
-			    "md user:7 q\r\nmn\r\nmd \303\251\r\ndelete k\r\nflush_all\r\nversion\r\n");
+			    "md user:7 q\r\nmn\r\nmd \303\251\r\ndelete k\r\nflush_all\r\nversion\r\n"
+			    "me k\r\nms k 0 c T10\r\n\r\n");
 	buf_fini(&out);
 }
 
