@@ -80,7 +80,7 @@ def audit():
 
 
 def insert(p, keys):
-    p.db.sql("CREATE TABLE IF NOT EXISTS demo.t (id INT) /*inv='x'*/;"
+    p.db.sql("CREATE TABLE IF NOT EXISTS demo.t (id INT);"
              "INSERT INTO demo.t VALUES (1) /*inv='%s'*/" % ",".join(keys))
 
 
@@ -128,7 +128,7 @@ def test_a_router_that_stands_still_is_found_and_forgiven_when_it_goes_on(pipeli
         p.routers["a"].process.resume()
     finding = a.findings()[0]
     assert finding["after"] == "1s" and finding["offset"] > 0 and finding["age_ms"] > 1000
-    assert finding["gtid"] in p.db.sql("SELECT @@gtid_binlog_state").strip() or finding["gtid"].startswith("0-1-")
+    assert finding["gtid"].startswith("0-1-")
     p.wait_deleted(keys)
     fresh = ["k:fresh:%d" % i for i in range(20)]
     for key in fresh:
@@ -212,7 +212,7 @@ def test_a_refill_right_after_the_delete_is_no_false_alarm(pipeline, audit):
     p.wait_deleted(keys)
     for key in keys:
         cache.set(key, "new")
-    a.wait_checked(len(keys) + 1, "4s")
+    a.wait_checked(len(keys), "4s")
     near, refilled = (a.total("squeal_audit_%s_total" % row, after="4s") for row in ("near", "refilled"))
     assert near + refilled == len(keys)
     assert a.findings() == a.findings("misrouted") == []

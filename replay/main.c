@@ -150,12 +150,15 @@ parse_delays(struct arguments *a, struct err_detail *why)
 	}
 }
 
+/* `flag` is what messages call it. */
 static int
-set_option(struct arguments *a, const char *name, const char *text)
+set_option(struct arguments *a, const char *name, const char *flag, const char *text)
 {
+	struct option_row row = *option_find(&main_section, span_of(name));
 	struct err_detail why = {0};
 
-	if (option_set(option_find(&main_section, span_of(name)), &a->opt, span_of(text), &why) != ERR_OK)
+	row.name = flag;
+	if (option_set(&row, &a->opt, span_of(text), &why) != ERR_OK)
 		return usage(err_why(&why));
 	return -1;
 }
@@ -201,19 +204,19 @@ parse(struct arguments *a, int argc, char **argv, int *exit_code)
 			a->cluster = optarg;
 			break;
 		case OPT_SAMPLE:
-			*exit_code = set_option(a, "sample", optarg);
+			*exit_code = set_option(a, "sample", "--sample", optarg);
 			break;
 		case OPT_AFTER:
-			*exit_code = set_option(a, "after", optarg);
+			*exit_code = set_option(a, "after", "--after", optarg);
 			break;
 		case OPT_FOR:
-			*exit_code = set_option(a, "during", optarg);
+			*exit_code = set_option(a, "during", "--for", optarg);
 			break;
 		case OPT_PROBE_KEY:
-			*exit_code = set_option(a, "probe_key", optarg);
+			*exit_code = set_option(a, "probe_key", "--probe-key", optarg);
 			break;
 		case OPT_ADMIN:
-			*exit_code = set_option(a, "admin", optarg);
+			*exit_code = set_option(a, "admin", "--admin", optarg);
 			break;
 		case OPT_JSON:
 			a->json = true;

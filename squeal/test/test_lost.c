@@ -1,12 +1,12 @@
 /* Keys of lost transactions, out of a real SQLite log. */
 #include "squeal/lost.h"
 
-#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/broker/test/damage.h"
 #include "lib/core/test/test.h"
 #include "lib/wire/record.h"
 
@@ -241,16 +241,11 @@ static void
 a_damaged_record_counts_only_where_it_may_hold_them(void **state)
 {
 	struct fixture *f = *state;
-	sqlite3 *db;
 
 	append(f, "gtid:" A ":1-4", A ":4", "k:4", false);
 	append(f, "gtid:" A ":1-5", A ":5", "k:5", false);
 	append(f, "gtid:" A ":1-6", A ":6", "k:6", false);
-	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
-	assert_int_equal(
-	    sqlite3_exec(db, "UPDATE records SET sum = sum + 1 WHERE offset = 2", NULL, NULL, NULL),
-	    SQLITE_OK);
-	sqlite3_close(db);
+	damage_record(f->path, 2);
 	assert_int_equal(check(f, A ":5-6", "gtid:" A ":1-2"), ERR_BEHIND);
 	assert_non_null(strstr(f->why.text, "damaged"));
 	assert_int_equal(check(f, A ":7", "gtid:" A ":1-2"), ERR_OK);
