@@ -15,8 +15,8 @@ ifeq ($(MYSQL_LIBRARY),libmysqlclient)
 MYSQL_CFLAGS  ?= $(shell pkg-config --cflags mysqlclient)
 MYSQL_LIBS    ?= $(shell pkg-config --libs mysqlclient)
 else
-MYSQL_CFLAGS  ?= $(shell pkg-config --cflags libmariadb 2>/dev/null || mariadb_config --include)
-MYSQL_LIBS    ?= $(shell pkg-config --libs libmariadb 2>/dev/null || mariadb_config --libs)
+MYSQL_CFLAGS  ?= $(shell pkg-config --cflags libmariadb 2>/dev/null || mariadb_config --include 2>/dev/null)
+MYSQL_LIBS    ?= $(shell pkg-config --libs libmariadb 2>/dev/null || mariadb_config --libs 2>/dev/null)
 endif
 MYSQL_CFLAGS  := $(MYSQL_CFLAGS)
 MYSQL_LIBS    := $(MYSQL_LIBS)
