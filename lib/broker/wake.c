@@ -19,7 +19,7 @@ static const uint32_t gone =
 err_t
 wake_ring(const char *path, struct err_detail *why)
 {
-	static const char bytes[8] = "squeal!\n";
+	static const char bytes[] = {'s', 'q', 'u', 'e', 'a', 'l', '!', '\n'};
 	/* Opened every time: the file may have been removed, and a ring into a removed file wakes nobody. */
 	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
 	bool rung;
