@@ -1,5 +1,6 @@
 """squeal beside a real MySQL: by GTID, by file and position, and what it says when it cannot go on."""
 
+import glob
 import os
 import re
 import signal
@@ -251,8 +252,8 @@ def test_two_of_one_id_say_so_and_do_not_storm(pipeline):
 
 def test_the_runbook_quotes_what_squeal_says():
     said = ""
-    for name in ("refusal.c", "resume.c", "source_mysql.c", "source_setup.c", "source_start.c", "watch.c"):
-        with open(os.path.join(ROOT, "squeal", "binlog", name)) as f:
+    for path in sorted(glob.glob(os.path.join(ROOT, "squeal", "*.c")) + glob.glob(os.path.join(ROOT, "squeal", "binlog", "*.c"))):
+        with open(path) as f:
             text = f.read()
         for macro, value in re.findall(r'#define (\w+)\s+\\?\s*((?:"[^"]*"\s*\\?\s*)+)', text):
             text = re.sub(r'(?<!define )\b%s\b' % macro, lambda m, v=value: v, text)
