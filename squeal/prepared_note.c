@@ -11,23 +11,17 @@ prepared_note_name(const struct xid *xid, struct buf *out)
 	xid_format(xid, out);
 }
 
-static void
-put_le(struct buf *out, uint64_t v, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		buf_putc(out, (char)(v >> 8 * i & 0xff));
-}
-
 void
 prepared_note_encode(const struct prepared_note_head *head, struct buf *out)
 {
-	put_le(out, HEAD_VERSION, 1);
-	put_le(out, (head->cannot_be_undone ? FLAG_CANNOT_BE_UNDONE : 0u) | (head->unsure ? FLAG_UNSURE : 0u),
-	       1);
-	put_le(out, head->holdoff_ms, 4);
-	put_le(out, head->nparts, 4);
-	put_le(out, head->nkeys, 8);
-	put_le(out, head->prepared_us, 8);
+	buf_put_le(out, HEAD_VERSION, 1);
+	buf_put_le(out,
+		   (head->cannot_be_undone ? FLAG_CANNOT_BE_UNDONE : 0u) | (head->unsure ? FLAG_UNSURE : 0u),
+		   1);
+	buf_put_le(out, head->holdoff_ms, 4);
+	buf_put_le(out, head->nparts, 4);
+	buf_put_le(out, head->nkeys, 8);
+	buf_put_le(out, head->prepared_us, 8);
 	buf_put_span(out, head->pool);
 }
 

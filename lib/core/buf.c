@@ -89,6 +89,13 @@ buf_put_u64(struct buf *b, uint64_t v)
 }
 
 void
+buf_put_le(struct buf *b, uint64_t v, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++)
+		buf_putc(b, (char)(v >> (8 * i) & 0xff));
+}
+
+void
 buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
 	va_list again;

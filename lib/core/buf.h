@@ -37,6 +37,8 @@ void buf_put(struct buf *b, const void *p, size_t n);
 void buf_put_span(struct buf *b, struct span s);
 void buf_put_str(struct buf *b, const char *s);
 void buf_put_u64(struct buf *b, uint64_t v); /* decimal */
+void buf_put_le(struct buf *b, uint64_t v,
+		size_t bytes); /* the low 1 to 8 bytes, lowest first; see reader_le() */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void buf_vprintf(struct buf *b, const char *fmt, va_list ap);
 

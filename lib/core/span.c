@@ -51,6 +51,17 @@ span_find(struct span a, struct span needle)
 	return at == NULL ? -1 : at - a.p;
 }
 
+struct span
+span_cut(struct span *text, char stop)
+{
+	const char *at = text->len > 0 ? memchr(text->p, stop, text->len) : NULL;
+	size_t n = at == NULL ? text->len : (size_t)(at - text->p);
+	struct span part = span_first(*text, n);
+
+	*text = span_from(*text, n + (at != NULL));
+	return part;
+}
+
 bool
 span_u64(struct span a, uint64_t *out)
 {

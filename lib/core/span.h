@@ -79,6 +79,10 @@ bool span_ieq(struct span a, struct span b);
 /* Offset of `needle` in `a`, or -1. */
 ptrdiff_t span_find(struct span a, struct span needle);
 
+/* Takes what is before the first `stop` from the front of *text, and `stop` with it; without one, all of it.
+ */
+struct span span_cut(struct span *text, char stop);
+
 /* Decimal digits only, no sign, no overflow; false and *out untouched otherwise. */
 bool span_u64(struct span a, uint64_t *out);
 

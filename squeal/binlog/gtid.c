@@ -98,18 +98,6 @@ gtid_set_tag(struct gtid *g, struct span tag)
 	return true;
 }
 
-/* Takes the text up to `stop` from the front of *text, and `stop` with it. */
-static struct span
-cut(struct span *text, char stop)
-{
-	const char *at = text->len > 0 ? memchr(text->p, stop, text->len) : NULL;
-	size_t n = at == NULL ? text->len : (size_t)(at - text->p);
-	struct span part = span_first(*text, n);
-
-	*text = span_from(*text, n + (at != NULL));
-	return part;
-}
-
 err_t
 gtid_parse(struct span text, struct gtid *out, struct err_detail *why)
 {
@@ -125,7 +113,7 @@ gtid_parse(struct span text, struct gtid *out, struct err_detail *why)
 		g.kind = GTID_MYSQL;
 		rest = span_from(text, (size_t)colon + 1);
 		if (span_find(rest, SPAN_LIT(":")) > 0)
-			tag = cut(&rest, ':');
+			tag = span_cut(&rest, ':');
 		if (gtid_parse_uuid(span_first(text, (size_t)colon), &g) && gtid_set_tag(&g, tag) &&
 		    span_u64(rest, &g.seq) && g.seq > 0) {
 			*out = g;
@@ -133,7 +121,7 @@ gtid_parse(struct span text, struct gtid *out, struct err_detail *why)
 		}
 	} else {
 		g.kind = GTID_MARIADB;
-		if (span_u64(cut(&rest, '-'), &domain) && span_u64(cut(&rest, '-'), &server) &&
+		if (span_u64(span_cut(&rest, '-'), &domain) && span_u64(span_cut(&rest, '-'), &server) &&
 		    span_u64(rest, &g.seq) && domain <= UINT32_MAX && server <= UINT32_MAX) {
 			g.domain = (uint32_t)domain;
 			g.server = (uint32_t)server;
@@ -262,7 +250,7 @@ gtid_pos_parse(struct span text, struct gtid_pos *out, struct err_detail *why)
 		bool more = rest.p[rest.len - 1] == ',';
 		struct gtid g;
 
-		err = gtid_parse(span_trim(cut(&rest, ',')), &g, why);
+		err = gtid_parse(span_trim(span_cut(&rest, ',')), &g, why);
 		if (err != ERR_OK)
 			goto done;
 		if (g.kind != GTID_MARIADB || gtid_pos_find(&p, g.domain) != NULL ||

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "lib/core/mem.h"
+#include "lib/core/reader.h"
 
 enum { UUID_BYTES = 16, UUID_TEXT = 36 };
 
@@ -295,18 +296,6 @@ gtid_set_format(const struct gtid_set *s, struct buf *out)
 	}
 }
 
-/* Takes the trimmed text up to `stop` from the front of *text, and `stop` with it. */
-static struct span
-cut(struct span *text, char stop)
-{
-	const char *at = text->len > 0 ? memchr(text->p, stop, text->len) : NULL;
-	size_t n = at == NULL ? text->len : (size_t)(at - text->p);
-	struct span part = span_trim(span_first(*text, n));
-
-	*text = span_from(*text, n + (at != NULL));
-	return part;
-}
-
 /* "5" or "1-5". */
 static bool
 parse_range(struct span text, struct gtid_range *r)
@@ -314,7 +303,7 @@ parse_range(struct span text, struct gtid_range *r)
 	struct span rest = text;
 	bool has_end = span_find(text, SPAN_LIT("-")) >= 0;
 
-	if (!span_u64(cut(&rest, '-'), &r->first))
+	if (!span_u64(span_trim(span_cut(&rest, '-')), &r->first))
 		return false;
 	r->last = r->first;
 	if (has_end && !span_u64(span_trim(rest), &r->last))
@@ -329,10 +318,10 @@ parse_server(struct span text, struct gtid_set *s)
 	struct gtid name = {.kind = GTID_MYSQL};
 	bool has_range = false;
 
-	if (!gtid_parse_uuid(cut(&text, ':'), &name))
+	if (!gtid_parse_uuid(span_trim(span_cut(&text, ':')), &name))
 		return false;
 	while (text.len > 0) {
-		struct span part = cut(&text, ':');
+		struct span part = span_trim(span_cut(&text, ':'));
 		struct gtid_range r;
 
 		if (part.len == 0)
@@ -359,7 +348,7 @@ gtid_set_parse(struct span text, struct gtid_set *out, struct err_detail *why)
 	err_t err = ERR_OK;
 
 	while (rest.len > 0 && err == ERR_OK) {
-		struct span part = cut(&rest, ',');
+		struct span part = span_trim(span_cut(&rest, ','));
 
 		if (part.len > 0 && !parse_server(part, &s))
 			err =
@@ -377,23 +366,6 @@ gtid_set_parse(struct span text, struct gtid_set *out, struct err_detail *why)
 /* --- bytes ------------------------------------------------------------------------------------------------
  */
 
-static void
-put_le64(struct buf *out, uint64_t v)
-{
-	for (size_t i = 0; i < 8; i++)
-		buf_putc(out, (char)(v >> (8 * i) & 0xff));
-}
-
-static uint64_t
-get_le64(const char *p)
-{
-	uint64_t v = 0;
-
-	for (size_t i = 8; i > 0; i--)
-		v = v << 8 | (unsigned char)p[i - 1];
-	return v;
-}
-
 /* The form with tags has a 1 in the first and in the last byte of the count. */
 #define TAGGED		(UINT64_C(1) << 56 | 1)
 #define TAGGED_COUNT(n) ((n) >> 8 & UINT64_C(0xffffffffffff))
@@ -405,7 +377,7 @@ gtid_set_encode(const struct gtid_set *s, struct buf *out)
 
 	for (size_t i = 0; i < s->n; i++)
 		tagged = tagged || s->members[i].name.tag_len > 0;
-	put_le64(out, tagged ? (uint64_t)s->n << 8 | TAGGED : s->n);
+	buf_put_le(out, tagged ? (uint64_t)s->n << 8 | TAGGED : s->n, 8);
 	for (size_t i = 0; i < s->n; i++) {
 		const struct gtid_member *m = &s->members[i];
 
@@ -415,68 +387,43 @@ gtid_set_encode(const struct gtid_set *s, struct buf *out)
 			buf_putc(out, (char)(m->name.tag_len << 1));
 			buf_put(out, m->name.tag, m->name.tag_len);
 		}
-		put_le64(out, m->n);
+		buf_put_le(out, m->n, 8);
 		for (size_t k = 0; k < m->n; k++) {
-			put_le64(out, m->ranges[k].first);
-			put_le64(out, m->ranges[k].last + 1);
+			buf_put_le(out, m->ranges[k].first, 8);
+			buf_put_le(out, m->ranges[k].last + 1, 8);
 		}
 	}
 }
 
-/* Takes `n` bytes from the front; NULL when there are not so many. */
-static const char *
-take(struct span *s, size_t n)
-{
-	const char *p = s->p;
-
-	if (s->len < n)
-		return NULL;
-	*s = span_from(*s, n);
-	return p;
-}
-
 static bool
-decode_name(struct span *rest, bool tagged, struct gtid *name)
+decode_name(struct reader *r, bool tagged, struct gtid *name)
 {
-	const char *p = take(rest, UUID_BYTES);
-	size_t len;
+	const unsigned char *uuid = reader_take(r, UUID_BYTES);
+	uint8_t len;
 
-	if (p == NULL)
+	if (uuid == NULL)
 		return false;
-	memcpy(name->uuid, p, UUID_BYTES);
+	memcpy(name->uuid, uuid, UUID_BYTES);
 	if (!tagged)
 		return true;
-	p = take(rest, 1);
-	if (p == NULL || *p & 1)
-		return false;
-	len = (unsigned char)*p >> 1;
-	p = take(rest, len);
-	return p != NULL && gtid_set_tag(name, span_make(p, len));
+	len = reader_u8(r);
+	return !(len & 1) && gtid_set_tag(name, reader_span(r, len >> 1)) && !r->short_read;
 }
 
 static bool
-decode_member(struct span *rest, bool tagged, struct gtid_set *s)
+decode_member(struct reader *r, bool tagged, struct gtid_set *s)
 {
 	struct gtid name = {.kind = GTID_MYSQL};
-	const char *p;
 	uint64_t n;
 
-	if (!decode_name(rest, tagged, &name))
+	if (!decode_name(r, tagged, &name))
 		return false;
-	p = take(rest, 8);
-	if (p == NULL)
-		return false;
-	n = get_le64(p);
-	if (n > rest->len / 16)
+	n = reader_u64(r);
+	if (r->short_read || n > r->left / 16)
 		return false;
 	for (uint64_t i = 0; i < n; i++) {
-		uint64_t first, end;
+		uint64_t first = reader_u64(r), end = reader_u64(r);
 
-		p = take(rest, 16);
-		if (p == NULL)
-			return false;
-		first = get_le64(p);
-		end = get_le64(p + 8);
 		if (first == 0 || end <= first || end - 1 > GTID_SET_LAST)
 			return false;
 		gtid_set_add_range(s, &name, first, end - 1);
@@ -488,18 +435,17 @@ err_t
 gtid_set_decode(struct span bytes, struct gtid_set *out, struct err_detail *why)
 {
 	struct gtid_set s = {0};
-	struct span rest = bytes;
-	const char *p = take(&rest, 8);
-	uint64_t n = p != NULL ? get_le64(p) : 0;
+	struct reader r = reader_of(bytes);
+	uint64_t n = reader_u64(&r);
 	bool tagged = n >> 56 == 1;
-	bool good = p != NULL && (!tagged || (n & 0xff) == 1);
+	bool good = !r.short_read && (!tagged || (n & 0xff) == 1);
 
 	if (tagged)
 		n = TAGGED_COUNT(n);
 	good = good && n <= MEMBERS_MAX;
 	for (uint64_t i = 0; good && i < n; i++)
-		good = decode_member(&rest, tagged, &s);
-	good = good && rest.len == 0;
+		good = decode_member(&r, tagged, &s);
+	good = good && r.left == 0;
 	if (good)
 		gtid_set_copy(out, &s);
 	gtid_set_fini(&s);

@@ -76,6 +76,19 @@ the_string_form_does_not_count_its_nul(void **state)
 	buf_fini(&b);
 }
 
+static void
+little_endian_numbers_have_their_lowest_byte_first(void **state)
+{
+	struct buf b = BUF_INIT;
+
+	buf_put_le(&b, 0x0102030405060708, 8);
+	buf_put_le(&b, 0xfffe, 1);
+	buf_put_le(&b, 7, 0);
+	assert_int_equal(b.len, 9);
+	assert_memory_equal(b.p, "\x08\x07\x06\x05\x04\x03\x02\x01\xfe", 9);
+	buf_fini(&b);
+}
+
 int
 main(void)
 {
@@ -84,6 +97,7 @@ main(void)
 	    cmocka_unit_test(taking_more_than_there_is_takes_all),
 	    cmocka_unit_test(printing_grows_as_needed),
 	    cmocka_unit_test(numbers_are_decimal),
+	    cmocka_unit_test(little_endian_numbers_have_their_lowest_byte_first),
 	    cmocka_unit_test(the_string_form_does_not_count_its_nul),
 	};
 

@@ -55,6 +55,18 @@ parts_never_reach_beyond_the_span(void **state)
 }
 
 static void
+cutting_takes_the_stop_with_it(void **state)
+{
+	struct span rest = SPAN_LIT("a::b");
+
+	assert_true(span_is(span_cut(&rest, ':'), "a"));
+	assert_true(span_is(span_cut(&rest, ':'), ""));
+	assert_true(span_is(span_cut(&rest, ':'), "b"));
+	assert_int_equal(rest.len, 0);
+	assert_int_equal(span_cut(&rest, ':').len, 0);
+}
+
+static void
 a_copy_ends_with_nul(void **state)
 {
 	char *s = span_dup(span_make("abcd", 2));
@@ -72,6 +84,7 @@ main(void)
 	    cmocka_unit_test(finding_works_on_any_byte),
 	    cmocka_unit_test(comparing_ignores_case_of_ascii_only),
 	    cmocka_unit_test(parts_never_reach_beyond_the_span),
+	    cmocka_unit_test(cutting_takes_the_stop_with_it),
 	    cmocka_unit_test(a_copy_ends_with_nul),
 	};
 

@@ -25,13 +25,6 @@ struct stream {
 	bool checksums;
 };
 
-static inline void
-put_le(struct buf *b, uint64_t v, size_t bytes)
-{
-	for (size_t i = 0; i < bytes; i++)
-		buf_putc(b, (char)(v >> (8 * i) & 0xff));
-}
-
 /* An event of any type around `body`. */
 static inline struct span
 make_event(struct stream *s, uint8_t type, const void *body, size_t len)
@@ -39,15 +32,15 @@ make_event(struct stream *s, uint8_t type, const void *body, size_t len)
 	size_t size = BINLOG_HEADER + len + (s->checksums ? 4 : 0);
 	struct buf b = BUF_INIT;
 
-	put_le(&b, s->timestamp, 4);
-	put_le(&b, type, 1);
-	put_le(&b, 1, 4);
-	put_le(&b, size, 4);
-	put_le(&b, s->next_pos, 4);
-	put_le(&b, s->flags, 2);
+	buf_put_le(&b, s->timestamp, 4);
+	buf_put_le(&b, type, 1);
+	buf_put_le(&b, 1, 4);
+	buf_put_le(&b, size, 4);
+	buf_put_le(&b, s->next_pos, 4);
+	buf_put_le(&b, s->flags, 2);
 	buf_put(&b, body, len);
 	if (s->checksums)
-		put_le(&b, libdeflate_crc32(0, b.p, b.len), 4);
+		buf_put_le(&b, libdeflate_crc32(0, b.p, b.len), 4);
 	buf_clear(&s->event);
 	buf_put_span(&s->event, buf_span(&b));
 	buf_fini(&b);
@@ -64,10 +57,10 @@ make_format(struct stream *s, const char *version, uint8_t alg)
 
 	for (size_t i = 0; version[i] != '\0' && i < sizeof(name); i++)
 		name[i] = version[i];
-	put_le(&b, 4, 2);
+	buf_put_le(&b, 4, 2);
 	buf_put(&b, name, sizeof(name));
-	put_le(&b, 0, 4);
-	put_le(&b, BINLOG_HEADER, 1);
+	buf_put_le(&b, 0, 4);
+	buf_put_le(&b, BINLOG_HEADER, 1);
 	for (int type = 1; type <= 171; type++) {
 		uint8_t len = 0;
 
@@ -79,11 +72,11 @@ make_format(struct stream *s, const char *version, uint8_t alg)
 			len = 8;
 		else if (type == BINLOG_TYPE_MARIADB_GTID)
 			len = 19;
-		put_le(&b, len, 1);
+		buf_put_le(&b, len, 1);
 	}
-	put_le(&b, alg, 1);
+	buf_put_le(&b, alg, 1);
 	if (alg == 0)
-		put_le(&b, 0, 4); /* the room for a checksum is always there */
+		buf_put_le(&b, 0, 4); /* the room for a checksum is always there */
 	s->checksums = alg != 0;
 	ev = make_event(s, BINLOG_TYPE_FORMAT_DESCRIPTION, b.p, b.len);
 	s->checksums = checksums;
@@ -97,13 +90,13 @@ make_query_typed(struct stream *s, uint8_t type, struct span vars, struct span s
 	struct buf b = BUF_INIT;
 	struct span ev;
 
-	put_le(&b, 77, 4); /* thread */
-	put_le(&b, 3, 4);  /* seconds */
-	put_le(&b, 2, 1);  /* length of db */
-	put_le(&b, 1062, 2);
-	put_le(&b, vars.len, 2);
+	buf_put_le(&b, 77, 4); /* thread */
+	buf_put_le(&b, 3, 4);  /* seconds */
+	buf_put_le(&b, 2, 1);  /* length of db */
+	buf_put_le(&b, 1062, 2);
+	buf_put_le(&b, vars.len, 2);
 	if (type == BINLOG_TYPE_EXECUTE_LOAD_QUERY)
-		put_le(&b, 0, 13);
+		buf_put_le(&b, 0, 13);
 	buf_put_span(&b, vars);
 	buf_put(&b, "db", 3);
 	buf_put_span(&b, sql);
@@ -124,10 +117,10 @@ make_gtid(struct stream *s, uint64_t seq, uint8_t flags)
 	struct buf b = BUF_INIT;
 	struct span ev;
 
-	put_le(&b, seq, 8);
-	put_le(&b, 0, 4);
-	put_le(&b, flags, 1);
-	put_le(&b, 0, 8);
+	buf_put_le(&b, seq, 8);
+	buf_put_le(&b, 0, 4);
+	buf_put_le(&b, flags, 1);
+	buf_put_le(&b, 0, 8);
 	ev = make_event(s, BINLOG_TYPE_MARIADB_GTID, b.p, b.len);
 	buf_fini(&b);
 	return ev;
@@ -139,7 +132,7 @@ make_rotate(struct stream *s, const char *file, uint64_t pos)
 	struct buf b = BUF_INIT;
 	struct span ev;
 
-	put_le(&b, pos, 8);
+	buf_put_le(&b, pos, 8);
 	buf_put_str(&b, file);
 	ev = make_event(s, BINLOG_TYPE_ROTATE, b.p, b.len);
 	buf_fini(&b);

@@ -40,12 +40,12 @@ numbers_of_a_pre_release_become_those_of_today(void **state)
 	struct buf b = BUF_INIT;
 	struct binlog_event ev;
 
-	put_le(&b, 4, 2);
+	buf_put_le(&b, 4, 2);
 	buf_put(&b, version, sizeof(version));
-	put_le(&b, 0, 4);
-	put_le(&b, BINLOG_HEADER, 1);
+	buf_put_le(&b, 0, 4);
+	buf_put_le(&b, BINLOG_HEADER, 1);
 	for (unsigned i = 1; i < EVENT_FORMAT_PERMUTED; i++)
-		put_le(&b, i == 20 ? 0 : i, 1);
+		buf_put_le(&b, i == 20 ? 0 : i, 1);
 	s->checksums = false;
 	binlog_decoder_start(&s->decoder, span_of("old.000001"), 4, BINLOG_CHECKSUM_UNDEFINED);
 	decode(s, make_event(s, BINLOG_TYPE_FORMAT_DESCRIPTION, b.p, b.len));

@@ -24,14 +24,14 @@ a_mysql_gtid_gives_the_commit_time_in_microseconds(void **state)
 	struct binlog_event ev;
 	uint64_t original = UINT64_C(1700000000123456);
 
-	put_le(&b, 1, 1);
+	buf_put_le(&b, 1, 1);
 	buf_put(&b, "0123456789abcdef", 16);
-	put_le(&b, 23, 8);
-	put_le(&b, 2, 1);
-	put_le(&b, 0, 16 - 8);
-	put_le(&b, 0, 8);
-	put_le(&b, (original + 9) | UINT64_C(1) << 55, 7);
-	put_le(&b, original, 7);
+	buf_put_le(&b, 23, 8);
+	buf_put_le(&b, 2, 1);
+	buf_put_le(&b, 0, 16 - 8);
+	buf_put_le(&b, 0, 8);
+	buf_put_le(&b, (original + 9) | UINT64_C(1) << 55, 7);
+	buf_put_le(&b, original, 7);
 	ev = decode(s, make_event(s, BINLOG_TYPE_GTID, b.p, b.len));
 	assert_int_equal(ev.u.gtid.id.kind, GTID_MYSQL);
 	assert_int_equal(ev.u.gtid.id.seq, 23);
@@ -81,13 +81,13 @@ a_gtid_list_gives_its_ids(void **state)
 	struct err_detail why;
 	struct gtid g;
 
-	put_le(&b, 2 | UINT32_C(1) << 28, 4);
-	put_le(&b, 0, 4);
-	put_le(&b, 1, 4);
-	put_le(&b, 100, 8);
-	put_le(&b, 7, 4);
-	put_le(&b, 9, 4);
-	put_le(&b, 2, 8);
+	buf_put_le(&b, 2 | UINT32_C(1) << 28, 4);
+	buf_put_le(&b, 0, 4);
+	buf_put_le(&b, 1, 4);
+	buf_put_le(&b, 100, 8);
+	buf_put_le(&b, 7, 4);
+	buf_put_le(&b, 9, 4);
+	buf_put_le(&b, 2, 8);
 	ev = decode(s, make_event(s, BINLOG_TYPE_GTID_LIST, b.p, b.len));
 	assert_int_equal(ev.u.gtid_list.n, 2);
 	assert_int_equal(ev.u.gtid_list.flags, 1);

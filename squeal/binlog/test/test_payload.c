@@ -41,10 +41,10 @@ teardown(void **state)
 static void
 put_field(struct buf *b, uint8_t field, uint64_t value)
 {
-	put_le(b, field, 1);
-	put_le(b, 9, 1);
-	put_le(b, 0xfe, 1);
-	put_le(b, value, 8);
+	buf_put_le(b, field, 1);
+	buf_put_le(b, 9, 1);
+	buf_put_le(b, 0xfe, 1);
+	buf_put_le(b, value, 8);
 }
 
 /* A payload of what `inner` holds; `promised` is what its head says to come out. */
@@ -62,7 +62,7 @@ make_body(struct fixture *f, int compression, uint64_t promised)
 	put_field(&f->body, 2, (uint64_t)compression);
 	put_field(&f->body, 3, promised);
 	put_field(&f->body, 1, n);
-	put_le(&f->body, 0, 1);
+	buf_put_le(&f->body, 0, 1);
 	buf_put(&f->body, packed, n);
 	free(packed);
 	return buf_span(&f->body);
