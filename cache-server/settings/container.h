@@ -61,6 +61,7 @@ enum container_policy { CONTAINER_EVICT, CONTAINER_STORE, CONTAINER_MARKER };
 struct container_settings {
 	struct container_options opt; /* what was written; strings are never NULL */
 	enum container_policy policy; /* opt.policy */
+	bool any_port;		      /* -p -1: any free TCP port */
 	struct listen_list tcp;	      /* where it listens; made by settings_parse() */
 	struct listen_list udp;	      /* the same hosts with opt.udp_port */
 	struct yaml_place at;	      /* where it was declared, for messages; line 0: on the command line */
@@ -88,8 +89,10 @@ err_t container_list_yaml(struct container_list *l, struct span text, const char
 /* The same from a file; relative paths in it begin at its folder. */
 err_t container_list_load(struct container_list *l, const char *path, struct err_detail *why) MUST_CHECK;
 
-/* Names, sockets and files are there once; each has a port or a socket. */
-err_t container_list_check(const struct container_list *l, struct err_detail *why) MUST_CHECK;
+/* Names, ports, sockets and files are there once; each has a name, and a port or a socket.  `file` is where
+ * those with a line are from, for messages; NULL: no file. */
+err_t container_list_check(const struct container_list *l, const char *file,
+			   struct err_detail *why) MUST_CHECK;
 
 /* The index of the name, or -1. */
 ptrdiff_t container_list_find(const struct container_list *l, struct span name);

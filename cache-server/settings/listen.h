@@ -37,7 +37,7 @@ enum listen_protocol { LISTEN_AUTO, LISTEN_ASCII, LISTEN_BINARY };
 
 struct listen {
 	char host[LISTEN_HOST_MAX + 1]; /* without brackets; empty: every address ("*") */
-	uint16_t port;			/* 0 only where listen_parse() was given 0 */
+	uint16_t port;			/* 0: any free one */
 	bool port_given;		/* the entry names its port itself */
 	enum listen_tls tls;
 	enum listen_protocol protocol;

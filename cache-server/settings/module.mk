@@ -1,4 +1,4 @@
-CACHE_SETTINGS_SRC := $(patsubst %,cache-server/settings/%.c,auth_file container listen settings settings_stats settings_text)
+CACHE_SETTINGS_SRC := $(patsubst %,cache-server/settings/%.c,auth_file container listen settings settings_row settings_stats settings_text)
 CACHE_SETTINGS_A   := $(BUILD)/lib/cache_settings.a
 LIBS               += $(CACHE_SETTINGS_A)
 

@@ -38,6 +38,7 @@
  *     COUNT    uint64_t  a flag that counts how often it is there
  *     UINT     uint64_t  whole number
  *     OPTUINT  uint64_t  the same; in -o "name" alone means 1, "no_name" 0
+ *     PORT     int64_t   whole number, or -1
  *     OCTAL    uint64_t  octal number
  *     MEGS     uint64_t  megabytes, or with k, m or g behind it; kept in bytes
  *     KILOS    uint64_t  kilobytes, the same way
@@ -57,12 +58,12 @@
 /* clang-format off */
 /*   field                letter long                 -o name               kind     argument  default        min      max         use     help */
 #define SETTINGS_FLAGS(X)                                                                                                               \
-	X(port,               'p', "port",                NULL,                 UINT,    "num",    "11211",       0,       65535,      ACTS,   "TCP port to listen on; 0: none") \
-	X(udp_port,           'U', "udp-port",            NULL,                 UINT,    "num",    "0",           0,       65535,      ACTS,   "UDP port to listen on; 0: none") \
+	X(port,               'p', "port",                NULL,                 PORT,    "num",    "11211",       0,       65535,      ACTS,   "TCP port to listen on; 0: none; -1: any free one") \
+	X(udp_port,           'U', "udp-port",            NULL,                 UINT,    "num",    "0",           0,       65535,      ACTS,   "UDP port to listen on; 0: none; without -p it is the TCP port too") \
 	X(unix_socket,        's', "unix-socket",         NULL,                 TEXT,    "file",   "",            0,       0,          ACTS,   "unix socket to listen on; disables TCP and UDP") \
 	X(unix_mask,          'a', "unix-mask",           NULL,                 OCTAL,   "mask",   "700",         0,       07777,      ACTS,   "access mask of the unix socket, in octal") \
 	X(shutdown_command,   'A', "enable-shutdown",     NULL,                 BOOL,    NULL,     "no",          0,       0,          ACTS,   "take the command \"shutdown\"") \
-	X(listen,             'l', "listen",              NULL,                 LIST,    "addr",   "",            0,       0,          ACTS,   "addresses to listen on, separated by \",\"; may be repeated; the default is 127.0.0.1 and ::1; each is [notls:|btls:|mtls:][proto[ascii|binary|negotiating]:][tag[NAME]:]ADDRESS[:PORT], and * is every address") \
+	X(listen,             'l', "listen",              NULL,                 LIST,    "addr",   "",            0,       0,          ACTS,   "addresses to listen on, separated by \",\"; may be repeated; the default is 127.0.0.1 and ::1; each is ADDRESS or ADDRESS:PORT, where * is every address, and before it may stand notls: btls: or mtls:, then proto[ascii]: proto[binary]: or proto[negotiating]:, then tag[NAME]:") \
 	X(allow_wildcard,     0,   "allow-wildcard",      "allow_wildcard",     BOOL,    NULL,     "no",          0,       0,          ACTS,   "bind addresses that others can reach without TLS (-Z) and without passwords (-Y)") \
 	X(daemonize,          'd', "daemon",              NULL,                 BOOL,    NULL,     "no",          0,       0,          ACTS,   "run as a daemon") \
 	X(coredumps,          'r', "enable-coredumps",    NULL,                 BOOL,    NULL,     "no",          0,       0,          ACTS,   "maximize the core file limit") \
@@ -157,13 +158,13 @@
 	X(resp_obj_mem_limit, 0,   NULL,                  "resp_obj_mem_limit", UINT,    "num",    "0",           0,       4294967295, ENGINE, "no longer used by memcached either") \
 	X(sock_cookie_id,     0,   NULL,                  "sock_cookie_id",     UINT,    "num",    "0",           0,       4294967295, ENGINE, "identity of a socket for firewalls")
 
-/* A key of `stats settings` in memcached's order: U64, YESNO, NOYES (the field is the opposite), ONOFF (the same in
+/* A key of `stats settings` in memcached's order: U64, I64, YESNO, NOYES (the field is the opposite), ONOFF (the same in
  * other words), TEXT ("NULL" when empty), NAME ("no" when empty), OCTAL, CHAR, RATIO, or WORD: always this word.
  * NOW: from struct settings_now. */
 #define SETTINGS_STATS(S)                                                                                                               \
 	S("maxbytes",              NOW,      memory)               \
 	S("maxconns",              U64,      maxconns)             \
-	S("tcpport",               U64,      port)                 \
+	S("tcpport",               I64,      port)                 \
 	S("udpport",               U64,      udp_port)             \
 	S("inter",                 TEXT,     listen)               \
 	S("verbosity",             NOW,      verbose)              \
@@ -234,6 +235,7 @@
 #define SETTINGS_C_COUNT(field)	   uint64_t field;
 #define SETTINGS_C_UINT(field)	   uint64_t field;
 #define SETTINGS_C_OPTUINT(field)  uint64_t field;
+#define SETTINGS_C_PORT(field)	   int64_t field;
 #define SETTINGS_C_OCTAL(field)	   uint64_t field;
 #define SETTINGS_C_MEGS(field)	   uint64_t field;
 #define SETTINGS_C_KILOS(field)	   uint64_t field;

@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cache-server/sight/sample.h"
 #include "lib/core/buf.h"
 #include "lib/core/histogram.h"
 
@@ -45,24 +46,20 @@ enum latency_command {
 	    LATENCY_NCOMMANDS
 };
 
-struct latency; /* opaque but for its first word */
-
-struct latency_head {
-	uint32_t left; /* requests until one is timed; owner only */
-};
+struct latency; /* opaque but for what it begins with: its struct sample */
 
 /* `sample` 0: nothing is ever timed.  `seed`: any random bits, different per thread. */
 struct latency *latency_create(uint32_t sample, uint64_t seed);
 void latency_destroy(struct latency **l); /* NULL is fine; no other thread may be reading */
 
-/* The part of latency_due() behind the sample; true unless the sample is 0. */
-bool latency_draw(struct latency *l);
+/* The part of latency_due() behind the sample; false when the sample is 0. */
+bool latency_again(struct latency *l);
 
 /* Whether this request is to be timed. */
 static inline bool
 latency_due(struct latency *l)
 {
-	return __builtin_expect(--((struct latency_head *)l)->left == 0, 0) && latency_draw(l);
+	return sample_due((struct sample *)l) && latency_again(l);
 }
 
 void latency_note(struct latency *l, enum latency_command command, uint64_t nanoseconds);
@@ -77,8 +74,8 @@ void latency_merge(struct latency *const *ls, size_t n, enum latency_command com
 const char *latency_command_text(enum latency_command command);
 
 /*
- * `stats latency`: for each command that was timed `put("get_p50_ns", "812")`, and _count, _mean, _p90, _p99,
- * _p999, _max.  Counts are those of the sample.
+ * `stats latency`: for each command that was timed `put("get_p50_ns", "812")`, and get_count,
+ * get_mean_ns, get_p90_ns, get_p99_ns, get_p999_ns, get_max_ns.  Counts are those of the sample.
  */
 typedef void latency_stat_fn(void *arg, const char *key, const char *value);
 void latency_stats(struct latency *const *ls, size_t n, latency_stat_fn *put, void *arg);

@@ -25,6 +25,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cache-server/sight/sample.h"
 #include "lib/core/span.h"
 
 enum {
@@ -33,11 +34,7 @@ enum {
 	TOPK_SETS_MAX = 1 << 16,
 };
 
-struct topk; /* opaque but for its first word, which topk_note() counts down */
-
-struct topk_head {
-	uint32_t left; /* calls until one is looked at; owner only */
-};
+struct topk; /* opaque but for what it begins with: its struct sample */
 
 /*
  * `sets` is rounded up to a power of two (64 sets: 512 names, 160 KiB).  `sample` 0: nothing is ever noted.
@@ -53,21 +50,16 @@ void topk_take(struct topk *t, struct span name, uint64_t hash, uint32_t weight)
 static inline void
 topk_note(struct topk *t, struct span name, uint64_t hash, uint32_t weight)
 {
-	struct topk_head *head = (struct topk_head *)t;
-
-	if (__builtin_expect(--head->left != 0, 1))
-		return;
-	topk_take(t, name, hash, weight);
+	if (sample_due((struct sample *)t))
+		topk_take(t, name, hash, weight);
 }
 
-/*
- * For a caller that would first have to make hash or weight: whether topk_take() is due now.  Counts as the
- * one call of this request.
- */
+/* For a caller that would first have to make name or hash: whether topk_take() is due now.  It is the one
+ * call of this request. */
 static inline bool
 topk_due(struct topk *t)
 {
-	return __builtin_expect(--((struct topk_head *)t)->left == 0, 0);
+	return sample_due((struct sample *)t);
 }
 
 /* Halves all counts. */
