@@ -76,7 +76,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (settings_parse(&s, n, words, &out, &why) == ERR_OK) {
 		check(&s);
 		settings_fini(&s);
-	} else if (why.text[0] == '\0') {
+	} else if (why.text[0] == '\0' || strchr(why.text, '\n') != NULL) {
 		abort();
 	}
 	buf_fini(&out);

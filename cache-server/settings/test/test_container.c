@@ -112,6 +112,8 @@ what_is_wrong_in_a_file_is_named_with_its_place(void **state)
 	expect_bad_yaml("{}", "c.yaml:1:1: the file has no list \"containers:\"");
 	expect_bad_yaml("container: []",
 			"c.yaml:1:1: unknown key \"container\"; did you mean \"containers\"?");
+	expect_bad_yaml("containers:\n  - {na\n\n      me}\n",
+			"c.yaml:2:6: unknown key \"na?me\" in containers[]; did you mean \"name\"?");
 	expect_bad_yaml("zzz: []", "c.yaml:1:1: unknown key \"zzz\"; there is: \"containers\"");
 	expect_bad_yaml(
 	    "containers: []",

@@ -268,6 +268,7 @@ static void
 what_nobody_knows_is_an_error_with_a_suggestion(void **state)
 {
 	bad("-q", "unknown flag -q");
+	bad("--a\r\nb", "unknown option --a??b");
 	bad("--udp-prot 5", "unknown option --udp-prot; did you mean --udp-port?");
 	bad("--zzzzzzzzzzzzzzzzz", "squeal-cache --help names them all");
 	bad("--=1", "unknown option --");
