@@ -152,7 +152,7 @@
 	X(temporary_ttl,      0,   NULL,                  "temporary_ttl",      UINT,    "num",    "61",          0,       1 << 30,    ENGINE, "TTL below which an item has an LRU of its own") \
 	X(track_sizes,        0,   NULL,                  "track_sizes",        BOOL,    NULL,     "no",          0,       0,          ENGINE, "stats sizes") \
 	X(inline_ascii_resp,  0,   NULL,                  "inline_ascii_resp",  BOOL,    NULL,     "no",          0,       0,          ENGINE, "replies made ahead") \
-	X(modern,             0,   NULL,                  "modern",             BOOL,    NULL,     "yes",         0,       0,          ENGINE, "defaults of memcached's next version; no_modern: of the one before") \
+	X(modern,             0,   NULL,                  "modern",             BOOL,    NULL,     "yes",         0,       0,          ACTS,   "no_modern: defaults of memcached 1.4, which are no_maxconns_fast and options without effect") \
 	X(drop_privileges,    0,   NULL,                  "drop_privileges",    BOOL,    NULL,     "no",          0,       0,          ENGINE, "drop system calls that are not needed") \
 	X(relaxed_privileges, 0,   NULL,                  "relaxed_privileges", BOOL,    NULL,     "no",          0,       0,          ENGINE, "for memcached's tests") \
 	X(resp_obj_mem_limit, 0,   NULL,                  "resp_obj_mem_limit", UINT,    "num",    "0",           0,       4294967295, ENGINE, "no longer used by memcached either") \
