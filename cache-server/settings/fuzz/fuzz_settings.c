@@ -12,11 +12,14 @@ enum { WORDS_MAX = 32 };
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void
-use(void *arg, const char *key, const char *value)
+use(void *arg, struct span key, struct span value)
 {
-	if (value[0] == '\0' || strchr(value, ' ') != NULL || strchr(value, '\r') != NULL ||
-	    strchr(value, '\n') != NULL)
-		abort(); /* it would be another line of the protocol */
+	for (size_t i = 0; i < value.len; i++) {
+		if ((unsigned char)value.p[i] <= ' ')
+			abort(); /* it would be another word or line of the protocol */
+	}
+	if (value.len == 0)
+		abort();
 }
 
 /* What was taken must hold together. */

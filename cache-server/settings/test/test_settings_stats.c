@@ -4,13 +4,13 @@
 #include "lib/core/test/test.h"
 
 static void
-add(void *arg, const char *key, const char *value)
+add(void *arg, struct span key, struct span value)
 {
 	struct buf *out = arg;
 
-	assert_null(strchr(value, ' '));
-	assert_true(value[0] != '\0');
-	buf_printf(out, "%s %s\n", key, value);
+	assert_true(span_find(value, SPAN_LIT(" ")) < 0);
+	assert_true(value.len > 0);
+	buf_printf(out, "%.*s %.*s\n", SPAN_FMT(key), SPAN_FMT(value));
 }
 
 /* The keys and values of the line. */

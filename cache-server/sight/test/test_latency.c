@@ -7,9 +7,9 @@
 #include "lib/core/test/test.h"
 
 static void
-add(void *arg, const char *key, const char *value)
+add(void *arg, struct span key, struct span value)
 {
-	buf_printf(arg, "%s %s\n", key, value);
+	buf_printf(arg, "%.*s %.*s\n", SPAN_FMT(key), SPAN_FMT(value));
 }
 
 static void
