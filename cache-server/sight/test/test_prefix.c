@@ -150,7 +150,7 @@ struct race {
 	_Atomic uint64_t noted;
 };
 
-/* Names of one letter, so that a torn one shows. */
+/* Names of one letter, so that a torn one shows; new ones in the same rows again and again. */
 static void *
 write_prefixes(void *arg)
 {
@@ -164,6 +164,8 @@ write_prefixes(void *arg)
 		memset(key, 'a' + (int)(n % 26), len);
 		key[len] = ':';
 		prefix_note(race->p, span_make(key, len + 1), PREFIX_SET);
+		if (n % 5 == 0)
+			prefix_reset(&race->p, 1);
 		atomic_store_explicit(&race->noted, ++n, memory_order_relaxed);
 	}
 	return NULL;
@@ -183,12 +185,12 @@ look(void *arg, const struct prefix_row *row)
 static void
 a_reader_and_resets_beside_the_writer_see_whole_names(void **state)
 {
-	struct race race = {.p = prefix_create(':', 64)};
+	struct race race = {.p = prefix_create(':', 4)};
 	uint64_t seen = 0, rounds = 0;
 	pthread_t thread;
 
 	assert_int_equal(pthread_create(&thread, NULL, write_prefixes, &race), 0);
-	while (atomic_load(&race.noted) < 200000 || seen == 0) {
+	while (atomic_load(&race.noted) < 2000000 || seen == 0) {
 		uint64_t sum = 0;
 
 		prefix_each(&race.p, 1, look, &sum);
