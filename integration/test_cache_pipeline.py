@@ -20,9 +20,9 @@ def insert(p, keys, holdoff_ms=None):
 
 
 def value_and_flags(cache, key):
-    """(value or None, return flags) as mg has them: X for what may be served as stale only."""
+    """(value or None, return flags) for a client that takes stale values, too: those have X."""
     with cache.client() as c:
-        reply = c.command(b"mg %s v" % key.encode())
+        reply = c.command(b"mg %s v R0" % key.encode())
         if reply == b"EN":
             return None, ()
         _, size, *flags = reply.split()

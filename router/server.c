@@ -277,7 +277,7 @@ abilities_of(const char *version)
 		return 0;
 	if (strstr(ours, " holdoff") != NULL)
 		can |= OUTBOX_HOLDOFF;
-	if (strstr(ours, " restart") != NULL)
+	if (strstr(ours, " epoch") != NULL)
 		can |= OUTBOX_CAUGHT_UP;
 	return can;
 }

@@ -49,7 +49,7 @@ mc_request_delete_holdoff(struct buf *out, struct span key, uint32_t holdoff_ms)
 void
 mc_request_caught_up(struct buf *out)
 {
-	buf_put_span(out, SPAN_LIT("caught_up\r\n"));
+	buf_put_span(out, SPAN_LIT("caughtup\r\n"));
 }
 
 void

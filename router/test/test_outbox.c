@@ -591,7 +591,7 @@ caught_up_goes_out_alone_behind_the_deletes_and_is_acknowledged_by_ok(void **sta
 	PUT(f, 8, "b");
 	assert_string_equal(sent(f), "md a q\r\nmn\r\n");
 	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
-	assert_string_equal(sent(f), "caught_up\r\nmn\r\n");
+	assert_string_equal(sent(f), "caughtup\r\nmn\r\n");
 	assert_int_equal(reply(f, "OK\r\nMN\r\n"), ERR_OK);
 	assert_string_equal(sent(f), "md b q\r\nmn\r\n");
 	assert_int_equal(metric_get(&f->metrics.router_caught_up), 1);
@@ -605,10 +605,10 @@ caught_up_is_sent_again_until_the_server_says_ok(void **state)
 	outbox_abilities(f->o, OUTBOX_CAUGHT_UP);
 	outbox_connected(f->o, true);
 	outbox_caught_up(f->o);
-	assert_string_equal(sent(f), "caught_up\r\nmn\r\n");
+	assert_string_equal(sent(f), "caughtup\r\nmn\r\n");
 	assert_int_equal(reply(f, "SERVER_ERROR busy\r\nMN\r\n"), ERR_OK);
 	clock_fake_advance_ms(&f->clock, 1000);
-	assert_string_equal(sent(f), "caught_up\r\nmn\r\n");
+	assert_string_equal(sent(f), "caughtup\r\nmn\r\n");
 	assert_int_equal(reply(f, "OK\r\nMN\r\n"), ERR_OK);
 	assert_true(outbox_is_empty(f->o));
 }
