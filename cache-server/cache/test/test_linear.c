@@ -602,10 +602,10 @@ leases_step(struct leases *l, uint64_t *rnd)
 		delete_step(l, key, x, 0);
 		break;
 	case 12:
-		delete_step(l, key, x, (uint32_t)(1 + next(rnd) % 6000));
+		delete_step(l, key, x, (uint32_t)(1 + next(rnd) % 3000));
 		break;
 	case 13:
-		kit_pass(l->k, next(rnd) % 400);
+		kit_pass(l->k, next(rnd) % 500);
 		break;
 	default:
 		got = kit_get(l->k, name);
@@ -648,7 +648,8 @@ leases_hold_offs_and_stale_values_do_what_they_promise(void **state)
 	uint64_t filled = 0;
 
 	assert_int_equal(explore_leases(0, &filled, 1), 0);
-	assert_true(filled > 500);
+	print_message("%llu filled\n", (unsigned long long)filled);
+	assert_true(filled > 100);
 	assert_int_equal(explore_leases(0, &filled, 0),
 			 0); /* without floors nothing is refused that is fine */
 }
