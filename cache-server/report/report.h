@@ -97,7 +97,7 @@ void report_destroy(struct report **r); /* NULL is fine */
  * False: no such report (also `detail` under -X).  What is not pairs:
  *
  *     reset, detail on, detail off    true, and nothing was emitted
- *     detail dump                     true, one pair "detailed" whose value is the text to send as it is
+ *     detail dump                     true; the names are lines to send as they are, END comes behind them
  */
 bool report_stats(struct report *r, struct cache *c, struct span what, session_emit_fn *emit, void *emit_arg);
 
