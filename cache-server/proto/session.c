@@ -8,8 +8,10 @@ void
 session_init(struct session *s, struct cache_thread *cache, const struct session_limits *limits,
 	     const struct session_host *host, struct out *out)
 {
-	/* Not the whole struct: key and flags are 768 bytes that nobody reads before they are written. */
+	/* Not the whole struct: key and flags are bytes that nobody reads before they are written. */
 	s->cache = cache;
+	s->store = cache_store(cache_of(cache));
+	s->marker = cache_policy(cache_of(cache)) == CACHE_MARKER;
 	s->limits = limits;
 	s->host = *host;
 	s->out = out;

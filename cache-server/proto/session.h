@@ -148,9 +148,11 @@ enum session_want {
 
 struct session {
 	struct cache_thread *cache;
+	struct store *store; /* of the cache */
 	const struct session_limits *limits;
 	struct session_host host;
 	struct out *out;
+	bool marker; /* the container holds markers */
 
 	enum { SESSION_UNDECIDED, SESSION_TEXT, SESSION_BINARY } protocol;
 	enum session_want want;
@@ -165,8 +167,10 @@ struct session {
 	uint64_t sink_at, sink_len; /* of the value with what follows it */
 	char sink_tail[2];	    /* the line end behind the value */
 	char key[256];		    /* of the request whose value is on its way */
-	char flags[512];	    /* text: what its reply needs */
+	char flags[128];	    /* text: what its reply needs */
 	unsigned flags_len;
+	struct epoch epoch; /* where set.epoch points to */
+	char epoch_source[EPOCH_MAX_SOURCE];
 	bool noreply;
 	int pending_command; /* the protocol's own: which command goes on, text: also a get of many keys */
 
