@@ -233,7 +233,8 @@ reply_set(struct session *s, const struct request *r, enum cache_mode mode, bool
 		reply_error(s, r, BINARY_EEXISTS);
 		break;
 	case CACHE_NOT_FOUND:
-		reply_error(s, r, mode == CACHE_APPEND || mode == CACHE_PREPEND ? BINARY_NOT_STORED : BINARY_ENOENT);
+		reply_error(
+		    s, r, mode == CACHE_APPEND || mode == CACHE_PREPEND ? BINARY_NOT_STORED : BINARY_ENOENT);
 		break;
 	case CACHE_TOO_LARGE:
 		reply_error(s, r, BINARY_E2BIG);
@@ -256,8 +257,7 @@ static void
 store(struct session *s, const struct request *r, struct cache_set *set)
 {
 	uint64_t len = set->draft ? set->draft->value_len : set->value.len;
-	enum cache_result result =
-	    s->marker ? marking_set(s->cache, s->store, set) : session_log_set(s, set);
+	enum cache_result result = s->marker ? marking_set(s->cache, s->store, set) : session_log_set(s, set);
 
 	note(s, SESSION_NOTE_SET, set->key, set->hash, result == CACHE_OK, len);
 	reply_set(s, r, set->mode, set->has_compare, result, s->marker ? 0 : set->cas_out);
@@ -269,7 +269,9 @@ too_large(const struct session *s, const struct cache_set *set, uint64_t len)
 {
 	uint64_t max = s->limits->max_value;
 
-	return max > 0 && 48 + (s->limits->no_cas ? 0 : 8) + set->key.len + 1 + (set->client_flags ? 4 : 0) + len + 2 > max;
+	return max > 0 &&
+	       48 + (s->limits->no_cas ? 0 : 8) + set->key.len + 1 + (set->client_flags ? 4 : 0) + len + 2 >
+		   max;
 }
 
 /* Answers, and throws the value away. */
@@ -306,8 +308,10 @@ binary_sunk(struct session *s)
 static enum next
 set(struct session *s, const struct request *r, const char *value, size_t at_hand, size_t *taken)
 {
-	static const enum cache_mode modes[] = {[BINARY_SET] = CACHE_SET,	  [BINARY_ADD] = CACHE_ADD,
-						[BINARY_REPLACE] = CACHE_REPLACE, [BINARY_APPEND] = CACHE_APPEND,
+	static const enum cache_mode modes[] = {[BINARY_SET] = CACHE_SET,
+						[BINARY_ADD] = CACHE_ADD,
+						[BINARY_REPLACE] = CACHE_REPLACE,
+						[BINARY_APPEND] = CACHE_APPEND,
 						[BINARY_PREPEND] = CACHE_PREPEND};
 	struct cache_set c = {.key = r->key, .mode = modes[r->op]};
 	enum cache_result result;
@@ -366,8 +370,7 @@ set(struct session *s, const struct request *r, const char *value, size_t at_han
 
 /* --- the rest ------------------------------------------------------------------------------------------- */
 
-static void
-delete(struct session *s, const struct request *r)
+static void delete (struct session *s, const struct request *r)
 {
 	struct cache_delete d = {.key = r->key, .has_compare = r->h.cas != 0, .compare = r->h.cas};
 	enum cache_result result;
@@ -573,7 +576,7 @@ dispatch(struct session *s, const struct request *r)
 		get(s, r);
 		break;
 	case BINARY_DELETE:
-		delete(s, r);
+		delete (s, r);
 		break;
 	case BINARY_INCREMENT:
 	case BINARY_DECREMENT:

@@ -10,7 +10,8 @@ emit(struct session *s, const struct session_log *l)
 void
 session_log_get_now(struct session *s, struct span key, bool hit, uint64_t size)
 {
-	struct session_log l = {.kind = SESSION_LOG_FETCHERS, .key = key, .status = hit, .size = hit ? size : 0};
+	struct session_log l = {
+	    .kind = SESSION_LOG_FETCHERS, .key = key, .status = hit, .size = hit ? size : 0};
 
 	emit(s, &l);
 }
