@@ -463,7 +463,7 @@ md(struct session *s, const struct meta_request *m)
 		d.client_flags = m->client_flags;
 		d.holdoff_ms = m->holdoff_ms;
 		d.epoch = meta_has(m, 'A') ? &m->epoch : NULL;
-		result = cache_delete(s->cache, &d);
+		result = session_log_delete(s, &d, SESSION_LOG_MD);
 	}
 	text_note(s, SESSION_NOTE_DELETE, m->key, d.hash, result == CACHE_OK, 0);
 	switch (result) {

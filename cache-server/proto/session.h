@@ -31,6 +31,7 @@
  * worker's thread and must not block.  `arg` is session_host.arg.
  */
 struct session_host;
+struct session_log;
 typedef void session_emit_fn(void *arg, struct span name, struct span value);
 
 struct session_host_ops {
@@ -61,6 +62,34 @@ struct session_host_ops {
 	bool (*watch)(void *arg, struct span kinds);
 	/* Note for the sight of hot keys, prefixes and latencies; called when `notes` of the host is on. */
 	void (*note)(void *arg, int what, struct span key, uint64_t hash, bool hit, size_t bytes);
+	/* A line for watchers; called when `logs` of the host has the bit of its kind. */
+	void (*log)(void *arg, const struct session_log *l);
+};
+
+/* What watchers are told (`watch fetchers mutations deletions`). */
+enum session_log_kind {
+	SESSION_LOG_FETCHERS = 1 << 0,	/* status: 0 not_found, 1 found */
+	SESSION_LOG_MUTATIONS = 1 << 1, /* status: enum cache_result */
+	SESSION_LOG_DELETIONS = 1 << 2,
+};
+enum session_log_command {
+	SESSION_LOG_NULL,
+	SESSION_LOG_ADD,
+	SESSION_LOG_SET,
+	SESSION_LOG_REPLACE,
+	SESSION_LOG_APPEND,
+	SESSION_LOG_PREPEND,
+	SESSION_LOG_CAS,
+	SESSION_LOG_DELETE,
+	SESSION_LOG_MD,
+};
+struct session_log {
+	enum session_log_kind kind;
+	enum session_log_command command;
+	struct span key;
+	int status;
+	int64_t ttl_s; /* mutations: of the item; 0: never expires */
+	uint64_t size; /* of the value */
 };
 
 enum session_note {
@@ -83,7 +112,8 @@ struct session_dump {
 struct session_host {
 	const struct session_host_ops *ops;
 	void *arg;
-	bool notes; /* somebody wants SESSION_NOTEs: detail, hot keys, watchers; may change between feeds */
+	bool notes;    /* somebody wants SESSION_NOTEs: detail, hot keys; may change between feeds */
+	unsigned logs; /* SESSION_LOG bits that somebody watches; may change between feeds */
 };
 
 struct session_limits {	       /* one for each container's port, constant */

@@ -83,7 +83,7 @@ remove_key(struct session *s, struct span key, uint32_t holdoff_s)
 	} else {
 		d.hash = store_hash(s->store, key);
 		d.holdoff_ms = holdoff_s * 1000;
-		result = cache_delete(s->cache, &d);
+		result = session_log_delete(s, &d, SESSION_LOG_DELETE);
 	}
 	text_note(s, SESSION_NOTE_DELETE, key, d.hash, result == CACHE_OK, 0);
 	if (result == CACHE_OK)

@@ -16,6 +16,7 @@
 
 #include "cache-server/proto/line.h"
 #include "cache-server/proto/session.h"
+#include "cache-server/proto/session_log.h"
 
 /* memcached's: a line that is longer than this and has no end yet can only be a get of many keys. */
 enum { TEXT_LONG_LINE = 2048 };
@@ -71,6 +72,8 @@ text_note(struct session *s, enum session_note what, struct span key, uint64_t h
 {
 	if (__builtin_expect(s->host.notes, 0))
 		s->host.ops->note(s->host.arg, what, key, hash, hit, bytes);
+	if (what == SESSION_NOTE_GET || what == SESSION_NOTE_TOUCH)
+		session_log_get(s, key, hit, bytes);
 }
 
 /*

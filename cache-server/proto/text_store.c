@@ -49,8 +49,7 @@ reply(struct session *s, enum cache_result result)
 static void
 finish(struct session *s, enum text_kind kind, struct cache_set *set, struct span meta)
 {
-	enum cache_result result =
-	    s->marker ? marking_set(s->cache, s->store, set) : cache_set(s->cache, set);
+	enum cache_result result = s->marker ? marking_set(s->cache, s->store, set) : session_log_set(s, set);
 	size_t len = set->draft ? set->draft->value_len : set->value.len;
 
 	text_note(s, SESSION_NOTE_SET, set->key, set->hash, result == CACHE_OK, len);
