@@ -59,9 +59,9 @@ struct source {
 	_Atomic uint32_t heard; /* a watermark since the table was made or flushed */
 	struct source_words mark;
 	struct source_words floor;
-	struct source_words ends[SOURCE_TERMS]; /* term 0, count 0: also a legal end, hence: */
+	struct source_words ends[SOURCE_TERMS]; /* the first nends of them */
 	_Atomic uint32_t nends;
-	uint32_t unused;
+	_Atomic uint32_t begun; /* a watermark or new term was ever heard, so items may have its epochs */
 };
 
 struct source_table {
@@ -90,7 +90,8 @@ struct span source_name(const struct source_table *s, uint32_t number);
 static inline uint32_t
 source_code(const struct source_table *s, uint32_t number)
 {
-	return number ? atomic_load_explicit((_Atomic uint32_t *)&s->id, memory_order_relaxed) << 8 | number : 0;
+	return number ? atomic_load_explicit((_Atomic uint32_t *)&s->id, memory_order_relaxed) << 8 | number
+		      : 0;
 }
 
 static inline uint32_t
@@ -112,7 +113,11 @@ source_any_ended(const struct source_table *s)
 	return atomic_load_explicit((_Atomic uint32_t *)&s->ended, memory_order_acquire) != 0;
 }
 
-enum source_verdict { SOURCE_FINE, SOURCE_FLOOR /* unknown, not heard, or not above the floor */, SOURCE_TERM };
+enum source_verdict {
+	SOURCE_FINE,
+	SOURCE_FLOOR /* unknown, not heard, or not above the floor */,
+	SOURCE_TERM
+};
 
 /* May a fill with this epoch be believed, as far as the source is concerned? */
 enum source_verdict source_judge(const struct source_table *s, uint32_t number, struct source_time e);
