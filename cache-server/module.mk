@@ -29,3 +29,7 @@ CRASH_PROGRAMS  += $(CACHE_CRASH_BIN)
 $(CACHE_CRASH_BIN): $(call tobjs,$(CACHE_MAIN)) $(BUILD)/crash/squeal-cache.a $(patsubst %,$(BUILD)/crash/%.a,$(CACHE_DEPS))
 $(CACHE_CRASH_BIN): PROGRAM_LIBS := $(CACHE_LIBS)
 endif
+
+# What a session costs without its socket.
+$(BUILD)/bin/bench_text: $(call objs,cache-server/proto/bench/bench_text.c) $(CACHE_A) $(patsubst %,$(BUILD)/lib/%.a,$(CACHE_DEPS))
+$(BUILD)/bin/bench_text: PROGRAM_LIBS := $(CACHE_LIBS)
