@@ -92,7 +92,8 @@ udp_feed(struct session *s, struct span data)
 		size_t taken = session_feed(s, data.p + at, data.len - at);
 
 		at += taken;
-		if (out_pending(s->out) > (size_t)UDP_MAX_REPLY * UDP_MAX_DATA) {
+		if (out_pending(s->out) > (size_t)UDP_MAX_REPLY * UDP_MAX_DATA ||
+		    (s->want == SESSION_DRAIN && taken == 0)) {
 			only_error(s, data, "reply too long for UDP, ask over TCP");
 			return false;
 		}
