@@ -44,12 +44,14 @@ void report_serve(struct report *r, struct serve_metrics *out);
 void report_store(struct report *r, size_t container, struct store_metrics *out);
 /* The same since the start, for Prometheus. */
 void report_serve_total(struct report *r, struct serve_metrics *out);
+void report_store_total(struct report *r, size_t container, struct store_metrics *out);
 
 /* The index of the cache's container. */
 size_t report_container_of(const struct report *r, const struct cache *c);
 
 struct settings_now report_now(struct report *r, size_t container);
 unsigned report_class(uint32_t ttl);
+const char *report_policy(enum cache_policy policy);
 
 /* TTL ranges that are in use, put together by class. */
 struct report_class_row {

@@ -148,8 +148,8 @@ report_serve(struct report *r, struct serve_metrics *out)
 	pthread_mutex_unlock(&r->mutex);
 }
 
-static void
-store_total(struct report *r, size_t container, struct store_metrics *out)
+void
+report_store_total(struct report *r, size_t container, struct store_metrics *out)
 {
 	const struct store_metrics *now = store_metrics(cache_store(r->src.containers[container].cache));
 
@@ -160,7 +160,7 @@ store_total(struct report *r, size_t container, struct store_metrics *out)
 void
 report_store(struct report *r, size_t container, struct store_metrics *out)
 {
-	store_total(r, container, out);
+	report_store_total(r, container, out);
 	pthread_mutex_lock(&r->mutex);
 	less(store_rows, NSTORE, out, &r->store_base[container]);
 	pthread_mutex_unlock(&r->mutex);
@@ -176,7 +176,7 @@ reset(struct report *r, size_t container)
 	report_serve_total(r, serve);
 	pthread_mutex_lock(&r->mutex);
 	r->serve_base = *serve;
-	store_total(r, container, &r->store_base[container]);
+	report_store_total(r, container, &r->store_base[container]);
 	pthread_mutex_unlock(&r->mutex);
 	if (rc->prefixes)
 		prefix_reset(rc->prefixes, r->src.nthreads);

@@ -50,8 +50,8 @@ report_leases(struct report *r, size_t container, const struct report_emit *e)
 	free(c);
 }
 
-static const char *
-policy_text(enum cache_policy policy)
+const char *
+report_policy(enum cache_policy policy)
 {
 	return policy == CACHE_EVICT ? "evict" : policy == CACHE_STORE ? "store" : "marker";
 }
@@ -72,7 +72,7 @@ report_containers(struct report *r, const struct report_emit *e)
 		report_store(r, i, st);
 		report_word(&name, span_of(cache_name(cache)));
 		report_row(e, "", n, "name", "%s", buf_str(&name));
-		report_row(e, "", n, "policy", "%s", policy_text(cache_policy(cache)));
+		report_row(e, "", n, "policy", "%s", report_policy(cache_policy(cache)));
 		ROW_U64(n, "limit_maxbytes", report_now(r, i).memory);
 		ROW_U64(n, "bytes", GET(st, store_bytes));
 		ROW_U64(n, "curr_items", GET(st, store_items));
