@@ -170,6 +170,7 @@ meta_parse(struct meta_request *m, struct span args, bool sized)
 
 		if (!number_i32(len_word, &len) || len < 0 || len > INT32_MAX - 2) {
 			m->error = BAD_FORMAT;
+			m->unreadable = true;
 			return false;
 		}
 		m->value_len = (uint64_t)len;
