@@ -193,7 +193,8 @@ auth_file_allows(const struct auth_file *a, struct span user, struct span passwo
 	unsigned allowed = 0;
 
 	/* The length of what the client sent is no secret; that of an entry is. */
-	memcpy(padded, user.p, user.len < USER_BYTES ? user.len : USER_BYTES);
+	if (user.len > 0)
+		memcpy(padded, user.p, user.len < USER_BYTES ? user.len : USER_BYTES);
 	for (size_t i = 0; i < AUTH_FILE_MAX_ENTRIES; i++) {
 		const struct entry *e = &a->at[i];
 		unsigned char digest[SHA256_DIGEST_LENGTH];

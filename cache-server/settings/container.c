@@ -129,7 +129,8 @@ container_list_flag(struct container_list *l, struct span text, struct err_detai
 			err = take_pair(&l->at[before], pair, seen, why);
 	}
 	if (err != ERR_OK) {
-		why->code = ERR_USAGE;
+		if (why != NULL)
+			why->code = ERR_USAGE;
 		err_wrap(why, "--container %.*s", SPAN_FMT(span_first(text, 100)));
 		drop_from(l, before);
 		return ERR_USAGE;
@@ -203,13 +204,14 @@ container_list_yaml(struct container_list *l, struct span text, const char *name
 	err_t err;
 
 	err = yaml_create(&tree, text, name, why);
-	if (err != ERR_OK)
-		return err;
-	err = read_root(l, &f, yaml_root(tree));
+	if (err == ERR_OK)
+		err = read_root(l, &f, yaml_root(tree));
 	if (err == ERR_OK)
 		err = container_list_check(l, name, why);
-	if (err != ERR_OK)
+	if (err != ERR_OK) {
+		err_one_line(why);
 		drop_from(l, before);
+	}
 	yaml_destroy(&tree);
 	return err;
 }

@@ -49,7 +49,7 @@ enum {
 	OPT(max_ttl,       DURATION, "0s",       0,       315360000,   "s",                  NO, "an item lives for this long at most; 0s: as long as it says") \
 	OPT(stale_ttl,     DURATION, "0s",       0,       2592000,     "s",                  NO, "a deleted value is kept for this long and handed out as stale only; 0s: not kept") \
 	OPT(lease_seconds, DURATION, "10s",      1,       3600,        "s",                  NO, "one lease token per key in this time") \
-	OPT(guard_memory,  SIZE,     "4MiB",     65536,   1ull << 40,  "bytes",              NO, "memory for leases, hold-offs, deletes and markers, beside that of the items; when it is full more is refused, never less")
+	OPT(guard_memory,  SIZE,     "0",        0,       1ull << 40,  "bytes",              NO, "memory for leases, hold-offs, deletes and markers, beside that of the items; when it is full more is refused, never less; 0: 1/64 of memory, at least 1MiB")
 /* clang-format on */
 
 struct container_options {

@@ -625,8 +625,10 @@ settings_parse(struct settings *s, int argc, char *const argv[], struct buf *tex
 	}
 	buf_fini(&p.engine);
 	buf_fini(&p.stray);
-	if (err != ERR_OK)
+	if (err != ERR_OK) {
+		err_one_line(why);
 		settings_fini(s);
+	}
 	return err;
 }
 

@@ -30,6 +30,7 @@
 #include "cache-server/settings/listen.h"
 #include "lib/core/buf.h"
 #include "lib/core/err.h"
+#include "lib/core/span.h"
 
 /*
  * Kinds:
@@ -102,7 +103,7 @@
 	X(serve_immediately,  0,   "serve-immediately",   "serve_immediately",  BOOL,    NULL,     "no",          0,       0,          ACTS,   "after a warm restart hand values out at once, not when the router has caught up; they may be old") \
 	X(stale_ttl,          0,   "stale-ttl",           "stale_ttl",          SECONDS, "seconds", "0",          0,       2592000,    ACTS,   "keep a deleted value for this long and hand it out as stale only; 0: do not keep it") \
 	X(lease_seconds,      0,   "lease-seconds",       "lease_seconds",      SECONDS, "seconds", "10",         1,       3600,       ACTS,   "one lease token per key in this time") \
-	X(guard_memory,       0,   "guard-memory",        "guard_memory",       BYTES,   "bytes",  "4m",          65536,   1ull << 40, ACTS,   "memory for leases, hold-offs, deletes and markers; when it is full more is refused, never less") \
+	X(guard_memory,       0,   "guard-memory",        "guard_memory",       BYTES,   "bytes",  "0",           0,       1ull << 40, ACTS,   "memory for leases, hold-offs, deletes and markers; when it is full more is refused, never less; 0: 1/64 of the memory, at least 1m") \
 	X(max_ttl,            0,   "max-ttl",             "max_ttl",            SECONDS, "seconds", "0",          0,       315360000,  ACTS,   "an item lives for this long at most; 0: as long as it says") \
 	X(extended,           'o', "extended",            NULL,                 EACH,    "options", NULL,         0,       0,          ACTS,   "options separated by \",\", each NAME or NAME=VALUE") \
 	X(man,                0,   "man",                 NULL,                 SHOW,    NULL,     NULL,          0,       0,          QUIET,  "print the man page and leave") \
@@ -152,7 +153,7 @@
 	X(temporary_ttl,      0,   NULL,                  "temporary_ttl",      UINT,    "num",    "61",          0,       1 << 30,    ENGINE, "TTL below which an item has an LRU of its own") \
 	X(track_sizes,        0,   NULL,                  "track_sizes",        BOOL,    NULL,     "no",          0,       0,          ENGINE, "stats sizes") \
 	X(inline_ascii_resp,  0,   NULL,                  "inline_ascii_resp",  BOOL,    NULL,     "no",          0,       0,          ENGINE, "replies made ahead") \
-	X(modern,             0,   NULL,                  "modern",             BOOL,    NULL,     "yes",         0,       0,          ENGINE, "defaults of memcached's next version; no_modern: of the one before") \
+	X(modern,             0,   NULL,                  "modern",             BOOL,    NULL,     "yes",         0,       0,          ACTS,   "no_modern: defaults of memcached 1.4, which are no_maxconns_fast and options without effect") \
 	X(drop_privileges,    0,   NULL,                  "drop_privileges",    BOOL,    NULL,     "no",          0,       0,          ENGINE, "drop system calls that are not needed") \
 	X(relaxed_privileges, 0,   NULL,                  "relaxed_privileges", BOOL,    NULL,     "no",          0,       0,          ENGINE, "for memcached's tests") \
 	X(resp_obj_mem_limit, 0,   NULL,                  "resp_obj_mem_limit", UINT,    "num",    "0",           0,       4294967295, ENGINE, "no longer used by memcached either") \
@@ -311,7 +312,7 @@ struct settings_now settings_now(const struct settings *s);
 
 /* `stats settings`: calls `put` for each key in memcached's order; the texts are valid during the call.  No
  * value has a space in it. */
-typedef void settings_stat_fn(void *arg, const char *key, const char *value);
+typedef void settings_stat_fn(void *arg, struct span key, struct span value);
 void settings_stats(const struct settings *s, const struct settings_now *now, settings_stat_fn *put,
 		    void *arg);
 

@@ -56,7 +56,7 @@ settings_now(const struct settings *s)
 #define PUT(key, kind, field)                                                                                \
 	buf_clear(&value);                                                                                   \
 	PUT_##kind(field);                                                                                   \
-	put(arg, key, buf_str(&value));
+	put(arg, SPAN_LIT(key), buf_span(&value));
 
 void
 settings_stats(const struct settings *s, const struct settings_now *now, settings_stat_fn *put, void *arg)

@@ -90,7 +90,7 @@ put_stat(latency_stat_fn *put, void *arg, const char *command, const char *what,
 
 	buf_printf(&key, "%s_%s", command, what);
 	buf_put_u64(&text, value);
-	put(arg, buf_str(&key), buf_str(&text));
+	put(arg, buf_span(&key), buf_span(&text));
 	buf_fini(&key);
 	buf_fini(&text);
 }

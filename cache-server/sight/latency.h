@@ -25,6 +25,7 @@
 #include "cache-server/sight/sample.h"
 #include "lib/core/buf.h"
 #include "lib/core/histogram.h"
+#include "lib/core/span.h"
 
 /* clang-format off */
 /*        name         in text       what is in it */
@@ -77,7 +78,7 @@ const char *latency_command_text(enum latency_command command);
  * `stats latency`: for each command that was timed `put("get_p50_ns", "812")`, and get_count,
  * get_mean_ns, get_p90_ns, get_p99_ns, get_p999_ns, get_max_ns.  Counts are those of the sample.
  */
-typedef void latency_stat_fn(void *arg, const char *key, const char *value);
+typedef void latency_stat_fn(void *arg, struct span key, struct span value);
 void latency_stats(struct latency *const *ls, size_t n, latency_stat_fn *put, void *arg);
 
 /* Prometheus: the summary squeal_cache_latency_seconds{command="get",quantile="0.99"}. */

@@ -16,9 +16,9 @@ enum { NEVENTS = 4 };
  *
  * prefix_reset() raises `wanted`; the owner sees that at its next note, and begins `generation` anew with all
  * rows free.  A row that is then written again for another name has a `ready` of 0 meanwhile and another one
- * afterwards: the reader looks at `ready` once more behind the name, whose bytes it loaded with acquire and
- * the owner stored with release, so a name of two generations is never shown.  Until the owner comes by,
- * readers leave the table out.
+ * afterwards: the reader looks at `ready` once more behind the name and the counters, which it loads with
+ * acquire and the owner stores with release, so a name of two generations is never shown.  Until the owner
+ * comes by, readers leave the table out.
  */
 struct row {
 	_Atomic uint64_t ready; /* generation that the name belongs to; 0: none */
@@ -75,7 +75,7 @@ begin_anew(struct prefix *p, struct row *rows, uint64_t wanted)
 	for (size_t i = 0; i <= p->max; i++) {
 		atomic_store_explicit(&rows[i].ready, 0, memory_order_relaxed);
 		for (size_t e = 0; e < NEVENTS; e++)
-			atomic_store_explicit(&rows[i].n[e], 0, memory_order_relaxed);
+			atomic_store_explicit(&rows[i].n[e], 0, memory_order_release);
 	}
 	memset(p->slots, 0, (p->mask + 1) * sizeof(*p->slots));
 	p->used = 0;
@@ -174,9 +174,10 @@ prefix_note(struct prefix *p, struct span key, enum prefix_event event)
 	if (!prefix_of(key, p->delimiter, &name))
 		return;
 	r = row_of(p, rows_of(p), name);
-	/* The owner alone counts: no locked instruction is needed. */
+	/* The owner alone counts: no locked instruction.  Release, so that a reader of the new count does not
+	 * take the name of the generation before for its own. */
 	atomic_store_explicit(&r->n[event], atomic_load_explicit(&r->n[event], memory_order_relaxed) + 1,
-			      memory_order_relaxed);
+			      memory_order_release);
 }
 
 /* --- others ---------------------------------------------------------------------------------------- */
