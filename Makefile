@@ -72,7 +72,7 @@ GENERATED :=
 all: programs
 
 MODULES := lib/core lib/net lib/wire lib/broker lib/conf markers squeal/binlog squeal squeal/schema squeal/keys squeal/doctor \
-	   router replay integration
+	   router replay cache-server integration
 include $(patsubst %,%/module.mk,$(MODULES))
 
 # --- how things are built -----------------------------------------------------------------------
