@@ -62,7 +62,8 @@ put_number(char *out, uint64_t n)
 unsigned
 epoch_print(const struct epoch *e, char *out)
 {
-	unsigned len = e->source.len > EPOCH_MAX_SOURCE ? (unsigned)EPOCH_MAX_SOURCE : (unsigned)e->source.len;
+	unsigned len =
+	    e->source.len > EPOCH_MAX_SOURCE ? (unsigned)EPOCH_MAX_SOURCE : (unsigned)e->source.len;
 
 	memcpy(out, e->source.p, len);
 	out[len++] = ':';

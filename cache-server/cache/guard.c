@@ -96,8 +96,8 @@ recover(struct guard *g, uint64_t now_ms)
 }
 
 err_t
-guard_create(struct guard **out, void *region, uint64_t bytes, uint64_t extra_bytes, bool trust, uint64_t now_ms,
-	     struct err_detail *why)
+guard_create(struct guard **out, void *region, uint64_t bytes, uint64_t extra_bytes, bool trust,
+	     uint64_t now_ms, struct err_detail *why)
 {
 	uint64_t head = round_up(sizeof(struct guard_header), 4096);
 	struct guard *g = NULL;
@@ -106,7 +106,8 @@ guard_create(struct guard **out, void *region, uint64_t bytes, uint64_t extra_by
 	*out = NULL;
 	extra_bytes = round_up(extra_bytes, 4096);
 	if (bytes < head + extra_bytes + sizeof(struct guard_bucket))
-		return err_set(why, ERR_CONFIG, "the guard has %llu bytes, which is too few; give it at least 1 MiB",
+		return err_set(why, ERR_CONFIG,
+			       "the guard has %llu bytes, which is too few; give it at least 1 MiB",
 			       (unsigned long long)bytes);
 	if (!(g = calloc(1, sizeof *g))) {
 		err = err_set(why, ERR_SYS, "no memory for the guard; free some and start again");
@@ -207,7 +208,8 @@ worth(const struct guard *g, const struct guard_record *r, uint64_t now_ms)
 {
 	if (r->hold_ms > now_ms)
 		return HOLD;
-	if (is_current(g, r) && now_ms - r->given_ms < GUARD_LEASE_KEEP * g->lease_ms)
+	if (is_current(g, r) &&
+	    (now_ms < r->given_ms || now_ms - r->given_ms < GUARD_LEASE_KEEP * g->lease_ms))
 		return LEASE;
 	return r->source ? EPOCH : NOTHING;
 }
@@ -359,7 +361,8 @@ guard_generation(const struct guard *g)
 /* --- hold-off ------------------------------------------------------------------------------------------- */
 
 bool
-guard_is_held(const struct guard *g, const struct guard_bucket *b, const struct guard_record *r, uint64_t now_ms)
+guard_is_held(const struct guard *g, const struct guard_bucket *b, const struct guard_record *r,
+	      uint64_t now_ms)
 {
 	if (g->off & GUARD_OFF_HOLD)
 		return false;
@@ -373,8 +376,8 @@ guard_hold(struct guard *g, struct guard_record *r, uint64_t until_ms)
 	uint64_t hint = (until_ms | 127) + 1;
 	uint64_t seen = atomic_load_explicit(&g->held_ms, memory_order_relaxed);
 
-	while (seen < hint && !atomic_compare_exchange_weak_explicit(&g->held_ms, &seen, hint, memory_order_relaxed,
-								     memory_order_relaxed))
+	while (seen < hint && !atomic_compare_exchange_weak_explicit(
+				  &g->held_ms, &seen, hint, memory_order_relaxed, memory_order_relaxed))
 		;
 	if (until_ms > r->hold_ms)
 		r->hold_ms = until_ms;
@@ -389,8 +392,8 @@ guard_hold_end(struct guard_record *r)
 /* --- epochs --------------------------------------------------------------------------------------------- */
 
 enum guard_fence
-guard_fence(const struct guard *g, const struct guard_bucket *b, const struct guard_record *r, uint32_t source,
-	    struct source_time e)
+guard_fence(const struct guard *g, const struct guard_bucket *b, const struct guard_record *r,
+	    uint32_t source, struct source_time e)
 {
 	unsigned i;
 

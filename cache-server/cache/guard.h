@@ -19,9 +19,9 @@
  * guard_create().  Leases do not survive: each start begins a new generation of them.
  *
  * Memory ordering: everything in a bucket is read and written with the bucket locked (acquire, release).
- * Outside there are two hints, which callers read with the *store's* bucket locked: whoever arms the guard does so before
- * he locks the store's bucket, so a fill that comes after him there sees the hint, and one that came before him
- * is seen, and removed, by him.
+ * Outside there are two hints, which callers read with the *store's* bucket locked: whoever arms the guard
+ * does so before he locks the store's bucket, so a fill that comes after him there sees the hint, and one
+ * that came before him is seen, and removed, by him.
  *
  * Threads: any.   Blocks: guard_lock() spins while others work in the same bucket (no I/O, no system call).
  * Clock: passed in, milliseconds of the store's time.
@@ -67,13 +67,13 @@ struct guard_bucket { /* seven cache lines */
 
 /* Rules that a test may take away, to see that it would notice. */
 enum guard_off {
-	GUARD_OFF_LEASE = 1,  /* a delete leaves tokens good */
-	GUARD_OFF_HOLD = 2,   /* hold-offs are not looked at */
-	GUARD_OFF_FENCE = 4,  /* epochs of fills are not looked at */
-	GUARD_OFF_FLOOR = 8,  /* records go without raising a floor */
-	GUARD_OFF_DELETE = 16,/* an invalidation leaves items of its own epoch, too */
-	GUARD_OFF_STALE = 32, /* stale values are served as live ones */
-	GUARD_OFF_ONCE = 64,  /* tokens stay good after use */
+	GUARD_OFF_LEASE = 1,	/* a delete leaves tokens good */
+	GUARD_OFF_HOLD = 2,	/* hold-offs are not looked at */
+	GUARD_OFF_FENCE = 4,	/* epochs of fills are not looked at */
+	GUARD_OFF_FLOOR = 8,	/* records go without raising a floor */
+	GUARD_OFF_DELETE = 16,	/* an invalidation leaves items of its own epoch, too */
+	GUARD_OFF_STALE = 32,	/* stale values are served as live ones */
+	GUARD_OFF_ONCE = 64,	/* tokens stay good after use */
 	GUARD_OFF_MARKER = 128, /* a delete of one token removes all */
 };
 
@@ -87,9 +87,9 @@ struct guard {
 	void *own; /* the region, when it is not in a mapping */
 	uint64_t own_bytes;
 	uint64_t lease_ms;
-	unsigned off;	      /* enum guard_off */
-	bool fresh;	      /* nothing was there */
-	_Atomic bool leased;  /* hint: a lease was given once; never falls */
+	unsigned off;		    /* enum guard_off */
+	bool fresh;		    /* nothing was there */
+	_Atomic bool leased;	    /* hint: a lease was given once; never falls */
 	_Atomic uint64_t held_ms;   /* hint: no hold-off runs longer than this */
 	_Atomic uint64_t overflows; /* not of the region */
 };
@@ -106,8 +106,8 @@ void guard_destroy(struct guard **g);
 struct guard_bucket *guard_lock(struct guard *g, uint64_t hash);
 void guard_unlock(struct guard_bucket *b);
 
-/* With the bucket locked: the key's record, NULL when there is none; guard_take() makes one, at the cost of another
- * where it must.  Valid until the bucket is unlocked or guard_take() is called again. */
+/* With the bucket locked: the key's record, NULL when there is none; guard_take() makes one, at the cost of
+ * another where it must.  Valid until the bucket is unlocked or guard_take() is called again. */
 struct guard_record *guard_find(struct guard_bucket *b, uint64_t hash);
 struct guard_record *guard_take(struct guard *g, struct guard_bucket *b, uint64_t hash, uint64_t now_ms);
 
@@ -122,8 +122,8 @@ bool guard_is_good(const struct guard *g, const struct guard_record *r, uint64_t
 void guard_give(struct guard *g, struct guard_record *r, uint64_t token, uint64_t now_ms);
 void guard_void(struct guard *g, struct guard_record *r);
 
-/* All leases are worth nothing from now on.  No lock.  Callers that commit by a lease compare guard_generation() before
- * and after. */
+/* All leases are worth nothing from now on.  No lock.  Callers that commit by a lease compare
+ * guard_generation() before and after. */
 void guard_void_all(struct guard *g);
 uint64_t guard_generation(const struct guard *g);
 
@@ -143,17 +143,23 @@ guard_may_lease(const struct guard *g)
 	return atomic_load_explicit((_Atomic bool *)&g->leased, memory_order_relaxed);
 }
 
-bool guard_is_held(const struct guard *g, const struct guard_bucket *b, const struct guard_record *r, uint64_t now_ms);
+bool guard_is_held(const struct guard *g, const struct guard_bucket *b, const struct guard_record *r,
+		   uint64_t now_ms);
 void guard_hold(struct guard *g, struct guard_record *r, uint64_t until_ms);
 void guard_hold_end(struct guard_record *r);
 
 /* --- epochs -------------------------------------------------------------------------------------------- */
 
-enum guard_fence { GUARD_FINE, GUARD_OLD /* than the key's own record, or its term is over */, GUARD_BELOW /* a floor */ };
+enum guard_fence {
+	GUARD_FINE,
+	GUARD_OLD /* than the key's own record, or its term is over */,
+	GUARD_BELOW /* a floor */
+};
 
-enum guard_fence guard_fence(const struct guard *g, const struct guard_bucket *b, const struct guard_record *r,
-			     uint32_t source, struct source_time e);
-void guard_invalidate(struct guard *g, struct guard_bucket *b, struct guard_record *r, uint32_t source, struct source_time h);
+enum guard_fence guard_fence(const struct guard *g, const struct guard_bucket *b,
+			     const struct guard_record *r, uint32_t source, struct source_time e);
+void guard_invalidate(struct guard *g, struct guard_bucket *b, struct guard_record *r, uint32_t source,
+		      struct source_time h);
 
 /* --- upkeep -------------------------------------------------------------------------------------------- */
 

@@ -193,7 +193,8 @@ source_judge(const struct source_table *s, uint32_t number, struct source_time e
 		seq = read_begin(src);
 		if (!counts(src, e))
 			verdict = SOURCE_TERM;
-		else if (!LOAD(MUTABLE(_Atomic uint32_t, &src->heard)) || !source_newer(e, words_read(&src->floor)))
+		else if (!LOAD(MUTABLE(_Atomic uint32_t, &src->heard)) ||
+			 !source_newer(e, words_read(&src->floor)))
 			verdict = SOURCE_FLOOR;
 		else
 			verdict = SOURCE_FINE;

@@ -90,7 +90,8 @@ struct span source_name(const struct source_table *s, uint32_t number);
 static inline uint32_t
 source_code(const struct source_table *s, uint32_t number)
 {
-	return number ? atomic_load_explicit((_Atomic uint32_t *)&s->id, memory_order_relaxed) << 8 | number : 0;
+	return number ? atomic_load_explicit((_Atomic uint32_t *)&s->id, memory_order_relaxed) << 8 | number
+		      : 0;
 }
 
 static inline uint32_t
@@ -112,7 +113,11 @@ source_any_ended(const struct source_table *s)
 	return atomic_load_explicit((_Atomic uint32_t *)&s->ended, memory_order_acquire) != 0;
 }
 
-enum source_verdict { SOURCE_FINE, SOURCE_FLOOR /* unknown, not heard, or not above the floor */, SOURCE_TERM };
+enum source_verdict {
+	SOURCE_FINE,
+	SOURCE_FLOOR /* unknown, not heard, or not above the floor */,
+	SOURCE_TERM
+};
 
 /* May a fill with this epoch be believed, as far as the source is concerned? */
 enum source_verdict source_judge(const struct source_table *s, uint32_t number, struct source_time e);
