@@ -215,6 +215,18 @@ source_raise(struct source_table *s, uint32_t number, struct source_time floor)
 	table_unlock(s);
 }
 
+/* With the source being changed. */
+static void
+term_begin(struct source_table *s, struct source *src, uint32_t term)
+{
+	if (term > LOAD(&src->term)) {
+		if (LOAD(&src->begun))
+			SET(&s->ended, 1);
+		SET(&src->term, term);
+	}
+	SET(&src->begun, 1);
+}
+
 void
 source_watermark(struct source_table *s, uint32_t number, struct source_time w)
 {
@@ -223,10 +235,7 @@ source_watermark(struct source_table *s, uint32_t number, struct source_time w)
 	table_lock(s);
 	change_begin(src);
 	if (counts(src, w)) {
-		if (w.term > LOAD(&src->term)) {
-			SET(&s->ended, 1);
-			SET(&src->term, w.term);
-		}
+		term_begin(s, src, w.term);
 		if (!LOAD(&src->heard)) {
 			if (source_newer(w, words_read(&src->floor)))
 				words_write_high(&src->floor, w);
@@ -299,8 +308,7 @@ source_new_term(struct source_table *s, uint32_t number, struct source_time surv
 	if (term >= LOAD(&src->term)) {
 		struct source_time mark = words_read(&src->mark);
 
-		SET(&s->ended, 1);
-		SET(&src->term, term);
+		term_begin(s, src, term);
 		end_note(src, survived, term);
 		if (mark.term < term && source_newer(mark, survived))
 			words_write_low(&src->mark, survived);

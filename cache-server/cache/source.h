@@ -59,9 +59,9 @@ struct source {
 	_Atomic uint32_t heard; /* a watermark since the table was made or flushed */
 	struct source_words mark;
 	struct source_words floor;
-	struct source_words ends[SOURCE_TERMS]; /* term 0, count 0: also a legal end, hence: */
+	struct source_words ends[SOURCE_TERMS]; /* the first nends of them */
 	_Atomic uint32_t nends;
-	uint32_t unused;
+	_Atomic uint32_t begun; /* a watermark or new term was ever heard, so items may have its epochs */
 };
 
 struct source_table {
