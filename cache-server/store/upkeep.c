@@ -1,0 +1,30 @@
+#include "cache-server/store/inside.h"
+
+enum { SWEEP = 1024, STEPS = 8, BUCKETS = 4096 };
+
+bool
+store_upkeep(struct store *s, struct quiesce_thread *q)
+{
+	uint32_t goal;
+	unsigned i;
+	bool more;
+
+	quiesce_tick(s->quiesce, q);
+	supply_reap(s);
+	pthread_mutex_lock(&s->merge_lock);
+	more = evict_sweep(s, SWEEP);
+	goal = evict_goal(s);
+	for (i = 0; i < STEPS; i++) {
+		/* What waits for readers is free soon. */
+		if (supply_free(s) + atomic_load_explicit(&s->supply.nlimbo, memory_order_relaxed) >= goal)
+			break;
+		if (!evict_step(s))
+			break;
+	}
+	more |= i == STEPS;
+	pthread_mutex_unlock(&s->merge_lock);
+	quiesce_tick(s->quiesce, q);
+	supply_reap(s);
+	more |= index_grow(s->index, BUCKETS);
+	return more;
+}
