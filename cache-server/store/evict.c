@@ -16,6 +16,9 @@ enum {
 	BATCH = 8, /* segments that are judged together */
 	KEEP = 4,  /* one part in so many stays */
 	SCAN = 4096,
+	STEPS = 64,	/* of one worker for one segment */
+	PATIENCE = 256, /* rounds of waiting for readers before more is emptied */
+	ROUNDS = 8192,
 };
 
 uint32_t
@@ -206,34 +209,31 @@ err_t
 evict_now(struct store_thread *t)
 {
 	struct store *s = t->s;
-	unsigned steps = 0, waits = 0, stuck = 0;
+	unsigned steps = 0, patience = 0, rounds;
 
-	for (;;) {
+	for (rounds = 0; rounds < ROUNDS; rounds++) {
 		quiesce_tick(s->quiesce, t->q);
 		supply_reap(s);
 		if (supply_free(s) > s->supply.keep)
 			return ERR_OK;
 		if (pthread_mutex_trylock(&s->merge_lock) == 0) {
-			bool waiting =
-			    atomic_load_explicit(&s->supply.nlimbo, memory_order_relaxed) + supply_free(s) >
-			    s->supply.keep;
+			bool stuck = false;
 
-			/* What is on its way is enough: more would be dropped than must be. */
-			if (waiting && waits % 64 != 63) {
-				waits++;
-			} else if (steps < 64 && evict_step(s)) {
+			if (supply_soon_free(s) > s->supply.keep && ++patience < PATIENCE) {
+				/* What is on its way is enough: more would be dropped than must be. */
+			} else if (steps < STEPS && evict_step(s)) {
 				metric_inc(&s->metrics.store_inline_merges);
 				steps++;
-				stuck = 0;
+				patience = 0;
 			} else {
-				stuck++;
+				stuck = true;
 			}
 			pthread_mutex_unlock(&s->merge_lock);
-			if (stuck > 1 && atomic_load_explicit(&s->supply.nlimbo, memory_order_relaxed) == 0)
+			if (stuck && supply_soon_free(s) <= s->supply.keep)
 				return ERR_FULL;
 		}
-		if (++waits > 5000)
-			return ERR_FULL;
-		wait_a_bit(waits);
+		if (rounds > 0)
+			wait_a_bit(rounds);
 	}
+	return ERR_FULL;
 }

@@ -41,7 +41,8 @@ struct supply {
 	} * limbo; /* a ring of retired segments, in the order of their stamps but for pinned ones */
 	uint32_t limbo_first;
 	_Atomic uint32_t nlimbo;
-	uint32_t *next, *prev; /* closed segments of each range, oldest first */
+	_Atomic uint32_t npinned; /* of them; as of the last supply_reap() */
+	uint32_t *next, *prev;	  /* closed segments of each range, oldest first */
 	uint32_t first[TTL_RANGES], last[TTL_RANGES];
 	uint32_t closed[TTL_RANGES]; /* how many */
 	_Atomic uint32_t usable;     /* segments within the limit of memory */
@@ -149,6 +150,18 @@ void supply_reap(struct store *s);
  * become empty, no worse. */
 uint32_t supply_oldest(struct store *s, unsigned range);
 uint32_t supply_next(struct store *s, uint32_t id);
+
+/* What is free or will be as soon as the readers of this moment have gone on. */
+static inline uint32_t
+supply_soon_free(const struct store *s)
+{
+	struct supply *p = (struct supply *)&s->supply;
+	uint32_t pinned = atomic_load_explicit(&p->npinned, memory_order_relaxed);
+	uint32_t n = atomic_load_explicit(&p->nfree, memory_order_relaxed) +
+		     atomic_load_explicit(&p->nlimbo, memory_order_relaxed);
+
+	return n > pinned ? n - pinned : 0;
+}
 
 static inline uint32_t
 supply_free(const struct store *s)

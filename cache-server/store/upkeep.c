@@ -16,7 +16,7 @@ store_upkeep(struct store *s, struct quiesce_thread *q)
 	goal = evict_goal(s);
 	for (i = 0; i < STEPS; i++) {
 		/* What waits for readers is free soon. */
-		if (supply_free(s) + atomic_load_explicit(&s->supply.nlimbo, memory_order_relaxed) >= goal)
+		if (supply_soon_free(s) >= goal)
 			break;
 		if (!evict_step(s))
 			break;
