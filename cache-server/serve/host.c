@@ -52,8 +52,7 @@ memory_limit(void *arg, struct cache *cache, uint64_t bytes)
 
 	if (!store_set_memory(cache_store(cache), bytes))
 		return false;
-	if (cache == s->caches[0])
-		atomic_store_explicit(&s->memory, bytes, memory_order_relaxed);
+	atomic_store_explicit(&s->memory[server_cache_index(s, cache)], bytes, memory_order_relaxed);
 	return true;
 }
 

@@ -25,10 +25,11 @@ server_cache_index(const struct server *s, const struct cache *c)
 /* --- what report asks ---------------------------------------------------------------------------------- */
 
 static void
-report_now(void *arg, struct settings_now *out)
+report_now(void *arg, struct cache *c, struct settings_now *out)
 {
 	struct server *s = arg;
-	uint64_t memory = atomic_load_explicit(&s->memory, memory_order_relaxed);
+	uint64_t memory =
+	    atomic_load_explicit(&s->memory[server_cache_index(s, c)], memory_order_relaxed);
 
 	if (memory)
 		out->memory = memory;
@@ -293,6 +294,7 @@ make_caches(struct server *s, struct err_detail *why)
 	err_t err = ERR_OK;
 
 	s->caches = mem_zalloc(l->n, sizeof *s->caches);
+	s->memory = mem_zalloc(l->n, sizeof *s->memory);
 	for (size_t i = 0; i < l->n && err == ERR_OK; i++) {
 		const struct container_settings *c = &l->at[i];
 		struct cache_options opt = {
@@ -477,6 +479,7 @@ server_destroy(struct server **sp)
 	for (size_t i = 0; i < s->ncaches; i++)
 		cache_destroy(&s->caches[i], true);
 	free(s->caches);
+	free((void *)s->memory);
 	free(s->limits);
 	tls_destroy(&s->tls);
 	free_old_auth(s, true);

@@ -99,7 +99,7 @@ struct server {
 
 	_Atomic uint32_t now_s;	  /* seconds since start, turned by the main thread */
 	_Atomic unsigned verbose; /* -v, verbosity */
-	_Atomic uint64_t memory;  /* of the first container: cache_memlimit */
+	_Atomic uint64_t *memory; /* of each container: cache_memlimit; 0: as it was set */
 	_Atomic bool watching;	  /* the collector has been woken */
 	_Atomic int stop;	  /* enum server_stop */
 	uint64_t start_ms;
