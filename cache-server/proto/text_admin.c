@@ -62,21 +62,26 @@ host_stats(struct session *s, struct span what, session_emit_fn *emit)
 static void
 stats_detail(struct session *s, struct span what, struct span how)
 {
-	if (s->limits->no_dump)
-		TEXT_REPLY(s, "CLIENT_ERROR stats detail not allowed");
-	else if (span_is(how, "dump")) {
-		struct out_mark mark = out_mark(s->out);
+	bool dump = span_is(how, "dump"), sets = span_is(how, "on") || span_is(how, "off"), done;
+	struct out_mark mark = out_mark(s->out);
 
-		if (host_stats(s, what, emit_line))
-			OUT_LITERAL(s->out, "END\r\n");
-		else {
-			out_rewind(s->out, mark);
-			TEXT_REPLY(s, "ERROR");
-		}
-	} else if ((span_is(how, "on") || span_is(how, "off")) && host_stats(s, what, emit_line))
-		TEXT_REPLY(s, "OK");
-	else
+	if (s->limits->no_dump) {
+		TEXT_REPLY(s, "CLIENT_ERROR stats detail not allowed");
+		return;
+	}
+	if (!dump && !sets) {
 		TEXT_REPLY(s, "CLIENT_ERROR usage: stats detail on|off|dump");
+		return;
+	}
+	done = host_stats(s, what, emit_line);
+	if (!done || sets)
+		out_rewind(s->out, mark);
+	if (!done)
+		TEXT_REPLY(s, "ERROR");
+	else if (dump)
+		OUT_LITERAL(s->out, "END\r\n");
+	else
+		TEXT_REPLY(s, "OK");
 }
 
 static void

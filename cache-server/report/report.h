@@ -77,9 +77,10 @@ struct report_sources {
 
 	/* What may change while the server runs.  All may be NULL; called on any thread. */
 	void *arg;
-	void (*now)(void *arg, struct settings_now *out); /* changes what differs from settings_now() */
-	bool (*accepting)(void *arg);			  /* accepting_conns */
-	uint64_t (*certificate_age_s)(void *arg);	  /* time_since_server_cert_refresh */
+	/* Changes what differs from settings_now() and the container's memory. */
+	void (*now)(void *arg, struct cache *c, struct settings_now *out);
+	bool (*accepting)(void *arg);		  /* accepting_conns */
+	uint64_t (*certificate_age_s)(void *arg); /* time_since_server_cert_refresh */
 	/* Calls fn for each; it may lock, and should not look at more than it must. */
 	void (*connections)(void *arg, report_connection_fn *fn, void *fn_arg);
 	/* What else keeps the server from being ready, for /readyz. */
