@@ -129,18 +129,18 @@ is_refused(struct cache_thread *t, const struct cache_set *s, const struct plan 
 	return true;
 }
 
-/* A right to fill that came to nothing goes to the next who asks, at once. */
+/* A right to fill that came to nothing goes to the next who asks, at once.  An item that waits to be filled
+ * keeps ITEM_TOKEN: without a record of when it was given it counts as nobody's. */
 static void
-release_right(struct cache_thread *t, const struct cache_set *s, enum cache_kind kind, struct store_view *v,
-	      struct guard_record *r)
+release_right(const struct cache_thread *t, const struct cache_set *s, enum cache_kind kind,
+	      const struct store_view *v, struct guard_record *r)
 {
-	if (r && s->is_lease && guard_is_good(t->guard, r, s->token)) {
+	if (!r)
+		return;
+	if (s->is_lease
+		? guard_is_good(t->guard, r, s->token)
+		: s->has_compare && kind != CACHE_NONE && (v->state & ITEM_TOKEN) && r->token == TOKEN_HOT)
 		r->token = 0;
-	} else if (s->has_compare && kind != CACHE_NONE && (v->state & ITEM_TOKEN)) {
-		if (r && r->token == TOKEN_HOT)
-			r->token = 0;
-		store_mark(t->store, v, 0, ITEM_TOKEN);
-	}
 }
 
 /* A lease or a fence was right when it was looked at, but everything has been flushed since: the flush did

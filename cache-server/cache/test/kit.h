@@ -193,11 +193,11 @@ kit_watermark(struct kit *k, const char *epoch)
 }
 
 /* Counted so far. */
-#define KIT_COUNTED(k, name)                                                                                           \
-	({                                                                                                             \
-		struct cache_counters kit_sum;                                                                         \
-		cache_counters((k)->c, &kit_sum);                                                                      \
-		metric_get(&kit_sum.name);                                                                             \
+#define KIT_COUNTED(k, name)                                                                                 \
+	({                                                                                                   \
+		struct cache_counters kit_sum;                                                               \
+		cache_counters((k)->c, &kit_sum);                                                            \
+		metric_get(&kit_sum.name);                                                                   \
 	})
 
 #endif

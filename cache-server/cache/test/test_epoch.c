@@ -5,7 +5,8 @@
 static void
 what_is_printed_is_what_was_read(void **state)
 {
-	static const char *const good[] = {"main:3:81723", "a:0:0", "A-b_c.9:4294967295:18446744073709551615"};
+	static const char *const good[] = {"main:3:81723", "a:0:0",
+					   "A-b_c.9:4294967295:18446744073709551615"};
 	char out[EPOCH_MAX_TEXT];
 	struct epoch e;
 	size_t i;
@@ -24,9 +25,23 @@ static void
 anything_else_is_refused(void **state)
 {
 	static const char *const bad[] = {
-	    "",	       ":",	   "main",	 "main:",	"main:1",	"main:1:",
-	    ":1:2",    "main::2",  "main:1:2:3", "main:01:2",	"main:1:02",	"main:-1:2",
-	    "main:1: 2", "ma in:1:2", "main:4294967296:1", "main:1:18446744073709551616", "m\xc3\xa4:1:2",
+	    "",
+	    ":",
+	    "main",
+	    "main:",
+	    "main:1",
+	    "main:1:",
+	    ":1:2",
+	    "main::2",
+	    "main:1:2:3",
+	    "main:01:2",
+	    "main:1:02",
+	    "main:-1:2",
+	    "main:1: 2",
+	    "ma in:1:2",
+	    "main:4294967296:1",
+	    "main:1:18446744073709551616",
+	    "m\xc3\xa4:1:2",
 	    "0123456789012345678901234567890123456789012345678901234567890123x:1:2"};
 	struct epoch e;
 	size_t i;

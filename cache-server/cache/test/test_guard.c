@@ -6,7 +6,7 @@
 #include "lib/core/test/test.h"
 
 #define T(term, count) ((struct source_time){(count), (term)})
-#define NOW 1000000
+#define NOW	       1000000
 
 /* One bucket, so that all keys are in it. */
 static struct guard *
@@ -243,7 +243,8 @@ a_killed_process_leaves_all_but_leases(void **state)
 	struct err_detail why = {0};
 	struct guard *g;
 	struct guard_bucket *b;
-	void *region = mmap(NULL, GUARD_MIN_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *region =
+	    mmap(NULL, GUARD_MIN_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	assert_int_equal(guard_create(&g, region, GUARD_MIN_BYTES, 0, true, NOW, &why), ERR_OK);
 	assert_true(g->fresh);
@@ -252,7 +253,7 @@ a_killed_process_leaves_all_but_leases(void **state)
 	invalidate(g, 5, 1, T(1, 20));
 	hold(g, 6, NOW + 5000);
 	give(g, 7, 4711, NOW);
-	b = guard_lock(g, 5);		 /* and never unlocked */
+	b = guard_lock(g, 5); /* and never unlocked */
 	assert_non_null(b);
 	free(g);
 

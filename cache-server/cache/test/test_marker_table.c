@@ -81,7 +81,8 @@ a_full_table_refuses_and_evicts_nothing(void **state)
 
 	for (;; n++) {
 		snprintf(key, sizeof key, "k%u", n);
-		if (marker_table_put(m, (struct marker_name){span_of(key), n}, SPAN_LIT("t"), 0, 5, &x) == MARKER_FULL)
+		if (marker_table_put(m, (struct marker_name){span_of(key), n}, SPAN_LIT("t"), 0, 5, &x) ==
+		    MARKER_FULL)
 			break;
 	}
 	assert_true(n > 500);
@@ -161,7 +162,8 @@ damage_is_cut_off_and_does_no_harm(void **state)
 
 		for (i = 0; i < 200; i++) {
 			snprintf(key, sizeof key, "k%u", i);
-			marker_table_put(m, (struct marker_name){span_of(key), i % 40}, SPAN_LIT("t"), 0, 5, &x);
+			marker_table_put(m, (struct marker_name){span_of(key), i % 40}, SPAN_LIT("t"), 0, 5,
+					 &x);
 		}
 		marker_table_destroy(&m);
 		srand(round);
@@ -170,8 +172,10 @@ damage_is_cut_off_and_does_no_harm(void **state)
 		m = open_table(region, true);
 		for (i = 0; i < 1000; i++) {
 			snprintf(key, sizeof key, "k%u", i);
-			marker_table_put(m, (struct marker_name){span_of(key), i % 40}, SPAN_LIT("t"), 0, 5, &x);
-			marker_table_take(m, (struct marker_name){span_of(key), i % 40}, SPAN_LIT("t"), 5, &x);
+			marker_table_put(m, (struct marker_name){span_of(key), i % 40}, SPAN_LIT("t"), 0, 5,
+					 &x);
+			marker_table_take(m, (struct marker_name){span_of(key), i % 40}, SPAN_LIT("t"), 5,
+					  &x);
 		}
 		marker_table_count(m, &keys, &tokens);
 		assert_true(keys <= tokens);
