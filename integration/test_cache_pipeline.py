@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from harness import wait_until
-from harness.cache import SquealCache
+from harness.memcached import SquealCache
 
 
 def warm(dir, name, keep=False):
