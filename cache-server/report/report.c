@@ -211,12 +211,6 @@ report_now(struct report *r, size_t container)
 /* --- stats ---------------------------------------------------------------------------------------------- */
 
 static void
-put_setting(void *arg, const char *key, const char *value)
-{
-	report_pair(arg, key, "%s", value);
-}
-
-static void
 put_line(void *arg, const struct prefix_row *row)
 {
 	const struct report_emit *e = arg;
@@ -262,7 +256,7 @@ report_stats(struct report *r, struct cache *c, struct span what, session_emit_f
 	else if (span_is(first, "settings")) {
 		struct settings_now now = report_now(r, i);
 
-		settings_stats(r->src.settings, &now, put_setting, (void *)&e);
+		settings_stats(r->src.settings, &now, emit, emit_arg);
 	} else if (span_is(first, "items"))
 		report_items(r, i, &e);
 	else if (span_is(first, "slabs"))

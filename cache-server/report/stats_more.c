@@ -150,17 +150,11 @@ report_hot(struct topk *const *ts, size_t n, const char *what, const struct repo
 	free(rows);
 }
 
-static void
-put_latency(void *arg, const char *key, const char *value)
-{
-	report_pair(arg, key, "%s", value);
-}
-
 void
 report_latency(struct report *r, const struct report_emit *e)
 {
 	if (r->src.latencies)
-		latency_stats(r->src.latencies, r->src.nthreads, put_latency, (void *)e);
+		latency_stats(r->src.latencies, r->src.nthreads, e->emit, e->arg);
 }
 
 struct prefixes {
