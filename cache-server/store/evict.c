@@ -16,6 +16,9 @@ enum {
 	BATCH = 8, /* segments that are judged together */
 	KEEP = 4,  /* one part in so many stays */
 	SCAN = 4096,
+	VAIN = 10,	/* merges in a row that gained nothing: it is full */
+	PATIENCE = 256, /* rounds of waiting for readers before more is emptied */
+	ROUNDS = 8192,
 };
 
 uint32_t
@@ -172,8 +175,21 @@ evict_oldest(struct store *s)
 	return any;
 }
 
+/*
+ * A store that refuses and is full would else move its items to and fro with each item that it refuses.
+ * After a vain attempt half a segment must have died, or a second passed, before the next.
+ */
+static bool
+is_vain(struct store *s)
+{
+	return s->policy == STORE_REFUSE &&
+	       s->merge.vain_now == atomic_load_explicit(&s->now, memory_order_relaxed) &&
+	       atomic_load_explicit(&s->killed, memory_order_relaxed) - s->merge.vain_killed <
+		   segment_size(&s->pool) / 2;
+}
+
 bool
-evict_step(struct store *s)
+evict_step(struct store *s, bool hard)
 {
 	struct merge_rule all = {0, 0};
 	uint32_t id;
@@ -184,9 +200,11 @@ evict_step(struct store *s)
 		if (id && is_over(s, id) && merge_segment(s, id, &all))
 			return true;
 	}
-	id = find_dead(s);
-	if (id && merge_segment(s, id, &all))
-		return true;
+	if (!is_vain(s) && !(hard && s->policy == STORE_EVICT)) {
+		id = find_dead(s);
+		if (id && merge_segment(s, id, &all))
+			return true;
+	}
 	return s->policy == STORE_EVICT && evict_oldest(s);
 }
 
@@ -202,38 +220,65 @@ wait_a_bit(unsigned round)
 		nanosleep(&ts, NULL);
 }
 
+/*
+ * Nothing is left to empty: closes what is open, so that it can be emptied, too.  A store that refuses does
+ * so once a second, as it would otherwise with each item that it refuses.
+ */
+static bool
+close_all(struct store *s)
+{
+	uint32_t now = atomic_load_explicit(&s->now, memory_order_relaxed);
+
+	if (s->policy == STORE_REFUSE && s->merge.closed_all == now)
+		return false;
+	s->merge.closed_all = now;
+	lane_close_idle(s, true);
+	merge_close_targets(s);
+	return true;
+}
+
 err_t
 evict_now(struct store_thread *t)
 {
 	struct store *s = t->s;
-	unsigned steps = 0, waits = 0, stuck = 0;
+	unsigned vain = 0, patience = 0, rounds;
+	uint32_t before;
+	bool closed = false;
 
-	for (;;) {
+	for (rounds = 0; rounds < ROUNDS; rounds++) {
+		bool waiting = true;
+
 		quiesce_tick(s->quiesce, t->q);
 		supply_reap(s);
 		if (supply_free(s) > s->supply.keep)
 			return ERR_OK;
 		if (pthread_mutex_trylock(&s->merge_lock) == 0) {
-			bool waiting =
-			    atomic_load_explicit(&s->supply.nlimbo, memory_order_relaxed) + supply_free(s) >
-			    s->supply.keep;
+			bool stuck = false;
 
-			/* What is on its way is enough: more would be dropped than must be. */
-			if (waiting && waits % 64 != 63) {
-				waits++;
-			} else if (steps < 64 && evict_step(s)) {
+			before = supply_soon_free(s);
+			if (before > s->supply.keep && ++patience < PATIENCE) {
+				/* What is on its way is enough: more would be dropped than must be. */
+			} else if (vain < VAIN && evict_step(s, vain > 1)) {
 				metric_inc(&s->metrics.store_inline_merges);
-				steps++;
-				stuck = 0;
+				/* Merges of little dead space gain a segment only now and then. */
+				vain = supply_soon_free(s) > before ? 0 : vain + 1;
+				patience = 0;
+				waiting = false;
+			} else if (!closed && close_all(s)) {
+				closed = true;
+				vain = 0;
+				waiting = false;
 			} else {
-				stuck++;
+				stuck = true;
+				s->merge.vain_now = atomic_load_explicit(&s->now, memory_order_relaxed);
+				s->merge.vain_killed = atomic_load_explicit(&s->killed, memory_order_relaxed);
 			}
 			pthread_mutex_unlock(&s->merge_lock);
-			if (stuck > 1 && atomic_load_explicit(&s->supply.nlimbo, memory_order_relaxed) == 0)
+			if (stuck && supply_soon_free(s) <= s->supply.keep)
 				return ERR_FULL;
 		}
-		if (++waits > 5000)
-			return ERR_FULL;
-		wait_a_bit(waits);
+		if (waiting)
+			wait_a_bit(rounds);
 	}
+	return ERR_FULL;
 }

@@ -41,7 +41,8 @@ struct supply {
 	} * limbo; /* a ring of retired segments, in the order of their stamps but for pinned ones */
 	uint32_t limbo_first;
 	_Atomic uint32_t nlimbo;
-	uint32_t *next, *prev; /* closed segments of each range, oldest first */
+	_Atomic uint32_t npinned; /* of them; as of the last supply_reap() */
+	uint32_t *next, *prev;	  /* closed segments of each range, oldest first */
 	uint32_t first[TTL_RANGES], last[TTL_RANGES];
 	uint32_t closed[TTL_RANGES]; /* how many */
 	_Atomic uint32_t usable;     /* segments within the limit of memory */
@@ -64,6 +65,9 @@ struct merge {
 	uint32_t sweep; /* where the search for expired segments goes on; 0: done for this second */
 	uint32_t swept; /* second of the last full one */
 	uint32_t swept_flush;
+	uint32_t vain_now; /* second of the last merges that gained nothing, and `killed` then */
+	uint64_t vain_killed;
+	uint32_t closed_all; /* second in which all open segments were closed for want of memory */
 };
 
 struct slot {
@@ -96,6 +100,7 @@ struct store {
 	_Alignas(64) struct supply supply;
 	_Alignas(64) pthread_mutex_t merge_lock;
 	struct merge merge;
+	_Atomic uint64_t killed;	/* bytes of items that died, only counted by a store that refuses */
 	_Atomic uint64_t merge_clock;	/* twice the segments emptied; odd while it happens */
 	_Atomic uint32_t *merged_clock; /* for each segment: of the last merge that moved something to it */
 
@@ -150,6 +155,18 @@ void supply_reap(struct store *s);
 uint32_t supply_oldest(struct store *s, unsigned range);
 uint32_t supply_next(struct store *s, uint32_t id);
 
+/* What is free or will be as soon as the readers of this moment have gone on. */
+static inline uint32_t
+supply_soon_free(const struct store *s)
+{
+	struct supply *p = (struct supply *)&s->supply;
+	uint32_t pinned = atomic_load_explicit(&p->npinned, memory_order_relaxed);
+	uint32_t n = atomic_load_explicit(&p->nfree, memory_order_relaxed) +
+		     atomic_load_explicit(&p->nlimbo, memory_order_relaxed);
+
+	return n > pinned ? n - pinned : 0;
+}
+
 static inline uint32_t
 supply_free(const struct store *s)
 {
@@ -167,9 +184,10 @@ struct lane_want {
 
 /*
  * Reserves an item: its ident (without CAS) and state (DEAD) are written, and its far expiry.  NULL: no
- * segment is free.  The caller is a writer of the segment until lane_release().
+ * segment is free; `last`: not even one of those kept for merges.  The caller is a writer of the segment
+ * until lane_release().
  */
-struct item *lane_reserve(struct store_thread *t, const struct lane_want *want);
+struct item *lane_reserve(struct store_thread *t, const struct lane_want *want, bool last);
 
 /* The item was committed (it lives, and counts) or given up. */
 void lane_release(struct store *s, struct item *it, bool lives);
@@ -264,8 +282,11 @@ void merge_weigh(struct store *s, uint32_t id, uint64_t *bytes);
 bool merge_segment(struct store *s, uint32_t id, struct merge_rule *rule);
 void merge_close_targets(struct store *s);
 
-/* One step towards free segments, the cheapest first; false: nothing can be done.  Under merge_lock. */
-bool evict_step(struct store *s);
+/*
+ * One step towards free segments, the cheapest first; false: nothing can be done.  `hard`: the last ones
+ * gained nothing, so no more of joining what is half empty.  Under merge_lock.
+ */
+bool evict_step(struct store *s, bool hard);
 
 /* Frees segments that have expired or been flushed; true: there is more to look at.  Under merge_lock. */
 bool evict_sweep(struct store *s, unsigned segments);

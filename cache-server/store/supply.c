@@ -213,7 +213,7 @@ void
 supply_reap(struct store *s)
 {
 	struct supply *p = &s->supply;
-	uint32_t n, i, ring = s->pool.count + 1;
+	uint32_t n, i, ring = s->pool.count + 1, pinned = 0;
 
 	if (atomic_load_explicit(&p->nlimbo, memory_order_relaxed) == 0)
 		return;
@@ -230,11 +230,13 @@ supply_reap(struct store *s)
 		if (atomic_load_explicit(&s->pool.heads[w.id].pins, memory_order_acquire) != 0) {
 			p->limbo[(p->limbo_first + n) % ring] = w;
 			n++;
+			pinned++;
 			continue;
 		}
 		put_free(s, w.id);
 	}
 	atomic_store_explicit(&p->nlimbo, n, memory_order_relaxed);
+	atomic_store_explicit(&p->npinned, pinned, memory_order_relaxed);
 	pthread_mutex_unlock(&p->lock);
 }
 

@@ -354,7 +354,7 @@ a_store_that_refuses_drops_nothing(void **state)
 			break;
 		n++;
 	}
-	assert_in_range(n, 9000, 15000);
+	assert_in_range(n, 13000, 16384);
 	assert_int_equal(metric_get(&store_metrics(f.s)->store_refused), 1);
 	for (i = 0; i < n; i++) {
 		snprintf(key, sizeof key, "key%u", i);
@@ -469,16 +469,18 @@ a_visit_meets_everything_also_while_merges_move_it(void **state)
 	struct fixture f;
 	struct seen *seen = calloc(1, sizeof *seen);
 	uint64_t cursor = 0;
-	char key[32];
+	char key[32], hundred[101];
 	unsigned i, round = 0;
 
 	(void)state;
+	memset(hundred, 'h', 100);
+	hundred[100] = '\0';
 	make(&f, 1 << 20, STORE_REFUSE, 1);
-	for (i = 0; i < 8000; i++) {
+	for (i = 0; i < 7000; i++) {
 		snprintf(key, sizeof key, i % 2 ? "stay%u" : "goes%u", i / 2);
-		put(&f, key, "0123456789012345678901234567890123456789", 0);
+		put(&f, key, hundred, 0);
 	}
-	for (i = 0; i < 4000; i++) {
+	for (i = 0; i < 3500; i++) {
 		snprintf(key, sizeof key, "goes%u", i);
 		drop(&f, key);
 	}
@@ -487,13 +489,13 @@ a_visit_meets_everything_also_while_merges_move_it(void **state)
 		store_visit(f.t, &cursor, 1, see, seen);
 		/* Makes merges: all space that is dead is needed again. */
 		for (unsigned k = 0; k < 200 && round < 40; k++) {
-			snprintf(key, sizeof key, "more%u", i++ % 2000);
-			put(&f, key, "0123456789012345678901234567890123456789", 0);
+			snprintf(key, sizeof key, "more%u", i++ % 3000);
+			put(&f, key, hundred, 0);
 		}
 	} while (cursor != 0 && ++round < 1000);
 	assert_int_equal(cursor, 0);
 	assert_true(metric_get(&store_metrics(f.s)->store_moved) > 0);
-	for (i = 0; i < 4000; i++)
+	for (i = 0; i < 3500; i++)
 		assert_int_equal(seen->count[i], 1);
 	free(seen);
 	unmake(&f);
