@@ -24,6 +24,7 @@
 
 #include "cache-server/store/index.h"
 #include "cache-server/store/item.h"
+#include "cache-server/store/restart.h"
 #include "cache-server/store/segment.h"
 #include "cache-server/store/store.h"
 #include "cache-server/store/ttl.h"
@@ -110,6 +111,7 @@ struct store {
 
 	struct store_metrics metrics;
 	struct mapping *mapping;
+	struct restart_figures restart;
 	void *own_heads, *own_bytes; /* ordinary memory */
 	size_t own_heads_size, own_bytes_size;
 };

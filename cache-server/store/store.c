@@ -103,9 +103,9 @@ err_t
 store_create(struct store **out, const struct store_options *opt, struct err_detail *why)
 {
 	struct store *s = aligned_alloc(64, (sizeof *s + 63) & ~(size_t)63);
-	uint64_t count, i;
+	uint64_t count, i, items;
 	unsigned bits = INDEX_MIN_BITS;
-	err_t err;
+	err_t err = ERR_OK;
 
 	*out = NULL;
 	if (!s)
@@ -124,6 +124,8 @@ store_create(struct store **out, const struct store_options *opt, struct err_det
 	atomic_store(&s->now, opt->now ? opt->now : 1);
 	atomic_store(&s->caught_up, true);
 	atomic_store(&s->merge_clock, 2);
+	if (s->mapping)
+		restart_attach(s);
 	count = opt->memory >> s->pool.shift;
 	if (count > SEGMENT_MAX_ID)
 		count = SEGMENT_MAX_ID;
@@ -134,14 +136,17 @@ store_create(struct store **out, const struct store_options *opt, struct err_det
 			      segment_size(&s->pool) * 8);
 		goto done;
 	}
-	err = own_memory(s, count, why);
+	if (!s->mapping)
+		err = own_memory(s, count, why);
 	if (err != ERR_OK)
 		goto done;
+	if (count > s->pool.count)
+		count = s->pool.count;
 	s->pool.faces = mem_zalloc(s->pool.count + 1, sizeof *s->pool.faces);
 	s->merged_clock = mem_zalloc(s->pool.count + 1, sizeof *s->merged_clock);
 	supply_init(&s->supply, s->pool.count);
 	s->supply.usable = (uint32_t)count;
-	s->supply.withheld = s->pool.count - (uint32_t)count;
+	s->supply.withheld = s->mapping ? 0 : s->pool.count - (uint32_t)count;
 	choose_sizes(s, (uint32_t)count);
 	s->lanes = aligned_alloc(64, s->nlanes * sizeof *s->lanes);
 	if (!s->lanes) {
@@ -149,16 +154,21 @@ store_create(struct store **out, const struct store_options *opt, struct err_det
 		goto done;
 	}
 	memset(s->lanes, 0, s->nlanes * sizeof *s->lanes);
-	while (bits < INDEX_MAX_BITS && (uint64_t)INDEX_LOAD << bits < opt->first_items)
+	items = restart_estimate(s);
+	if (items < opt->first_items)
+		items = opt->first_items;
+	while (bits < INDEX_MAX_BITS && (uint64_t)INDEX_LOAD << bits < items)
 		bits++;
 	err = index_create(&s->index, bits, s->quiesce, why);
 	if (err != ERR_OK)
 		goto done;
 	/* The first ones are used first. */
-	for (i = s->pool.count; i > count; i--)
+	for (i = s->pool.count; i > count && !s->mapping; i--)
 		atomic_store_explicit(&s->pool.heads[i].state, SEGMENT_WITHHELD, memory_order_relaxed);
-	for (i = count; i > 0; i--)
+	for (i = count; i > 0 && !s->mapping; i--)
 		supply_give_back(s, (uint32_t)i);
+	if (s->mapping)
+		restart_load(s);
 	*out = s;
 	s = NULL;
 done:
@@ -706,6 +716,8 @@ store_remove(struct store_thread *t, struct store_view *v)
 void
 store_flush(struct store *s)
 {
+	if (s->mapping)
+		restart_note_flush(s, atomic_load_explicit(&s->flush, memory_order_acquire) + 1);
 	atomic_fetch_add_explicit(&s->flush, 1, memory_order_acq_rel);
 	metric_inc(&s->metrics.store_flushed);
 }
