@@ -89,7 +89,7 @@ static const struct exchange CLASSIC[] = {
     {"set k" KEY250 " 0 0 1 noreply\r\nk\r\n", ""},
     {"get k" KEY250 "\r\n", FORMAT},
     {"get a k" KEY250 " a\r\n", FORMAT},
-    {"get a k" KEY250 " noreply\r\n", ""},
+    {"get a k" KEY250 " noreply\r\n", FORMAT},
     {"get a a a a a a a a a a a a a a a a a a a a k" KEY250 "\r\n", FORMAT},
     {"gets a k" KEY250 "\r\n", FORMAT},
     {"gat 0 k" KEY250 "\r\n", FORMAT},
