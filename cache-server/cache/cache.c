@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "cache-server/cache/marker_table.h"
+#include "cache-server/store/restart.h"
 
 /* The store of a container of markers holds nothing; this is the least that a store can be. */
 #define MARKER_STORE_BYTES ((uint64_t)1 << 20)
@@ -263,7 +264,9 @@ cache_destroy(struct cache **cp, bool graceful)
 
 	if (!c)
 		return;
-	if (c->store)
+	if (c->store && c->mapping)
+		store_close(&c->store);
+	else if (c->store)
 		store_destroy(&c->store);
 	marker_table_destroy(&c->markers);
 	guard_destroy(&c->guard);

@@ -702,6 +702,61 @@ hold_offs_and_epochs_survive_a_kill_and_leases_do_not(void **state)
 }
 
 static void
+values_of_before_a_restart_are_stale_until_the_router_has_caught_up(void **state)
+{
+	int graceful;
+
+	for (graceful = 0; graceful < 2; graceful++) {
+		const char *file = memory_file();
+		struct cache_get_meta m;
+		struct cache_lease l;
+		struct kit k;
+		uint64_t cas;
+
+		kit_open_file(&k, CACHE_EVICT, 0, file, 1000);
+		kit_watermark(&k, "main:1:10");
+		kit_set(&k, "a", "va");
+		kit_set(&k, "b", "vb");
+		kit_set(&k, "n", "7");
+		kit_set(&k, "gone", "x");
+		assert_int_equal(kit_fenced(&k, "f", "main:1:11", "vf"), CACHE_OK);
+		assert_int_equal(kit_delete(&k, "gone"), CACHE_OK);
+		kit_end(&k, graceful);
+
+		kit_open_file(&k, CACHE_EVICT, 0, file, 3000);
+		assert_null(kit_get(&k, "a"));
+		assert_null(kit_get(&k, "gone"));
+		assert_int_equal(KIT_COUNTED(&k, unproven_refused), 1);
+		assert_int_equal(kit_store(&k, CACHE_APPEND, "a", "x"), CACHE_NOT_STORED);
+		m = meta(&k, "a", false, false);
+		assert_false(is_hit(&m));
+		l = kit_lease(&k, "a");
+		assert_true(!l.hit && l.has_stale && l.token > 1);
+		assert_true(span_is(span_make(l.view.value, l.view.len), "va"));
+		assert_false(kit_lease(&k, "gone").has_stale);
+		assert_int_equal(kit_fill(&k, "a", l.token, "new"), CACHE_OK);
+		assert_string_equal(kit_get(&k, "a"), "new");
+		m = meta(&k, "b", true, false);
+		assert_true(is_hit(&m) && m.stale && m.won && m.view.len == 2);
+		cas = cache_view_cas(&m.view);
+		m = meta(&k, "b", true, false);
+		assert_true(m.stale && !m.won && m.token_sent);
+		assert_int_equal(compare_set(&k, "b", cas, false, "new"), CACHE_OK);
+		assert_string_equal(kit_get(&k, "b"), "new");
+		assert_false(is_as_new_as(&k, "f", "main:1:5"));
+		struct cache_arith n = {KIT_KEY(k.t, "n"), .delta = 1};
+		assert_int_equal(cache_arith(k.t, &n), CACHE_NOT_FOUND);
+
+		cache_caught_up(k.t);
+		assert_string_equal(kit_get(&k, "n"), "7");
+		assert_true(bound_is(&k, "f", "main:1:11"));
+		assert_null(kit_get(&k, "gone"));
+		kit_close(&k);
+		unlink(file);
+	}
+}
+
+static void
 markers_survive_a_kill(void **state)
 {
 	const char *file = memory_file();
@@ -748,6 +803,7 @@ main(void)
 	    cmocka_unit_test(a_marker_stays_until_its_own_tokens_are_gone),
 	    cmocka_unit_test(keys_with_a_hash_stop_carry_a_token),
 	    cmocka_unit_test(hold_offs_and_epochs_survive_a_kill_and_leases_do_not),
+	    cmocka_unit_test(values_of_before_a_restart_are_stale_until_the_router_has_caught_up),
 	    cmocka_unit_test(markers_survive_a_kill),
 	};
 
