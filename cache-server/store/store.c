@@ -89,7 +89,7 @@ choose_sizes(struct store *s, uint32_t count)
 		s->nlanes = count / 64 > 0 ? count / 64 : 1;
 	share = count / s->nlanes;
 	s->ttl_shift = 0;
-	while (s->ttl_shift < TTL_MAX_SHIFT && ((uint32_t)TTL_RANGES >> s->ttl_shift) > share / 2)
+	while (s->ttl_shift < TTL_MAX_SHIFT && ((uint32_t)TTL_RANGES >> s->ttl_shift) > share / (s->policy == STORE_REFUSE ? 8 : 4))
 		s->ttl_shift++;
 	if (count < 64)
 		s->ttl_shift = TTL_MAX_SHIFT;
@@ -103,9 +103,9 @@ err_t
 store_create(struct store **out, const struct store_options *opt, struct err_detail *why)
 {
 	struct store *s = aligned_alloc(64, (sizeof *s + 63) & ~(size_t)63);
-	uint64_t count, i;
+	uint64_t count, i, items;
 	unsigned bits = INDEX_MIN_BITS;
-	err_t err;
+	err_t err = ERR_OK;
 
 	*out = NULL;
 	if (!s)
@@ -124,6 +124,8 @@ store_create(struct store **out, const struct store_options *opt, struct err_det
 	atomic_store(&s->now, opt->now ? opt->now : 1);
 	atomic_store(&s->caught_up, true);
 	atomic_store(&s->merge_clock, 2);
+	if (s->mapping)
+		restart_attach(s);
 	count = opt->memory >> s->pool.shift;
 	if (count > SEGMENT_MAX_ID)
 		count = SEGMENT_MAX_ID;
@@ -134,14 +136,17 @@ store_create(struct store **out, const struct store_options *opt, struct err_det
 			      segment_size(&s->pool) * 8);
 		goto done;
 	}
-	err = own_memory(s, count, why);
+	if (!s->mapping)
+		err = own_memory(s, count, why);
 	if (err != ERR_OK)
 		goto done;
+	if (count > s->pool.count)
+		count = s->pool.count;
 	s->pool.faces = mem_zalloc(s->pool.count + 1, sizeof *s->pool.faces);
 	s->merged_clock = mem_zalloc(s->pool.count + 1, sizeof *s->merged_clock);
 	supply_init(&s->supply, s->pool.count);
 	s->supply.usable = (uint32_t)count;
-	s->supply.withheld = s->pool.count - (uint32_t)count;
+	s->supply.withheld = s->mapping ? 0 : s->pool.count - (uint32_t)count;
 	choose_sizes(s, (uint32_t)count);
 	s->lanes = aligned_alloc(64, s->nlanes * sizeof *s->lanes);
 	if (!s->lanes) {
@@ -149,16 +154,21 @@ store_create(struct store **out, const struct store_options *opt, struct err_det
 		goto done;
 	}
 	memset(s->lanes, 0, s->nlanes * sizeof *s->lanes);
-	while (bits < INDEX_MAX_BITS && (uint64_t)INDEX_LOAD << bits < opt->first_items)
+	items = restart_estimate(s);
+	if (items < opt->first_items)
+		items = opt->first_items;
+	while (bits < INDEX_MAX_BITS && (uint64_t)INDEX_LOAD << bits < items)
 		bits++;
 	err = index_create(&s->index, bits, s->quiesce, why);
 	if (err != ERR_OK)
 		goto done;
 	/* The first ones are used first. */
-	for (i = s->pool.count; i > count; i--)
+	for (i = s->pool.count; i > count && !s->mapping; i--)
 		atomic_store_explicit(&s->pool.heads[i].state, SEGMENT_WITHHELD, memory_order_relaxed);
-	for (i = count; i > 0; i--)
+	for (i = count; i > 0 && !s->mapping; i--)
 		supply_give_back(s, (uint32_t)i);
+	if (s->mapping)
+		restart_load(s);
 	*out = s;
 	s = NULL;
 done:
@@ -290,6 +300,8 @@ item_kill(struct store *s, struct item *it)
 	if (state & ITEM_LARGE)
 		large_kill(s, it);
 	sub = item_size(it, state) + SEGMENT_ONE_ITEM;
+	if (s->policy == STORE_REFUSE)
+		atomic_fetch_add_explicit(&s->killed, item_size(it, state), memory_order_relaxed);
 	live = atomic_fetch_sub_explicit(&s->pool.heads[id].live, sub, memory_order_seq_cst) - sub;
 	if (segment_live_items(live) == 0 && segment_writers(live) == 0)
 		supply_check_empty(s, id);
@@ -472,6 +484,9 @@ most(const struct store *s)
 		n = 1u << 30;
 	if (n > half)
 		n = half;
+	/* Of a tiny store several are open, or kept for merges. */
+	if (n > (uint64_t)(s->supply.usable - 6) << s->pool.shift)
+		n = (uint64_t)(s->supply.usable - 6) << s->pool.shift;
 	return n < refs ? n : refs;
 }
 
@@ -512,7 +527,7 @@ store_begin(struct store_thread *t, struct store_draft *d)
 	} else {
 		w.vlen = (uint32_t)d->value_len;
 	}
-	while ((d->item = lane_reserve(t, &w)) == NULL) {
+	while ((d->item = lane_reserve(t, &w, false)) == NULL) {
 		err = evict_now(t);
 		if (err != ERR_OK) {
 			large_abort(t, d);
@@ -601,7 +616,7 @@ copy_draft(struct store_thread *t, struct store_draft *d)
 			      .vlen = item_vlen(state),
 			      .flags = state & (ITEM_FLAGS | ITEM_CAS | ITEM_EPOCH | ITEM_LARGE),
 			      .expiry = segment_expiry(&s->pool.faces[id], d->item, state)};
-	struct item *to = lane_reserve(t, &w);
+	struct item *to = lane_reserve(t, &w, true);
 	unsigned skip = (state & ITEM_FAR) ? 8 : 0;
 
 	if (!to)
@@ -630,9 +645,13 @@ store_commit(struct store_thread *t, struct store_draft *d, uint64_t bits)
 	uint32_t i;
 
 	f = &s->pool.faces[index_place_segment(d->place)];
-	if (__builtin_expect(f->flush != atomic_load_explicit(&s->flush, memory_order_acquire), 0) &&
-	    copy_draft(t, d))
+	if (__builtin_expect(f->flush != atomic_load_explicit(&s->flush, memory_order_acquire), 0)) {
+		/* No room is as if it had been evicted at once.  That takes a flush in the midst of a merge.
+		 */
+		if (!copy_draft(t, d))
+			metric_inc(&s->metrics.store_evicted);
 		f = &s->pool.faces[index_place_segment(d->place)];
+	}
 	state = item_state(d->item);
 	key = span_make(item_key(d->item, state), item_klen(d->item));
 	old = lookup(s, key, d->hash, &place, &old_state);
@@ -697,6 +716,8 @@ store_remove(struct store_thread *t, struct store_view *v)
 void
 store_flush(struct store *s)
 {
+	if (s->mapping)
+		restart_note_flush(s, atomic_load_explicit(&s->flush, memory_order_acquire) + 1);
 	atomic_fetch_add_explicit(&s->flush, 1, memory_order_acq_rel);
 	metric_inc(&s->metrics.store_flushed);
 }

@@ -73,6 +73,8 @@ put_free(struct store *s, uint32_t id)
 		p->withheld++;
 		if (s->own_bytes)
 			(void)madvise(segment_bytes(&s->pool, id), segment_size(&s->pool), MADV_DONTNEED);
+		else if (s->mapping)
+			mapping_withhold(s->mapping, id);
 		return;
 	}
 	set_state(&s->pool.heads[id], SEGMENT_FREE);

@@ -48,6 +48,8 @@ store_set_memory(struct store *s, uint64_t bytes)
 	for (id = 1; id <= s->pool.count && s->pool.count - p->withheld < p->usable; id++) {
 		if (segment_state(&s->pool.heads[id]) != SEGMENT_WITHHELD)
 			continue;
+		if (s->mapping && !mapping_provide(s->mapping, id))
+			break;
 		atomic_store_explicit(&s->pool.heads[id].state, SEGMENT_FREE, memory_order_release);
 		p->withheld--;
 		n = atomic_load_explicit(&p->nfree, memory_order_relaxed);
@@ -62,6 +64,8 @@ store_set_memory(struct store *s, uint64_t bytes)
 		p->withheld++;
 		if (s->own_bytes)
 			(void)madvise(segment_bytes(&s->pool, id), segment_size(&s->pool), MADV_DONTNEED);
+		else if (s->mapping)
+			mapping_withhold(s->mapping, id);
 	}
 	ok = true;
 done:
