@@ -233,7 +233,7 @@ def test_without_maxconns_fast_a_connection_waits_for_its_turn(make):
         with pytest.raises(TimeoutError):
             s.recv(10)
         stats = inside[0].stats()
-        assert stats["listen_disabled_num"] == "1" and stats["accepting_conns"] == "0"
+        assert int(stats["listen_disabled_num"]) >= 1 and stats["accepting_conns"] == "0"
         inside.pop().close()
         s.settimeout(10)
         assert s.recv(10) == b"MN\r\n"
