@@ -211,6 +211,14 @@ report_now(struct report *r, size_t container)
 /* --- stats ---------------------------------------------------------------------------------------------- */
 
 static void
+put_setting(void *arg, struct span key, struct span value)
+{
+	const struct report_emit *e = arg;
+
+	e->emit(e->arg, key, value);
+}
+
+static void
 put_line(void *arg, const struct prefix_row *row)
 {
 	const struct report_emit *e = arg;
@@ -256,7 +264,7 @@ report_stats(struct report *r, struct cache *c, struct span what, session_emit_f
 	else if (span_is(first, "settings")) {
 		struct settings_now now = report_now(r, i);
 
-		settings_stats(r->src.settings, &now, emit, emit_arg);
+		settings_stats(r->src.settings, &now, put_setting, (void *)&e);
 	} else if (span_is(first, "items"))
 		report_items(r, i, &e);
 	else if (span_is(first, "slabs"))

@@ -150,11 +150,19 @@ report_hot(struct topk *const *ts, size_t n, const char *what, const struct repo
 	free(rows);
 }
 
+static void
+put_latency(void *arg, struct span key, struct span value)
+{
+	const struct report_emit *e = arg;
+
+	e->emit(e->arg, key, value);
+}
+
 void
 report_latency(struct report *r, const struct report_emit *e)
 {
 	if (r->src.latencies)
-		latency_stats(r->src.latencies, r->src.nthreads, e->emit, e->arg);
+		latency_stats(r->src.latencies, r->src.nthreads, put_latency, (void *)e);
 }
 
 struct prefixes {

@@ -16,7 +16,7 @@ enum {
 	BATCH = 8, /* segments that are judged together */
 	KEEP = 4,  /* one part in so many stays */
 	SCAN = 4096,
-	STEPS = 64,	/* of one worker for one segment */
+	VAIN = 10,	/* merges in a row that gained nothing: it is full */
 	PATIENCE = 256, /* rounds of waiting for readers before more is emptied */
 	ROUNDS = 8192,
 };
@@ -175,8 +175,21 @@ evict_oldest(struct store *s)
 	return any;
 }
 
+/*
+ * A store that refuses and is full would else move its items to and fro with each item that it refuses.
+ * After a vain attempt half a segment must have died, or a second passed, before the next.
+ */
+static bool
+is_vain(struct store *s)
+{
+	return s->policy == STORE_REFUSE &&
+	       s->merge.vain_now == atomic_load_explicit(&s->now, memory_order_relaxed) &&
+	       atomic_load_explicit(&s->killed, memory_order_relaxed) - s->merge.vain_killed <
+		   segment_size(&s->pool) / 2;
+}
+
 bool
-evict_step(struct store *s)
+evict_step(struct store *s, bool hard)
 {
 	struct merge_rule all = {0, 0};
 	uint32_t id;
@@ -187,9 +200,11 @@ evict_step(struct store *s)
 		if (id && is_over(s, id) && merge_segment(s, id, &all))
 			return true;
 	}
-	id = find_dead(s);
-	if (id && merge_segment(s, id, &all))
-		return true;
+	if (!is_vain(s) && !(hard && s->policy == STORE_EVICT)) {
+		id = find_dead(s);
+		if (id && merge_segment(s, id, &all))
+			return true;
+	}
 	return s->policy == STORE_EVICT && evict_oldest(s);
 }
 
@@ -205,13 +220,34 @@ wait_a_bit(unsigned round)
 		nanosleep(&ts, NULL);
 }
 
+/*
+ * Nothing is left to empty: closes what is open, so that it can be emptied, too.  A store that refuses does
+ * so once a second, as it would otherwise with each item that it refuses.
+ */
+static bool
+close_all(struct store *s)
+{
+	uint32_t now = atomic_load_explicit(&s->now, memory_order_relaxed);
+
+	if (s->policy == STORE_REFUSE && s->merge.closed_all == now)
+		return false;
+	s->merge.closed_all = now;
+	lane_close_idle(s, true);
+	merge_close_targets(s);
+	return true;
+}
+
 err_t
 evict_now(struct store_thread *t)
 {
 	struct store *s = t->s;
-	unsigned steps = 0, patience = 0, rounds;
+	unsigned vain = 0, patience = 0, rounds;
+	uint32_t before;
+	bool closed = false;
 
 	for (rounds = 0; rounds < ROUNDS; rounds++) {
+		bool waiting = true;
+
 		quiesce_tick(s->quiesce, t->q);
 		supply_reap(s);
 		if (supply_free(s) > s->supply.keep)
@@ -219,20 +255,29 @@ evict_now(struct store_thread *t)
 		if (pthread_mutex_trylock(&s->merge_lock) == 0) {
 			bool stuck = false;
 
-			if (supply_soon_free(s) > s->supply.keep && ++patience < PATIENCE) {
+			before = supply_soon_free(s);
+			if (before > s->supply.keep && ++patience < PATIENCE) {
 				/* What is on its way is enough: more would be dropped than must be. */
-			} else if (steps < STEPS && evict_step(s)) {
+			} else if (vain < VAIN && evict_step(s, vain > 1)) {
 				metric_inc(&s->metrics.store_inline_merges);
-				steps++;
+				/* Merges of little dead space gain a segment only now and then. */
+				vain = supply_soon_free(s) > before ? 0 : vain + 1;
 				patience = 0;
+				waiting = false;
+			} else if (!closed && close_all(s)) {
+				closed = true;
+				vain = 0;
+				waiting = false;
 			} else {
 				stuck = true;
+				s->merge.vain_now = atomic_load_explicit(&s->now, memory_order_relaxed);
+				s->merge.vain_killed = atomic_load_explicit(&s->killed, memory_order_relaxed);
 			}
 			pthread_mutex_unlock(&s->merge_lock);
 			if (stuck && supply_soon_free(s) <= s->supply.keep)
 				return ERR_FULL;
 		}
-		if (rounds > 0)
+		if (waiting)
 			wait_a_bit(rounds);
 	}
 	return ERR_FULL;

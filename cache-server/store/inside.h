@@ -66,6 +66,9 @@ struct merge {
 	uint32_t sweep; /* where the search for expired segments goes on; 0: done for this second */
 	uint32_t swept; /* second of the last full one */
 	uint32_t swept_flush;
+	uint32_t vain_now; /* second of the last merges that gained nothing, and `killed` then */
+	uint64_t vain_killed;
+	uint32_t closed_all; /* second in which all open segments were closed for want of memory */
 };
 
 struct slot {
@@ -98,6 +101,7 @@ struct store {
 	_Alignas(64) struct supply supply;
 	_Alignas(64) pthread_mutex_t merge_lock;
 	struct merge merge;
+	_Atomic uint64_t killed;	/* bytes of items that died, only counted by a store that refuses */
 	_Atomic uint64_t merge_clock;	/* twice the segments emptied; odd while it happens */
 	_Atomic uint32_t *merged_clock; /* for each segment: of the last merge that moved something to it */
 
@@ -182,9 +186,10 @@ struct lane_want {
 
 /*
  * Reserves an item: its ident (without CAS) and state (DEAD) are written, and its far expiry.  NULL: no
- * segment is free.  The caller is a writer of the segment until lane_release().
+ * segment is free; `last`: not even one of those kept for merges.  The caller is a writer of the segment
+ * until lane_release().
  */
-struct item *lane_reserve(struct store_thread *t, const struct lane_want *want);
+struct item *lane_reserve(struct store_thread *t, const struct lane_want *want, bool last);
 
 /* The item was committed (it lives, and counts) or given up. */
 void lane_release(struct store *s, struct item *it, bool lives);
@@ -279,8 +284,11 @@ void merge_weigh(struct store *s, uint32_t id, uint64_t *bytes);
 bool merge_segment(struct store *s, uint32_t id, struct merge_rule *rule);
 void merge_close_targets(struct store *s);
 
-/* One step towards free segments, the cheapest first; false: nothing can be done.  Under merge_lock. */
-bool evict_step(struct store *s);
+/*
+ * One step towards free segments, the cheapest first; false: nothing can be done.  `hard`: the last ones
+ * gained nothing, so no more of joining what is half empty.  Under merge_lock.
+ */
+bool evict_step(struct store *s, bool hard);
 
 /* Frees segments that have expired or been flushed; true: there is more to look at.  Under merge_lock. */
 bool evict_sweep(struct store *s, unsigned segments);

@@ -86,7 +86,7 @@ close_another(struct store *s, struct lane *l, unsigned but)
 }
 
 struct item *
-lane_reserve(struct store_thread *t, const struct lane_want *w)
+lane_reserve(struct store_thread *t, const struct lane_want *w, bool last)
 {
 	struct store *s = t->s;
 	struct lane *l = t->lane;
@@ -106,7 +106,7 @@ lane_reserve(struct store_thread *t, const struct lane_want *w)
 		if (atomic_load_explicit(&s->nopen, memory_order_relaxed) >= s->max_open)
 			close_another(s, l, range);
 		/* The lane stays locked: it is one thread's own, or memory is too small for that. */
-		id = supply_open(s, range, false);
+		id = supply_open(s, range, last);
 		if (id != 0) {
 			l->open[range] = id;
 			atomic_fetch_add_explicit(&s->nopen, 1, memory_order_relaxed);

@@ -55,7 +55,7 @@ large_begin(struct store_thread *t, struct store_draft *d, const struct lane_wan
 		part = left < s->piece ? (uint32_t)left : s->piece;
 		w = (struct lane_want){
 		    .vlen = (uint32_t)sizeof *piece + part, .flags = ITEM_PIECE, .expiry = head->expiry};
-		while ((it = lane_reserve(t, &w)) == NULL) {
+		while ((it = lane_reserve(t, &w, false)) == NULL) {
 			err = evict_now(t);
 			if (err != ERR_OK)
 				goto done;

@@ -115,7 +115,7 @@ fresh_target(struct store *s, uint32_t from)
 
 	if (m->target[range])
 		close_target(s, range);
-	if (m->ntargets >= 1 + s->supply.usable / 16) {
+	if (m->ntargets >= 2 + s->supply.usable / 16) {
 		for (i = 0; i < TTL_RANGES; i++) {
 			m->hand = (m->hand + 1) % TTL_RANGES;
 			if (m->target[m->hand])

@@ -89,7 +89,7 @@ choose_sizes(struct store *s, uint32_t count)
 		s->nlanes = count / 64 > 0 ? count / 64 : 1;
 	share = count / s->nlanes;
 	s->ttl_shift = 0;
-	while (s->ttl_shift < TTL_MAX_SHIFT && ((uint32_t)TTL_RANGES >> s->ttl_shift) > share / 2)
+	while (s->ttl_shift < TTL_MAX_SHIFT && ((uint32_t)TTL_RANGES >> s->ttl_shift) > share / (s->policy == STORE_REFUSE ? 8 : 4))
 		s->ttl_shift++;
 	if (count < 64)
 		s->ttl_shift = TTL_MAX_SHIFT;
@@ -300,6 +300,8 @@ item_kill(struct store *s, struct item *it)
 	if (state & ITEM_LARGE)
 		large_kill(s, it);
 	sub = item_size(it, state) + SEGMENT_ONE_ITEM;
+	if (s->policy == STORE_REFUSE)
+		atomic_fetch_add_explicit(&s->killed, item_size(it, state), memory_order_relaxed);
 	live = atomic_fetch_sub_explicit(&s->pool.heads[id].live, sub, memory_order_seq_cst) - sub;
 	if (segment_live_items(live) == 0 && segment_writers(live) == 0)
 		supply_check_empty(s, id);
@@ -482,6 +484,9 @@ most(const struct store *s)
 		n = 1u << 30;
 	if (n > half)
 		n = half;
+	/* Of a tiny store several are open, or kept for merges. */
+	if (n > (uint64_t)(s->supply.usable - 6) << s->pool.shift)
+		n = (uint64_t)(s->supply.usable - 6) << s->pool.shift;
 	return n < refs ? n : refs;
 }
 
@@ -522,7 +527,7 @@ store_begin(struct store_thread *t, struct store_draft *d)
 	} else {
 		w.vlen = (uint32_t)d->value_len;
 	}
-	while ((d->item = lane_reserve(t, &w)) == NULL) {
+	while ((d->item = lane_reserve(t, &w, false)) == NULL) {
 		err = evict_now(t);
 		if (err != ERR_OK) {
 			large_abort(t, d);
@@ -611,7 +616,7 @@ copy_draft(struct store_thread *t, struct store_draft *d)
 			      .vlen = item_vlen(state),
 			      .flags = state & (ITEM_FLAGS | ITEM_CAS | ITEM_EPOCH | ITEM_LARGE),
 			      .expiry = segment_expiry(&s->pool.faces[id], d->item, state)};
-	struct item *to = lane_reserve(t, &w);
+	struct item *to = lane_reserve(t, &w, true);
 	unsigned skip = (state & ITEM_FAR) ? 8 : 0;
 
 	if (!to)
@@ -640,9 +645,13 @@ store_commit(struct store_thread *t, struct store_draft *d, uint64_t bits)
 	uint32_t i;
 
 	f = &s->pool.faces[index_place_segment(d->place)];
-	if (__builtin_expect(f->flush != atomic_load_explicit(&s->flush, memory_order_acquire), 0) &&
-	    copy_draft(t, d))
+	if (__builtin_expect(f->flush != atomic_load_explicit(&s->flush, memory_order_acquire), 0)) {
+		/* No room is as if it had been evicted at once.  That takes a flush in the midst of a merge.
+		 */
+		if (!copy_draft(t, d))
+			metric_inc(&s->metrics.store_evicted);
 		f = &s->pool.faces[index_place_segment(d->place)];
+	}
 	state = item_state(d->item);
 	key = span_make(item_key(d->item, state), item_klen(d->item));
 	old = lookup(s, key, d->hash, &place, &old_state);

@@ -5,8 +5,8 @@ enum { SWEEP = 1024, STEPS = 8, BUCKETS = 4096 };
 bool
 store_upkeep(struct store *s, struct quiesce_thread *q)
 {
-	uint32_t goal;
-	unsigned i;
+	uint32_t goal, before;
+	unsigned i, vain = 0;
 	bool more;
 
 	quiesce_tick(s->quiesce, q);
@@ -18,8 +18,10 @@ store_upkeep(struct store *s, struct quiesce_thread *q)
 		/* What waits for readers is free soon. */
 		if (supply_soon_free(s) >= goal)
 			break;
-		if (!evict_step(s))
+		before = supply_soon_free(s);
+		if (!evict_step(s, vain > 1))
 			break;
+		vain = supply_soon_free(s) > before ? 0 : vain + 1;
 	}
 	more |= i == STEPS;
 	pthread_mutex_unlock(&s->merge_lock);

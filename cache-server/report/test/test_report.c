@@ -155,12 +155,24 @@ names(const char *reply)
 	while (rest.len > 0) {
 		struct span line = span_cut(&rest, '\n');
 
-		if (span_cut(&line, ' ').len == 4) {
+		if (span_is(span_cut(&line, ' '), "STAT")) {
 			buf_put_span(&out, span_cut(&line, ' '));
 			buf_putc(&out, ' ');
 		}
 	}
 	return buf_str(&out);
+}
+
+/* A long text differs in the middle: shows where. */
+static void
+same_names(const char *got, const char *want)
+{
+	size_t i = 0;
+
+	while (got[i] != '\0' && got[i] == want[i])
+		i++;
+	if (got[i] != want[i])
+		fail_msg("\"%.60s\" instead of \"%.60s\"", got + i, want + i);
 }
 
 static bool
@@ -200,7 +212,7 @@ general_report_has_memcached_s_84_keys(void **state)
 	size_t n = 0;
 
 	begin(&f, "-u nobody -I 1024 -o slab_chunk_max=1,no_lru_crawler,no_lru_maintainer");
-	assert_string_equal(names(ask(&f, "stats\r\n")), KEYS_A KEYS_B KEYS_C KEYS_D);
+	same_names(names(ask(&f, "stats\r\n")), KEYS_A KEYS_B KEYS_C KEYS_D);
 	for (const char *p = KEYS_A KEYS_B KEYS_C KEYS_D; *p; p++)
 		n += *p == ' ';
 	assert_int_equal(n, 84);
@@ -212,10 +224,10 @@ defaults_add_the_keys_of_crawler_and_maintainer(void **state)
 {
 	struct fixture *f = *state;
 
-	assert_string_equal(names(ask(f, "stats\r\n")), KEYS_A KEYS_B
-			    "lru_crawler_running lru_crawler_starts lru_maintainer_juggles " KEYS_C
-			    "evicted_active " KEYS_D "moves_to_cold moves_to_warm "
-			    "moves_within_lru direct_reclaims lru_bumps_dropped ");
+	same_names(names(ask(f, "stats\r\n")),
+		   KEYS_A KEYS_B "lru_crawler_running lru_crawler_starts lru_maintainer_juggles " KEYS_C
+				 "evicted_active " KEYS_D "moves_to_cold moves_to_warm "
+				 "moves_within_lru direct_reclaims lru_bumps_dropped ");
 }
 
 static void
@@ -224,7 +236,7 @@ idle_timeout_adds_its_key(void **state)
 	struct fixture f;
 
 	begin(&f, "-u nobody -o idle_timeout=5,no_lru_crawler,no_lru_maintainer");
-	assert_string_equal(names(ask(&f, "stats\r\n")), KEYS_A "idle_kicks " KEYS_B KEYS_C KEYS_D);
+	same_names(names(ask(&f, "stats\r\n")), KEYS_A "idle_kicks " KEYS_B KEYS_C KEYS_D);
 	end(&f);
 }
 

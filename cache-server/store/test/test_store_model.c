@@ -17,7 +17,7 @@ struct known {
 struct model {
 	struct fixture f;
 	struct known known[KEYS];
-	uint64_t random, numbers;
+	uint64_t random, numbers, max_len;
 	uint32_t now;
 	bool refuse;
 	uint64_t hits, misses, lost;
@@ -46,7 +46,7 @@ draw_len(struct model *m)
 {
 	switch (draw(m, 200)) {
 	case 0:
-		return draw(m, 200000); /* large */
+		return draw(m, m->max_len); /* large */
 	case 1:
 	case 2:
 		return 15000 + draw(m, 3000); /* around the limit of one piece */
@@ -132,7 +132,7 @@ set(struct model *m, unsigned i)
 		store_abort(m->f.t, &d);
 		return;
 	}
-	if (draw(m, 200) == 0) {
+	if (draw(m, 3000) == 0) {
 		store_flush(m->f.s);
 		memset(m->known, 0, sizeof m->known);
 	}
@@ -191,6 +191,7 @@ run(uint64_t memory, enum store_policy policy, unsigned threads, uint64_t seed)
 
 	m->random = (seed + (first ? strtoull(first, NULL, 10) : 0) + 1) * 0x9E3779B97F4A7C15ull;
 	m->now = 100;
+	m->max_len = memory / 6;
 	m->refuse = policy == STORE_REFUSE;
 	fixture_make(&m->f, memory, policy, threads);
 	for (i = 0; i < n; i++) {
@@ -200,6 +201,12 @@ run(uint64_t memory, enum store_policy policy, unsigned threads, uint64_t seed)
 	for (i = 0; i < KEYS; i++)
 		check(m, (unsigned)i, false);
 	x = store_metrics(m->f.s);
+	if (getenv("STORE_MODEL_OPS"))
+		printf("hits %llu lost %llu merges %llu moved %llu refused %llu\n",
+		       (unsigned long long)m->hits, (unsigned long long)m->lost,
+		       (unsigned long long)metric_get(&x->store_merges),
+		       (unsigned long long)metric_get(&x->store_moved),
+		       (unsigned long long)metric_get(&x->store_refused));
 	assert_true(m->hits > n / 50);
 	assert_true(metric_get(&x->store_merges) > 0);
 	assert_true(metric_get(&x->store_moved) > 0);
