@@ -110,6 +110,8 @@ struct store {
 	uint64_t counter_floor; /* CAS counters begin here */
 
 	struct store_metrics metrics;
+	store_evicted_fn *evicted;
+	void *evicted_arg;
 	struct mapping *mapping;
 	struct restart_figures restart;
 	void *own_heads, *own_bytes; /* ordinary memory */

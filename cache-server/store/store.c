@@ -424,6 +424,13 @@ store_accessed(struct store_thread *t, const struct store_view *v)
 						      memory_order_relaxed);
 }
 
+void
+store_on_evicted(struct store *s, store_evicted_fn *fn, void *arg)
+{
+	s->evicted = fn;
+	s->evicted_arg = arg;
+}
+
 uint32_t
 store_idle(const struct store_thread *t, const struct store_view *v)
 {
