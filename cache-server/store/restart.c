@@ -71,6 +71,13 @@ sort_segments(struct store *s)
 	free(used);
 }
 
+/* Segments above the limit, those left out that only wait for their last readers. */
+static bool
+over_limit(struct store *s)
+{
+	return s->pool.count - s->supply.withheld > s->supply.usable + atomic_load(&s->supply.nlimbo);
+}
+
 /* The file is larger than the memory that may be used: the least useful items make room. */
 static void
 shrink(struct store *s)
@@ -82,6 +89,7 @@ shrink(struct store *s)
 		return; /* upkeep goes on with it */
 	quiesce_online(s->quiesce, q);
 	pthread_mutex_lock(&s->merge_lock);
+<<<<<<< HEAD
 	while (s->pool.count - s->supply.withheld > s->supply.usable) {
 		uint32_t withheld = s->supply.withheld;
 
@@ -92,6 +100,11 @@ shrink(struct store *s)
 		if (s->supply.withheld == withheld && hard)
 			break;
 		hard = s->supply.withheld == withheld;
+=======
+	while (over_limit(s) && evict_step(s, true)) {
+		quiesce_tick(s->quiesce, q);
+		supply_reap(s);
+>>>>>>> memory
 	}
 	pthread_mutex_unlock(&s->merge_lock);
 	quiesce_leave(s->quiesce, &q);
