@@ -83,28 +83,14 @@ static void
 shrink(struct store *s)
 {
 	struct quiesce_thread *q = quiesce_join(s->quiesce);
-	bool hard = false;
 
 	if (!q)
 		return; /* upkeep goes on with it */
 	quiesce_online(s->quiesce, q);
 	pthread_mutex_lock(&s->merge_lock);
-<<<<<<< HEAD
-	while (s->pool.count - s->supply.withheld > s->supply.usable) {
-		uint32_t withheld = s->supply.withheld;
-
-		if (!evict_step(s, hard))
-			break;
-		quiesce_tick(s->quiesce, q);
-		supply_reap(s);
-		if (s->supply.withheld == withheld && hard)
-			break;
-		hard = s->supply.withheld == withheld;
-=======
 	while (over_limit(s) && evict_step(s, true)) {
 		quiesce_tick(s->quiesce, q);
 		supply_reap(s);
->>>>>>> memory
 	}
 	pthread_mutex_unlock(&s->merge_lock);
 	quiesce_leave(s->quiesce, &q);
