@@ -188,6 +188,8 @@ open_parts(struct cache *c, struct err_detail *why)
 		store.mapping = c->mapping;
 	}
 	c->base_ms = (uint64_t)store.now * 1000;
+	if (c->mapping && mapping_now_ms(c->mapping) > c->base_ms)
+		c->base_ms = mapping_now_ms(c->mapping);
 	c->base_mono_ms = clock_mono_ms(opt->clock);
 	if ((err = guard_create(&c->guard, region, region_bytes, extra, trust, c->base_ms, why)))
 		return err;
