@@ -84,7 +84,7 @@ shrink(struct store *s)
 	while (s->pool.count - s->supply.withheld > s->supply.usable) {
 		uint32_t withheld = s->supply.withheld;
 
-		if (!evict_step(s))
+		if (!evict_step(s, true))
 			break;
 		quiesce_tick(s->quiesce, q);
 		supply_reap(s);
