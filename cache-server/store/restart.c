@@ -76,6 +76,7 @@ static void
 shrink(struct store *s)
 {
 	struct quiesce_thread *q = quiesce_join(s->quiesce);
+	bool hard = false;
 
 	if (!q)
 		return; /* upkeep goes on with it */
@@ -84,12 +85,13 @@ shrink(struct store *s)
 	while (s->pool.count - s->supply.withheld > s->supply.usable) {
 		uint32_t withheld = s->supply.withheld;
 
-		if (!evict_step(s, true))
+		if (!evict_step(s, hard))
 			break;
 		quiesce_tick(s->quiesce, q);
 		supply_reap(s);
-		if (s->supply.withheld == withheld)
+		if (s->supply.withheld == withheld && hard)
 			break;
+		hard = s->supply.withheld == withheld;
 	}
 	pthread_mutex_unlock(&s->merge_lock);
 	quiesce_leave(s->quiesce, &q);
