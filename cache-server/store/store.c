@@ -170,6 +170,7 @@ store_create(struct store **out, const struct store_options *opt, struct err_det
 		supply_give_back(s, (uint32_t)i);
 	if (s->mapping)
 		restart_load(s);
+	atomic_store(&s->open_boot, s->boot);
 	*out = s;
 	s = NULL;
 done:
@@ -741,6 +742,8 @@ store_flush(struct store *s)
 void
 store_caught_up(struct store *s)
 {
+	if (atomic_load_explicit(&s->open_boot, memory_order_acquire) != s->boot)
+		return; /* a restore goes on */
 	atomic_store_explicit(&s->caught_up, true, memory_order_release);
 }
 
