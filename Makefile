@@ -181,10 +181,12 @@ check-format:
 
 install: programs
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PREFIX)/include \
-		$(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/man/man5
+		$(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man3 $(DESTDIR)$(PREFIX)/share/man/man5 \
+		$(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 755 $(INSTALL_BIN) $(DESTDIR)$(PREFIX)/bin
 	cp -Pf $(INSTALL_LIB) $(DESTDIR)$(LIBDIR)
 	install -m 644 $(INSTALL_INC) $(DESTDIR)$(PREFIX)/include
+	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 docs/man/*.3 $(DESTDIR)$(PREFIX)/share/man/man3
 	install -m 644 docs/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5

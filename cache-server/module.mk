@@ -29,3 +29,13 @@ CRASH_PROGRAMS  += $(CACHE_CRASH_BIN)
 $(CACHE_CRASH_BIN): $(call tobjs,$(CACHE_MAIN)) $(BUILD)/crash/squeal-cache.a $(patsubst %,$(BUILD)/crash/%.a,$(CACHE_DEPS))
 $(CACHE_CRASH_BIN): PROGRAM_LIBS := $(CACHE_LIBS)
 endif
+
+# Says what squeal-cache would say about a command line, without a server; `make docs` asks it.
+CACHE_SHOW_BIN := $(BUILD)/bin/squeal-cache-settings
+PROGRAMS       += $(CACHE_SHOW_BIN)
+$(CACHE_SHOW_BIN): $(call objs,cache-server/settings/show/show.c) $(CACHE_A) $(patsubst %,$(BUILD)/lib/%.a,$(CACHE_DEPS))
+$(CACHE_SHOW_BIN): PROGRAM_LIBS := $(CACHE_LIBS)
+
+# What a session costs without its socket.
+$(BUILD)/bin/bench_text: $(call objs,cache-server/proto/bench/bench_text.c) $(CACHE_A) $(patsubst %,$(BUILD)/lib/%.a,$(CACHE_DEPS))
+$(BUILD)/bin/bench_text: PROGRAM_LIBS := $(CACHE_LIBS)

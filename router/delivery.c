@@ -464,6 +464,8 @@ on_tick(void *arg)
 				 "the log was trimmed before the server could take these records");
 	}
 	look_at_lanes(d);
+	for (size_t i = 0; i < d->nlanes; i++)
+		lane_caught_up(&d->lanes[i], d->log_end);
 	d->more = true;
 	take_turn(d);
 }
@@ -651,12 +653,6 @@ delivery_status(void *delivery, struct json *j)
 	json_kv_u64(j, "live_offset", live_place(d));
 	json_kv_u64(j, "end_offset", d->log_end);
 	json_object_end(j);
-	json_name(j, "servers_cannot");
-	json_array(j);
-	json_str(j, "hold-off: a plain delete leaves nothing behind that would refuse a late fill");
-	json_str(j, "epochs: every delete removes whatever is there");
-	json_array_end(j);
-	json_kv_u64(j, "holdoff_unsupported", metric_get(&d->feed_metrics.router_holdoff_unsupported));
 	json_name(j, "servers");
 	json_array(j);
 	for (size_t i = 0; i < d->nlanes; i++)

@@ -60,7 +60,7 @@ put_key(struct feed *f, uint64_t offset, const struct record_txn *txn, struct sp
 		outbox_txn(f->outboxes[s], offset, txn->seen_us, txn->commit_us);
 		f->told[s] = f->txn;
 	}
-	if (outbox_delete(f->outboxes[s], key) != ERR_OK) {
+	if (outbox_delete_holdoff(f->outboxes[s], key, txn->holdoff_ms) != ERR_OK) {
 		metric_inc(&f->metrics->router_keys_invalid);
 		log_warn(f->log, "a key in the log cannot be sent; it is skipped", F_UINT("offset", offset),
 			 F_SPAN("gtid", txn->gtid), F_UINT("bytes", key.len),
@@ -68,8 +68,6 @@ put_key(struct feed *f, uint64_t offset, const struct record_txn *txn, struct sp
 		return false;
 	}
 	metric_inc(&f->metrics->router_keys);
-	if (txn->holdoff_ms > 0)
-		metric_inc(&f->metrics->router_holdoff_unsupported);
 	if (txn->pool.len > 0)
 		metric_inc(&f->metrics->router_pool_ignored);
 	return true;

@@ -2,9 +2,9 @@
  * feed - takes a record of the log apart and puts its deletes into the outboxes of the servers that take
  * part.
  *
- * The keys and marker keys of a transaction become plain deletes.  What a plain delete cannot do is counted:
- * a hold-off that the transaction asked for, a pool that it named (a cluster has one pool here).  A key that
- * cannot be sent is counted and logged, and the rest of the record goes on.
+ * The keys and marker keys of a transaction become deletes, with the hold-off that it asked for.  A pool that
+ * it named is counted and ignored (a cluster has one pool here).  A key that cannot be sent is counted and
+ * logged, and the rest of the record goes on.
  *
  * Threads: the loop's.   Blocks: never.
  */
@@ -24,7 +24,6 @@
 	M(router_keys,                  COUNTER, "keys",    "keys taken from the log for a server")            \
 	M(router_markers,               COUNTER, "keys",    "marker keys among them; they are deleted like any key") \
 	M(router_keys_invalid,          COUNTER, "keys",    "keys in a record that cannot be sent (length, control bytes, too long with the namespace)") \
-	M(router_holdoff_unsupported,   COUNTER, "keys",    "deletes that asked for a hold-off, which a plain delete cannot give") \
 	M(router_pool_ignored,          COUNTER, "keys",    "deletes that named a pool; a cluster has one pool here")
 /* clang-format on */
 

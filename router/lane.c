@@ -85,6 +85,21 @@ lane_gap(struct lane *lane, uint64_t from, uint64_t to, const char *reason)
 }
 
 void
+lane_caught_up(struct lane *lane, uint64_t log_end)
+{
+	uint64_t greeting = server_greetings(lane->server);
+
+	if (lane->told == greeting || !lane->placed || lane->next_read < log_end ||
+	    !server_is_up(lane->server))
+		return;
+	lane->told = greeting;
+	if (server_can(lane->server) & OUTBOX_CAUGHT_UP) {
+		outbox_caught_up(lane->outbox);
+		server_pump(lane->server);
+	}
+}
+
+void
 lane_place(struct lane *lane, const char *log_id, uint64_t first)
 {
 	bool other;
@@ -137,6 +152,13 @@ lane_status(const struct lane *lane, struct json *j)
 	json_kv_str(j, "address", server_address(lane->server));
 	json_kv_str(j, "version", server_version(lane->server));
 	json_kv_str(j, "deletes", server_has_meta(lane->server) ? "meta" : "classic");
+	json_name(j, "cannot");
+	json_array(j);
+	if (!(server_can(lane->server) & OUTBOX_HOLDOFF))
+		json_str(j, "hold-off: a plain delete leaves nothing behind that would refuse a late fill");
+	json_str(j, "epochs: every delete removes whatever is there");
+	json_array_end(j);
+	json_kv_u64(j, "holdoff_unsupported", metric_get(&m->router_holdoff_unsupported));
 	json_kv_u64(j, "acked_offset", metric_get(&lane->metrics.router_acked_offset));
 	json_kv_u64(j, "next_offset", lane->next_read);
 	json_kv_u64(j, "behind_records", metric_get(&lane->metrics.router_behind));

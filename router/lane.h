@@ -43,6 +43,7 @@ struct lane {
 	bool heavy;    /* the outbox is more than half full */
 	bool placed;   /* in the log log_id */
 	bool unproven; /* the log is another one than before, and the flush is not done */
+	uint64_t told; /* the greeting (server_greetings()) that lane_caught_up() has answered */
 	char log_id[CURSOR_LOG_ID_MAX + 1];
 	bool had_cursor;      /* when the program started */
 	struct cursor cursor; /* as loaded or saved last */
@@ -66,6 +67,12 @@ void lane_advance(struct lane *lane, uint64_t next);
 
 /* The server may have missed deletes of the records from .. to-1; the place becomes `to`. */
 void lane_gap(struct lane *lane, uint64_t from, uint64_t to, const char *reason);
+
+/*
+ * The place has come to the log's end as it was after the server's last greeting: a squeal-cache that
+ * restarted is told so, once for each connection.  `log_end` must have been asked for after the greeting.
+ */
+void lane_caught_up(struct lane *lane, uint64_t log_end);
 
 /* Is the flush of a gap still to be acknowledged? */
 bool lane_in_gap(const struct lane *lane);

@@ -21,13 +21,14 @@ enum {
  * The queue is one run of entries.  An entry starts with its kind:
  *
  *     TXN    kind, offset, seen_us, commit_us (8 bytes each)
- *     KEY    kind, state, length (2 bytes), the key
+ *     KEY    kind, state, length (2 bytes), hold-off in ms (4 bytes), the key
  *     END    kind, next (8 bytes)
  *     FLUSH  kind
+ *     CAUGHT_UP  kind, number of the connection that it is for (8 bytes)
  */
-enum entry_kind { ENTRY_TXN = 1, ENTRY_KEY, ENTRY_END, ENTRY_FLUSH };
+enum entry_kind { ENTRY_TXN = 1, ENTRY_KEY, ENTRY_END, ENTRY_FLUSH, ENTRY_CAUGHT_UP };
 enum key_state { KEY_WAITS, KEY_IN_FLIGHT, KEY_DONE, KEY_GIVEN_UP };
-enum { TXN_BYTES = 25, KEY_BYTES = 4, END_BYTES = 9, FLUSH_BYTES = 1 };
+enum { TXN_BYTES = 25, KEY_BYTES = 8, END_BYTES = 9, FLUSH_BYTES = 1, CAUGHT_UP_BYTES = 9 };
 
 enum window_state {
 	WINDOW_WAITS,  /* to be sent, not before retry_at_ms */
@@ -41,7 +42,8 @@ struct window {
 	size_t bytes;
 	size_t keys;
 	enum window_state state;
-	bool is_flush;
+	bool is_flush;	   /* nothing but a FLUSH */
+	bool is_caught_up; /* nothing but a CAUGHT_UP */
 	bool was_sent;
 	bool single_failed; /* a key of this round has to be sent again */
 	unsigned failures;
@@ -57,7 +59,8 @@ struct flight {
 	size_t keys;
 	size_t answers;
 	unsigned client_errors, server_errors;
-	bool ok; /* to flush_all */
+	bool wants_ok; /* flush_all or caught_up is in it */
+	bool ok;
 	uint64_t sent_ms;
 	char error[120];
 };
@@ -77,6 +80,8 @@ struct outbox {
 	size_t flight0, nflights;
 	size_t flushes;
 	bool connected, meta;
+	uint64_t connections; /* so far */
+	unsigned can;	      /* enum outbox_ability of the server that is connected */
 	uint64_t last_answer_ms;
 	uint64_t acked;
 	/* the transaction of the entry at the queue's front, and of the next delete to come in */
@@ -134,6 +139,15 @@ load_u64(const char *p)
 	return v;
 }
 
+static uint32_t
+load_u32(const char *p)
+{
+	uint32_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
 static struct span
 key_of(const char *entry)
 {
@@ -153,6 +167,8 @@ entry_bytes(const char *entry)
 		return KEY_BYTES + key_of(entry).len;
 	case ENTRY_END:
 		return END_BYTES;
+	case ENTRY_CAUGHT_UP:
+		return CAUGHT_UP_BYTES;
 	case ENTRY_FLUSH:
 		break;
 	}
@@ -191,6 +207,12 @@ sent_key(struct outbox *o, struct span key)
 err_t
 outbox_delete(struct outbox *o, struct span key)
 {
+	return outbox_delete_holdoff(o, key, 0);
+}
+
+err_t
+outbox_delete_holdoff(struct outbox *o, struct span key, uint32_t holdoff_ms)
+{
 	uint16_t n = (uint16_t)key.len;
 	char head[KEY_BYTES] = {ENTRY_KEY, KEY_WAITS};
 
@@ -207,6 +229,7 @@ outbox_delete(struct outbox *o, struct span key)
 		o->in_pending = false;
 	}
 	memcpy(head + 2, &n, sizeof(n));
+	memcpy(head + 4, &holdoff_ms, sizeof(holdoff_ms));
 	buf_put(&o->queue, head, sizeof(head));
 	buf_put_span(&o->queue, key);
 	o->unsent_keys++;
@@ -260,6 +283,18 @@ outbox_flush_all(struct outbox *o)
 }
 
 void
+outbox_caught_up(struct outbox *o)
+{
+	char entry[CAUGHT_UP_BYTES] = {ENTRY_CAUGHT_UP};
+
+	memcpy(entry + 1, &o->connections, sizeof(o->connections));
+	buf_put(&o->queue, entry, sizeof(entry));
+	o->unsent_keys++;
+	o->last_end = UINT64_MAX;
+	queue_changed(o);
+}
+
+void
 outbox_restart(struct outbox *o, uint64_t acked)
 {
 	if (o->nflights > 0)
@@ -278,13 +313,20 @@ outbox_restart(struct outbox *o, uint64_t acked)
 /* --- windows ----------------------------------------------------------------------------------------------
  */
 
+static bool
+window_is_mark(const struct window *w)
+{
+	return w->is_flush || w->is_caught_up;
+}
+
 static struct window *
 window_numbered(struct outbox *o, uint64_t number)
 {
 	return &o->windows[o->first + (size_t)(number - o->first_number)];
 }
 
-/* Makes a window of what waits: up to window_keys keys, or one flush_all, with the ENDs right behind. */
+/* Makes a window of what waits: up to window_keys keys, or one flush_all or caught_up, with the ENDs right
+ * behind. */
 static struct window *
 window_form(struct outbox *o)
 {
@@ -294,11 +336,13 @@ window_form(struct outbox *o)
 	while (at < queue_end(o)) {
 		const char *entry = entry_at(o, at);
 
-		if (entry[0] == ENTRY_FLUSH) {
-			if (w.keys > 0 || w.is_flush)
+		if (entry[0] == ENTRY_FLUSH || entry[0] == ENTRY_CAUGHT_UP) {
+			if (w.keys > 0 || window_is_mark(&w))
 				break;
-			w.is_flush = true;
-		} else if (entry[0] != ENTRY_END && (w.keys >= o->ctx.opt->window_keys || w.is_flush)) {
+			w.is_flush = entry[0] == ENTRY_FLUSH;
+			w.is_caught_up = entry[0] == ENTRY_CAUGHT_UP;
+		} else if (entry[0] != ENTRY_END &&
+			   (w.keys >= o->ctx.opt->window_keys || window_is_mark(&w))) {
 			break;
 		}
 		if (entry[0] == ENTRY_KEY)
@@ -307,7 +351,7 @@ window_form(struct outbox *o)
 	}
 	w.bytes = (size_t)(at - w.start);
 	o->unsent_at = at;
-	o->unsent_keys -= w.keys + (w.is_flush ? 1 : 0);
+	o->unsent_keys -= w.keys + (window_is_mark(&w) ? 1 : 0);
 	if (o->last_end != UINT64_MAX && o->last_end < at)
 		o->last_end = UINT64_MAX;
 	if (o->first > 0 && o->first + o->nwindows == o->capacity) {
@@ -363,6 +407,8 @@ entry_finish(struct outbox *o, const char *entry, uint64_t now_us)
 	case ENTRY_FLUSH:
 		o->flushes--;
 		metric_inc(&o->ctx.metrics->router_flushes);
+		break;
+	case ENTRY_CAUGHT_UP:
 		break;
 	}
 	return entry_bytes(entry);
@@ -425,15 +471,45 @@ put_end_mark(struct outbox *o, struct buf *out)
 		mc_request_version(out);
 }
 
+/* A server that knows no hold-off gets a plain delete: it is better than none, and it is counted. */
 static void
-put_delete(struct outbox *o, struct span key, struct buf *out)
+put_delete(struct outbox *o, const char *entry, struct buf *out)
 {
-	struct span sent = sent_key(o, key);
-	err_t err = o->meta ? mc_request_delete_quiet(out, sent) : mc_request_delete_classic(out, sent);
+	struct span sent = sent_key(o, key_of(entry));
+	uint32_t holdoff_ms = load_u32(entry + 4);
+	err_t err;
+
+	if (holdoff_ms > 0 && o->meta && (o->can & OUTBOX_HOLDOFF)) {
+		err = mc_request_delete_holdoff(out, sent, holdoff_ms);
+		metric_inc(&o->ctx.metrics->router_holdoffs_sent);
+	} else {
+		err = o->meta ? mc_request_delete_quiet(out, sent) : mc_request_delete_classic(out, sent);
+		if (holdoff_ms > 0)
+			metric_inc(&o->ctx.metrics->router_holdoff_unsupported);
+	}
 
 	if (err != ERR_OK)
 		abort(); /* outbox_delete() has let it in */
 	metric_inc(&o->ctx.metrics->router_deletes_sent);
+}
+
+static bool
+put_flush_all(struct buf *out)
+{
+	mc_request_flush_all(out);
+	return true;
+}
+
+/* A server that went away meanwhile has missed more since: then the entry is out of date, and another will
+ * follow. */
+static bool
+put_caught_up(struct outbox *o, const char *entry, struct buf *out)
+{
+	if (!(o->can & OUTBOX_CAUGHT_UP) || load_u64(entry + 1) != o->connections)
+		return false;
+	mc_request_caught_up(out);
+	metric_inc(&o->ctx.metrics->router_caught_up);
+	return true;
 }
 
 static void
@@ -446,9 +522,11 @@ window_send(struct outbox *o, struct window *w, struct buf *out)
 		const char *entry = entry_at(o, w->start + at);
 
 		if (entry[0] == ENTRY_KEY)
-			put_delete(o, key_of(entry), out);
+			put_delete(o, entry, out);
 		else if (entry[0] == ENTRY_FLUSH)
-			mc_request_flush_all(out);
+			f->wants_ok = put_flush_all(out);
+		else if (entry[0] == ENTRY_CAUGHT_UP)
+			f->wants_ok = put_caught_up(o, entry, out);
 		at += entry_bytes(entry);
 	}
 	put_end_mark(o, out);
@@ -489,7 +567,7 @@ single_send(struct outbox *o, struct window *w, struct buf *out)
 	w->outstanding++;
 	w->scan += entry_bytes(entry);
 	single_skip(o, w); /* so that scan tells whether this was the round's last key */
-	put_delete(o, key_of(entry), out);
+	put_delete(o, entry, out);
 	put_end_mark(o, out);
 	metric_inc(&o->ctx.metrics->router_retries);
 	return true;
@@ -539,9 +617,16 @@ outbox_send(struct outbox *o, struct buf *out)
  */
 
 void
+outbox_abilities(struct outbox *o, unsigned can)
+{
+	o->can = can;
+}
+
+void
 outbox_connected(struct outbox *o, bool meta)
 {
 	o->connected = true;
+	o->connections++;
 	o->meta = meta;
 	o->last_answer_ms = clock_mono_ms(o->ctx.clock);
 }
@@ -550,6 +635,7 @@ void
 outbox_disconnected(struct outbox *o)
 {
 	o->connected = false;
+	o->can = 0;
 	o->flight0 = o->nflights = 0;
 	for (size_t i = 0; i < o->nwindows; i++) {
 		struct window *w = &o->windows[o->first + i];
@@ -590,7 +676,7 @@ log_error_reply(struct outbox *o, const struct flight *f)
 static err_t
 window_answered(struct outbox *o, struct window *w, const struct flight *f, struct err_detail *why)
 {
-	bool failed = f->client_errors + f->server_errors > 0 || (w->is_flush && !f->ok);
+	bool failed = f->client_errors + f->server_errors > 0 || (f->wants_ok && !f->ok);
 
 	if (!failed && !o->meta && f->answers != f->keys)
 		return err_set(why, ERR_PROTOCOL, "%zu answers to %zu deletes", f->answers, f->keys);
@@ -601,6 +687,11 @@ window_answered(struct outbox *o, struct window *w, const struct flight *f, stru
 	}
 	w->failures++;
 	w->state = WINDOW_WAITS;
+	if (w->is_caught_up) {
+		w->retry_at_ms = clock_mono_ms(o->ctx.clock) + pause_ms(o, w->failures);
+		log_error_reply(o, f);
+		return ERR_OK;
+	}
 	if (w->is_flush) {
 		w->retry_at_ms = clock_mono_ms(o->ctx.clock) + pause_ms(o, w->failures);
 		log_error(o->ctx.log,
@@ -667,12 +758,12 @@ err_t
 outbox_reply(struct outbox *o, const struct mc_reply *reply, struct err_detail *why)
 {
 	struct flight *f = flight_at(o, 0);
-	bool is_flush;
+	bool is_mark;
 
 	if (!o->connected || o->nflights == 0)
 		return err_set(why, ERR_PROTOCOL, "%s although nothing was asked",
 			       mc_reply_name(reply->kind));
-	is_flush = window_numbered(o, f->window)->is_flush;
+	is_mark = window_is_mark(window_numbered(o, f->window));
 	if (reply->kind == (o->meta ? MC_REPLY_MN : MC_REPLY_VERSION))
 		return end_mark_answered(o, why);
 	if (mc_reply_is_error(reply->kind)) {
@@ -688,12 +779,12 @@ outbox_reply(struct outbox *o, const struct mc_reply *reply, struct err_detail *
 				 SPAN_FMT(reply->text));
 		return ERR_OK;
 	}
-	if (is_flush && reply->kind == MC_REPLY_OK && !f->ok) {
+	if (is_mark && reply->kind == MC_REPLY_OK && !f->ok) {
 		f->ok = true;
 		return ERR_OK;
 	}
-	if (!is_flush && (o->meta ? reply->kind == MC_REPLY_HD || reply->kind == MC_REPLY_NF
-				  : reply->kind == MC_REPLY_DELETED || reply->kind == MC_REPLY_NOT_FOUND)) {
+	if (!is_mark && (o->meta ? reply->kind == MC_REPLY_HD || reply->kind == MC_REPLY_NF
+				 : reply->kind == MC_REPLY_DELETED || reply->kind == MC_REPLY_NOT_FOUND)) {
 		if (++f->answers > f->keys)
 			return err_set(why, ERR_PROTOCOL, "more answers than deletes");
 		return ERR_OK;

@@ -45,6 +45,9 @@
 	M(router_client_errors,       COUNTER,   "replies", "CLIENT_ERROR replies")                                \
 	M(router_server_errors,       COUNTER,   "replies", "SERVER_ERROR and ERROR replies")                      \
 	M(router_flushes,             COUNTER,   "calls",   "acknowledged flush_all after a gap")                  \
+	M(router_holdoffs_sent,       COUNTER,   "keys",    "deletes sent with a hold-off")                         \
+	M(router_holdoff_unsupported, COUNTER,   "keys",    "deletes that asked for a hold-off, sent without it because the server knows none") \
+	M(router_caught_up,           COUNTER,   "calls",   "times that a squeal-cache was told that it has had every delete of the log") \
 	M(router_queue_bytes,         GAUGE,     "bytes",   "deletes waiting or in flight")                        \
 	M(router_seen_to_ack,         HISTOGRAM, "us",      "from squeal's reading of a commit to the acknowledgement of its last delete here") \
 	M(router_commit_to_ack,       HISTOGRAM, "us",      "from the commit by the source's clock to the acknowledgement of its last delete here")
@@ -86,6 +89,10 @@ void outbox_txn(struct outbox *o, uint64_t offset, uint64_t seen_us, uint64_t co
 /* Copies the key.  ERR_BAD_KEY: it cannot be sent with the namespace before it; nothing was queued. */
 err_t outbox_delete(struct outbox *o, struct span key) MUST_CHECK;
 
+/* The same with a hold-off: for so long nobody may fill the key again.  Servers that know none get a plain
+ * delete. */
+err_t outbox_delete_holdoff(struct outbox *o, struct span key, uint32_t holdoff_ms) MUST_CHECK;
+
 /* Everything of the records before `next` is queued; a record without a delete for this server is said too.
  */
 void outbox_record_end(struct outbox *o, uint64_t next);
@@ -94,12 +101,20 @@ void outbox_record_end(struct outbox *o, uint64_t next);
  * behind it, serves for both. */
 void outbox_flush_all(struct outbox *o);
 
+/* Everything that the server missed while it was away is queued before this: a squeal-cache serves what it
+ * kept over a restart once it has been told.  Other servers are told nothing. */
+void outbox_caught_up(struct outbox *o);
+
 /* Drops everything and starts anew from `acked`.  While something is in flight the connection must be closed
  * first. */
 void outbox_restart(struct outbox *o, uint64_t acked);
 
 /* --- the connection ---------------------------------------------------------------------------------------
  */
+
+/* What the server said of itself; before outbox_connected(), and forgotten when the connection ends. */
+enum outbox_ability { OUTBOX_HOLDOFF = 1, OUTBOX_CAUGHT_UP = 2 };
+void outbox_abilities(struct outbox *o, unsigned can);
 
 /* A new connection; `meta`: the server knows md and mn.  Whatever was in flight is sent again. */
 void outbox_connected(struct outbox *o, bool meta);

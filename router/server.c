@@ -41,7 +41,9 @@ struct server {
 	bool no_probe;	/* the last server hung up on "mn": greet with "version" only */
 	bool got_version;
 	bool meta;
-	char version[32];
+	char version[96];
+	unsigned can;	    /* enum outbox_ability, out of the version */
+	uint64_t greetings; /* so far */
 	char last_error[200];
 	struct stream_counts counted; /* of the stream, already in the metrics */
 	struct buf out;
@@ -264,6 +266,22 @@ on_open(void *arg)
 	server_schedule(s);
 }
 
+/* squeal-cache says behind its version what it can do beyond memcached (schemas/cache-protocol.md). */
+static unsigned
+abilities_of(const char *version)
+{
+	const char *ours = strstr(version, " squeal-cache/");
+	unsigned can = 0;
+
+	if (ours == NULL)
+		return 0;
+	if (strstr(ours, " holdoff") != NULL)
+		can |= OUTBOX_HOLDOFF;
+	if (strstr(ours, " epoch") != NULL)
+		can |= OUTBOX_CAUGHT_UP;
+	return can;
+}
+
 static void
 server_greeted(struct server *s, bool meta)
 {
@@ -282,6 +300,9 @@ server_greeted(struct server *s, bool meta)
 	s->was_up = true;
 	metric_set(&s->metrics.router_server_up, 1);
 	count_stream(s);
+	s->greetings++;
+	s->can = abilities_of(s->version);
+	outbox_abilities(s->outbox, s->can);
 	outbox_connected(s->outbox, meta);
 }
 
@@ -293,7 +314,8 @@ greeting_reply(struct server *s, const struct mc_reply *reply, struct err_detail
 		if (reply->kind != MC_REPLY_VERSION)
 			return err_set(why, ERR_PROTOCOL, "%s %.*s answers \"version\"",
 				       mc_reply_name(reply->kind), SPAN_FMT(span_first(reply->text, 80)));
-		snprintf(s->version, sizeof(s->version), "%.*s", SPAN_FMT(span_first(reply->text, 31)));
+		snprintf(s->version, sizeof(s->version), "%.*s",
+			 SPAN_FMT(span_first(reply->text, sizeof(s->version) - 1)));
 		s->got_version = true;
 		if (s->no_probe)
 			server_greeted(s, false);
@@ -425,6 +447,18 @@ server_start(struct server *s)
 
 /* --- looking ----------------------------------------------------------------------------------------------
  */
+
+uint64_t
+server_greetings(const struct server *s)
+{
+	return s->greetings;
+}
+
+unsigned
+server_can(const struct server *s)
+{
+	return s->state == SERVER_UP ? s->can : 0;
+}
 
 struct outbox *
 server_outbox(struct server *s)

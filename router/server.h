@@ -86,6 +86,8 @@ const char *server_name(const struct server *s);       /* as squeal.yaml writes 
 const char *server_address(const struct server *s);    /* that it is connected by */
 const char *server_version(const struct server *s);    /* "1.6.18"; "" before the first greeting */
 const char *server_last_error(const struct server *s); /* "" when there was none */
+unsigned server_can(const struct server *s);	       /* enum outbox_ability, while it is up */
+uint64_t server_greetings(const struct server *s);     /* connections that came up so far */
 bool server_has_meta(const struct server *s);	       /* md and mn, as of the last greeting */
 const struct server_metrics *server_metrics(const struct server *s);
 const struct outbox_metrics *server_outbox_metrics(const struct server *s);

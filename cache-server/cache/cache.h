@@ -190,7 +190,8 @@ struct cache_get_meta { /* mg */
 	int64_t recache_s;
 	bool has_touch; /* T */
 	uint32_t touch_expiry;
-	bool has_cas; /* E: CAS of the vivified item */
+	bool touch_first; /* T stood before R: R looks at the new TTL */
+	bool has_cas;	  /* E: CAS of the vivified item */
 	uint64_t cas;
 	bool no_bump;		       /* u */
 	const struct epoch *not_older; /* extension: a value that is not known to be current as of this is a
@@ -228,13 +229,15 @@ struct cache_set {
 	struct store_draft *draft; /* one that cache_set_begin() began and that is full */
 
 	uint64_t cas_out; /* of what is there now; 0 when nothing was stored */
+	uint64_t len_out; /* bytes of the value that was stored, after append and prepend the whole */
 };
 enum cache_result cache_set(struct cache_thread *t, struct cache_set *s);
 
 /*
  * For values that arrive in parts: reserves memory for `len` bytes; fill it by store_draft_room(), then
- * cache_set() with the draft, or cache_set_abort().  When it fails, or the set is given up, what the key held
- * before is removed, as memcached does.
+ * cache_set() with the draft, or cache_set_abort(), which leaves the key as it is.  When begin fails for a
+ * plain set, what the key held before is removed, as memcached does; it does so for every mode of ms:
+ * cache_set_failed().
  */
 enum cache_result cache_set_begin(struct cache_thread *t, struct cache_set *s, uint64_t len,
 				  struct store_draft *d);

@@ -22,8 +22,14 @@
 
 enum { MARKER_MAX_TOKEN = 64 /* bytes */, MARKER_MAX_TOKENS = 1024 /* of one key */ };
 
-/* CACHE_OK, also when the token is there already (its TTL is renewed); CACHE_NO_MEMORY; CACHE_TOO_LARGE:
- * token or set. */
+/*
+ * Cuts `<key>|#|<token>` (the last `|#|`), the form for clients and routers that know keys only; false, and
+ * an empty token, when there is none.  The hash is that of the key alone.
+ */
+bool marker_split(struct span *key, struct span *token);
+
+/* CACHE_OK, also when the token is there already (its time is prolonged, never shortened); CACHE_NO_MEMORY;
+ * CACHE_TOO_LARGE: token (see schemas/cache-protocol.md) or set.  The key has no `|#|` any more. */
 enum cache_result marker_set(struct cache_thread *t, struct span key, uint64_t hash, struct span token,
 			     uint32_t expiry);
 

@@ -2,6 +2,9 @@
  * out - the reply bytes of one connection that have not been sent: bytes of our own, and references to large
  * values that stay where they are in the store (pinned) until they are sent.
  *
+ * Positions in `bytes` stay what they are until the next out_sent() or out_rewind(): who writes a reply may
+ * come back to an earlier place of it.
+ *
  * Threads: the connection's worker.   Blocks: never.   Clock: none.
  */
 #ifndef SQUEAL_CACHE_SERVER_PROTO_OUT_H
@@ -16,8 +19,11 @@
 #include "cache-server/store/store.h"
 #include "lib/core/span.h"
 
-/* Values up to this many bytes are copied; longer ones are sent from where they are. */
-enum { OUT_COPY_MAX = 16384 };
+enum {
+	OUT_COPY_MAX = 16384, /* values up to this many bytes are copied; longer ones are sent from where
+				 they are */
+	OUT_KEEP = 65536,     /* memory that an empty buffer keeps for the next replies */
+};
 
 struct out_ref {
 	size_t at; /* position in `bytes` that these come before */
@@ -28,15 +34,19 @@ struct out_ref {
 struct out {
 	char *bytes;
 	size_t len, cap;
+	size_t head; /* bytes of `bytes` that have been sent */
 	struct out_ref *refs;
 	size_t nrefs, cap_refs;
-	size_t ref_bytes; /* of all refs */
-	size_t sent;	  /* bytes sent of the whole, refs included, since the last out_reset() */
+	size_t ref_head;  /* refs that have been sent */
+	size_t ref_sent;  /* bytes of the next one that have been sent */
+	size_t ref_bytes; /* of refs, not sent */
 	bool failed;	  /* no memory: the connection must be closed */
 };
 
 void out_init(struct out *o);
-void out_fini(struct out *o); /* unpins */
+
+/* Unpins, and frees all memory; what is left is as after out_init().  Fine for connections that fall idle. */
+void out_fini(struct out *o);
 
 /* Grows to have room for n more bytes; NULL: no memory (`failed` is set).  out_put() functions do nothing
  * then. */
@@ -81,8 +91,21 @@ void out_value(struct out *o, struct store_thread *t, const struct store_view *v
 static inline size_t
 out_pending(const struct out *o)
 {
-	return o->len + o->ref_bytes - o->sent;
+	return o->len - o->head + o->ref_bytes;
 }
+
+/* A place to come back to: what was put since then is forgotten.  Nothing may have been sent in between. */
+struct out_mark {
+	size_t len, nrefs;
+};
+
+static inline struct out_mark
+out_mark(const struct out *o)
+{
+	return (struct out_mark){o->len, o->nrefs};
+}
+
+void out_rewind(struct out *o, struct out_mark m);
 
 /* What to send next, at most `max` pieces; and how much of it was sent (unpins, and resets when all is gone).
  */

@@ -10,6 +10,7 @@ from .mariadb import Mariadb, MariadbNew  # noqa: F401
 from .mysql import Mysql, NoMysql, mysql_argv, mysql_root, oracle_build  # noqa: F401
 from .root import NoServer, server_root  # noqa: F401
 from .tls import Certificates  # noqa: F401
+from .cache import Cache, CacheClient, cache_argv, cache_is_ours, cpu_seconds, resident_bytes  # noqa: F401
 from .memcached import Memcached, MemcachedClient  # noqa: F401
 from .pipeline import (Pipeline, Router, Squeal, make_database, parse_metrics, read_trace,  # noqa: F401
                        write_config)

@@ -187,7 +187,7 @@ class Pipeline:
             p.start()
 
     `db` is "mariadb", "mariadb-new", "mysql", or a server that was made but not started.  `library` is the client
-    library that squeal uses: libmariadb or libmysqlclient.
+    library that squeal uses: libmariadb or libmysqlclient.  `cache` makes a cache server: Memcached or SquealCache.
 
     `config` has extra settings by section: {"squeal": {"linger": "5ms"}}.  Every acknowledged delete whose key
     starts with `trace_prefix` is in p.trace(cluster).
@@ -195,7 +195,7 @@ class Pipeline:
 
     def __init__(self, dir, clusters=("east", "west"), servers=2, db="mariadb", config=None, trace_prefix="k",
                  keep=False, crash=False, db_options=None, mariadb=None, mariadb_options=None,
-                 library="libmariadb"):
+                 library="libmariadb", cache=Memcached):
         self.dir = dir
         self.keep = keep
         self.crash = crash
@@ -206,7 +206,7 @@ class Pipeline:
         self.log_path = os.path.join(dir, "log.db")
         self.extra = config or {}
         self.cluster_names = list(clusters)
-        self.caches = {c: [Memcached(dir, "memcached-%s-%d" % (c, i), keep=keep) for i in range(servers)]
+        self.caches = {c: [cache(dir, "cache-%s-%d" % (c, i), keep=keep) for i in range(servers)]
                        for c in clusters}
         self.admin_ports = {c: free_port() for c in clusters}
         self.trace_prefix = trace_prefix

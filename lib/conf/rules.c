@@ -262,16 +262,6 @@ take_rules(struct reader *r, const struct yaml_node *root)
 /* --- the file --------------------------------------------------------------------------------------------
  */
 
-/* Bytes of the file stand in messages: none of them may start a line or colour a terminal. */
-static void
-blank_controls(struct err_detail *why)
-{
-	for (char *c = why != NULL ? why->text : NULL; c != NULL && *c != '\0'; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	}
-}
-
 err_t
 rules_parse(struct rules **out, struct span text, const char *name, struct err_detail *why)
 {
@@ -290,7 +280,7 @@ rules_parse(struct rules **out, struct span text, const char *name, struct err_d
 		*out = rules;
 		rules = NULL;
 	} else {
-		blank_controls(why);
+		err_one_line(why);
 	}
 	yaml_destroy(&tree);
 	rules_destroy(&rules);

@@ -318,18 +318,6 @@ take_all(const struct section_file *r, struct topology *t, const struct yaml_nod
 	return err == ERR_OK ? take_clusters(r, t, yaml_get(root, "clusters")) : err;
 }
 
-/* Bytes of the file stand in messages: none of them may start a line or colour a terminal. */
-static void
-blank_controls(struct err_detail *why)
-{
-	if (why == NULL)
-		return;
-	for (char *c = why->text; *c != '\0'; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	}
-}
-
 err_t
 topology_parse(struct topology **out, struct span yaml, const char *name, struct err_detail *why)
 {
@@ -348,7 +336,7 @@ topology_parse(struct topology **out, struct span yaml, const char *name, struct
 		*out = t;
 		t = NULL;
 	} else {
-		blank_controls(why);
+		err_one_line(why);
 	}
 	yaml_destroy(&tree);
 	topology_destroy(&t);

@@ -75,6 +75,15 @@ err_wrap(struct err_detail *why, const char *fmt, ...)
 	snprintf(why->text + n, sizeof(why->text) - (size_t)n, ": %s", old);
 }
 
+void
+err_one_line(struct err_detail *why)
+{
+	for (char *c = why != NULL ? why->text : NULL; c != NULL && *c != '\0'; c++) {
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	}
+}
+
 const char *
 err_why(const struct err_detail *why)
 {

@@ -86,6 +86,10 @@ err_t err_set(struct err_detail *why, err_t err, const char *fmt, ...) __attribu
 /* Puts "prefix: " before the sentence in *why. */
 void err_wrap(struct err_detail *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Makes a "?" of every control character: bytes from outside stand in the sentence, and none of them may
+ * start a line or colour a terminal.  NULL is fine. */
+void err_one_line(struct err_detail *why);
+
 /* The sentence, or the code's own text where nobody gave one. */
 const char *err_why(const struct err_detail *why);
 

@@ -43,6 +43,7 @@ struct hook {
 		admin_ready_fn *ready;
 		admin_status_fn *status;
 		admin_page_fn *page;
+		admin_metrics_fn *metrics;
 	} fn;
 	void *arg;
 };
@@ -55,7 +56,7 @@ struct admin {
 	struct admin_metrics metrics;
 	struct conn *conns;
 	size_t nconns;
-	struct hook *ready, *status, *pages;
+	struct hook *ready, *status, *pages, *on_metrics;
 	char *program;
 	char *name; /* host that the port was bound by */
 	uint64_t max_ms, since_ns, since_us;
@@ -95,6 +96,12 @@ void
 admin_on_ready(struct admin *a, admin_ready_fn *fn, void *arg)
 {
 	hook_add(&a->ready, (struct hook){.fn.ready = fn, .arg = arg});
+}
+
+void
+admin_on_metrics(struct admin *a, admin_metrics_fn *fn, void *arg)
+{
+	hook_add(&a->on_metrics, (struct hook){.fn.metrics = fn, .arg = arg});
 }
 
 void
@@ -165,6 +172,8 @@ put_metrics(struct admin *a, struct buf *out)
 {
 	if (a->registry != NULL)
 		metric_registry_render(a->registry, out);
+	for (struct hook *h = a->on_metrics; h != NULL; h = h->next)
+		h->fn.metrics(h->arg, out);
 	put_process(a, out);
 }
 
@@ -507,6 +516,7 @@ admin_close(struct admin **ap)
 	hooks_free(&a->ready);
 	hooks_free(&a->status);
 	hooks_free(&a->pages);
+	hooks_free(&a->on_metrics);
 	free(a->program);
 	free(a->name);
 	free(a);

@@ -74,6 +74,10 @@ void admin_not_ready(struct admin_reasons *r, const char *fmt, ...) __attribute_
 typedef void admin_ready_fn(void *arg, struct admin_reasons *reasons);
 void admin_on_ready(struct admin *a, admin_ready_fn *fn, void *arg);
 
+/* Appends to /metrics what is in no registry: sums that are made when they are asked for. */
+typedef void admin_metrics_fn(void *arg, struct buf *out);
+void admin_on_metrics(struct admin *a, admin_metrics_fn *fn, void *arg);
+
 /* Adds members to the object of /status (program, version, pid and uptime are there already). */
 typedef void admin_status_fn(void *arg, struct json *j);
 void admin_on_status(struct admin *a, admin_status_fn *fn, void *arg);

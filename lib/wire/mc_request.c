@@ -37,6 +37,21 @@ mc_request_delete_quiet(struct buf *out, struct span key)
 	return put_keyed(out, SPAN_LIT("md "), key, SPAN_LIT(" q\r\n"));
 }
 
+err_t
+mc_request_delete_holdoff(struct buf *out, struct span key, uint32_t holdoff_ms)
+{
+	char after[24];
+	int n = snprintf(after, sizeof(after), " q H%u\r\n", (unsigned)holdoff_ms);
+
+	return put_keyed(out, SPAN_LIT("md "), key, span_make(after, (size_t)n));
+}
+
+void
+mc_request_caught_up(struct buf *out)
+{
+	buf_put_span(out, SPAN_LIT("caughtup\r\n"));
+}
+
 void
 mc_request_fence(struct buf *out)
 {

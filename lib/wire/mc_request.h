@@ -31,6 +31,12 @@ bool mc_request_key_ok(struct span key);
  */
 err_t mc_request_delete_quiet(struct buf *out, struct span key) MUST_CHECK;
 
+/* "md <key> q H<ms>": the same with a hold-off, for servers that know it (schemas/cache-protocol.md). */
+err_t mc_request_delete_holdoff(struct buf *out, struct span key, uint32_t holdoff_ms) MUST_CHECK;
+
+/* "caughtup": OK.  For squeal-cache only: it has had every delete that it missed while it was away. */
+void mc_request_caught_up(struct buf *out);
+
 /* "mn": the server answers MN after everything that was sent before it has been done. */
 void mc_request_fence(struct buf *out);
 

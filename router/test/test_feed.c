@@ -113,7 +113,6 @@ keys_and_markers_become_deletes_on_the_server_that_has_them(void **state)
 	assert_true(deletes_on(f, ring_route(f->ring, markers[0]), "md marker:1 q"));
 	assert_int_equal(metric_get(&f->metrics.router_keys), 3);
 	assert_int_equal(metric_get(&f->metrics.router_markers), 1);
-	assert_int_equal(metric_get(&f->metrics.router_holdoff_unsupported), 3);
 	assert_int_equal(metric_get(&f->metrics.router_pool_ignored), 3);
 }
 

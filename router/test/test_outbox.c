@@ -545,11 +545,101 @@ a_random_history_loses_nothing(void **state)
 	buf_fini(&server_out);
 }
 
+static void
+a_holdoff_is_sent_to_servers_that_know_it(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_abilities(f->o, OUTBOX_HOLDOFF);
+	outbox_connected(f->o, true);
+	outbox_txn(f->o, 7, 0, 0);
+	assert_int_equal(outbox_delete_holdoff(f->o, span_of("a"), 2000), ERR_OK);
+	assert_int_equal(outbox_delete_holdoff(f->o, span_of("b"), 0), ERR_OK);
+	outbox_record_end(f->o, 8);
+	assert_string_equal(sent(f), "md a q H2000\r\nmd b q\r\nmn\r\n");
+	assert_int_equal(metric_get(&f->metrics.router_holdoffs_sent), 1);
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 8);
+}
+
+static void
+a_holdoff_for_a_server_that_knows_none_is_a_plain_delete_and_counted(void **state)
+{
+	struct fixture *f = *state;
+
+	/* What the last server could do says nothing about this one. */
+	outbox_abilities(f->o, OUTBOX_HOLDOFF);
+	outbox_connected(f->o, true);
+	outbox_disconnected(f->o);
+	outbox_connected(f->o, true);
+	outbox_txn(f->o, 7, 0, 0);
+	assert_int_equal(outbox_delete_holdoff(f->o, span_of("a"), 2000), ERR_OK);
+	outbox_record_end(f->o, 8);
+	assert_string_equal(sent(f), "md a q\r\nmn\r\n");
+	assert_int_equal(metric_get(&f->metrics.router_holdoff_unsupported), 1);
+}
+
+static void
+caught_up_goes_out_alone_behind_the_deletes_and_is_acknowledged_by_ok(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_abilities(f->o, OUTBOX_CAUGHT_UP);
+	outbox_connected(f->o, true);
+	PUT(f, 7, "a");
+	outbox_caught_up(f->o);
+	PUT(f, 8, "b");
+	assert_string_equal(sent(f), "md a q\r\nmn\r\n");
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_string_equal(sent(f), "caughtup\r\nmn\r\n");
+	assert_int_equal(reply(f, "OK\r\nMN\r\n"), ERR_OK);
+	assert_string_equal(sent(f), "md b q\r\nmn\r\n");
+	assert_int_equal(metric_get(&f->metrics.router_caught_up), 1);
+}
+
+static void
+caught_up_is_sent_again_until_the_server_says_ok(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_abilities(f->o, OUTBOX_CAUGHT_UP);
+	outbox_connected(f->o, true);
+	outbox_caught_up(f->o);
+	assert_string_equal(sent(f), "caughtup\r\nmn\r\n");
+	assert_int_equal(reply(f, "SERVER_ERROR busy\r\nMN\r\n"), ERR_OK);
+	clock_fake_advance_ms(&f->clock, 1000);
+	assert_string_equal(sent(f), "caughtup\r\nmn\r\n");
+	assert_int_equal(reply(f, "OK\r\nMN\r\n"), ERR_OK);
+	assert_true(outbox_is_empty(f->o));
+}
+
+static void
+caught_up_of_an_older_connection_is_never_sent(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_abilities(f->o, OUTBOX_CAUGHT_UP);
+	outbox_connected(f->o, true);
+	outbox_caught_up(f->o);
+	outbox_disconnected(f->o);
+	PUT(f, 7, "missed");
+	outbox_abilities(f->o, OUTBOX_CAUGHT_UP);
+	outbox_connected(f->o, true);
+	assert_string_equal(sent(f), "mn\r\n");
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_string_equal(sent(f), "md missed q\r\nmn\r\n");
+}
+
 int
 main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+	    TEST(a_holdoff_is_sent_to_servers_that_know_it),
+	    TEST(a_holdoff_for_a_server_that_knows_none_is_a_plain_delete_and_counted),
+	    TEST(caught_up_goes_out_alone_behind_the_deletes_and_is_acknowledged_by_ok),
+	    TEST(caught_up_is_sent_again_until_the_server_says_ok),
+	    TEST(caught_up_of_an_older_connection_is_never_sent),
 	    TEST(nothing_is_sent_without_a_connection),
 	    TEST(a_window_is_acknowledged_by_its_end_mark),
 	    TEST(hits_and_misses_inside_a_window_are_fine),

@@ -59,6 +59,17 @@ a_very_long_sentence_is_cut_and_terminated(void **state)
 }
 
 static void
+a_sentence_is_made_one_line(void **state)
+{
+	struct err_detail why = {0};
+
+	err_set(&why, ERR_IO, "%s", "a\r\nb\x1b[1m\x7f\xc3\xa4");
+	err_one_line(&why);
+	assert_string_equal(why.text, "a??b?[1m?\xc3\xa4");
+	err_one_line(NULL);
+}
+
+static void
 without_a_sentence_the_code_speaks(void **state)
 {
 	struct err_detail why = {.code = ERR_GAP};
@@ -77,6 +88,7 @@ main(void)
 	    cmocka_unit_test(the_first_sentence_is_kept),
 	    cmocka_unit_test(wrapping_puts_a_prefix_before_the_sentence),
 	    cmocka_unit_test(a_very_long_sentence_is_cut_and_terminated),
+	    cmocka_unit_test(a_sentence_is_made_one_line),
 	    cmocka_unit_test(without_a_sentence_the_code_speaks),
 	};
 
