@@ -380,7 +380,8 @@ feed(struct conn *c, const char *bytes, size_t len)
 			at = len;
 			break;
 		case SESSION_ABORT:
-			return gone(c, WATCH_CLOSE_NORMAL);
+			metric_bump(&c->worker->metrics.protocol_closed, 1);
+			return gone(c, WATCH_CLOSE_ERROR);
 		case SESSION_WATCH:
 			at = len;
 			break;
