@@ -35,3 +35,7 @@ CACHE_SHOW_BIN := $(BUILD)/bin/squeal-cache-settings
 PROGRAMS       += $(CACHE_SHOW_BIN)
 $(CACHE_SHOW_BIN): $(call objs,cache-server/settings/show/show.c) $(CACHE_A) $(patsubst %,$(BUILD)/lib/%.a,$(CACHE_DEPS))
 $(CACHE_SHOW_BIN): PROGRAM_LIBS := $(CACHE_LIBS)
+
+# What a session costs without its socket.
+$(BUILD)/bin/bench_text: $(call objs,cache-server/proto/bench/bench_text.c) $(CACHE_A) $(patsubst %,$(BUILD)/lib/%.a,$(CACHE_DEPS))
+$(BUILD)/bin/bench_text: PROGRAM_LIBS := $(CACHE_LIBS)

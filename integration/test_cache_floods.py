@@ -330,7 +330,7 @@ def test_a_wildcard_address_is_refused_without_tls_or_auth(rundir, options):
 
 @pytest.mark.soak
 def test_a_value_of_a_gigabyte(make):
-    cache = make(memory=2048, options=["-I", "1g"])
+    cache = make(memory=2048, options=["-I", "1024m"])
     size = (1 << 30) - 64 * 1024
     block = os.urandom(MIB)
     sent, got = hashlib.sha256(), hashlib.sha256()
@@ -360,16 +360,18 @@ def test_a_value_of_a_gigabyte(make):
                 s.sendall(block)
         assert c.get("half") is None
         assert c.command(b"delete huge") in (b"DELETED", b"NOT_FOUND")
-        assert c.command(b"set huge 0 0 2147483648") == b"SERVER_ERROR object too large for cache" or c.rest() is not None
+        assert c.command(b"set huge 0 0 2147483648").startswith((b"CLIENT_ERROR ", b"SERVER_ERROR "))
 
 
 @pytest.mark.soak
 def test_a_hundred_thousand_idle_connections(make):
     n = 100000
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard < n + 1000 and os.geteuid() != 0:
-        pytest.skip("RLIMIT_NOFILE is %d; 101,000 are needed (ulimit -Hn)" % hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (n + 1000, max(hard, n + 1000)))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (n + 1000, max(hard, n + 1000)))
+    except ValueError:
+        n = hard - 1000
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     socks = []
     try:
         cache = make(conns=n + 100, threads=2)
@@ -396,3 +398,5 @@ def test_a_hundred_thousand_idle_connections(make):
         for s in socks:
             s.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if n < 100000:
+        pytest.skip("%d connections were held, all that RLIMIT_NOFILE allows; for more: ulimit -Hn 101000" % n)

@@ -4,6 +4,7 @@
 #include <sys/random.h>
 
 #include "cache-server/cache/marker_table.h"
+#include "cache-server/store/restart.h"
 
 /* The store of a container of markers holds nothing; this is the least that a store can be. */
 #define MARKER_STORE_BYTES ((uint64_t)1 << 20)
@@ -157,6 +158,7 @@ open_parts(struct cache *c, struct err_detail *why)
 	    .quiesce = opt->quiesce,
 	    .now = FIRST_SECOND,
 	};
+	struct mapping_layout layout;
 	void *region = NULL;
 	bool trust = false;
 	err_t err;
@@ -177,6 +179,8 @@ open_parts(struct cache *c, struct err_detail *why)
 			return err;
 		trust = mapping_state(c->mapping) == MAPPING_CLEAN ||
 			mapping_state(c->mapping) == MAPPING_CRASHED;
+		mapping_layout(c->mapping, &layout);
+		store.seed = layout.seed;
 		region = mapping_guard(c->mapping, &region_bytes);
 		store.now = mapping_now(c->mapping);
 		if (store.now < FIRST_SECOND)
@@ -187,6 +191,10 @@ open_parts(struct cache *c, struct err_detail *why)
 	c->base_mono_ms = clock_mono_ms(opt->clock);
 	if ((err = guard_create(&c->guard, region, region_bytes, extra, trust, c->base_ms, why)))
 		return err;
+	if (trust && c->guard->fresh && opt->log)
+		log_notice(opt->log,
+			   "the guard of a warm memory file is new: fenced fills wait for the next watermark",
+			   F_STR("file", c->file));
 	if (opt->lease_ms)
 		c->guard->lease_ms = opt->lease_ms;
 	if (extra && (err = marker_table_create(&c->markers, c->guard->extra, c->guard->extra_bytes,
@@ -236,7 +244,9 @@ cache_destroy(struct cache **cp, bool graceful)
 
 	if (!c)
 		return;
-	if (c->store)
+	if (c->store && c->mapping)
+		store_close(&c->store);
+	else if (c->store)
 		store_destroy(&c->store);
 	marker_table_destroy(&c->markers);
 	guard_destroy(&c->guard);
@@ -410,7 +420,7 @@ cache_epoch_counts(const struct cache_thread *t, const struct store_view *v)
 	struct item_epoch e = item_epoch(v->item, v->state);
 	uint32_t number = source_number(t->guard->sources, e.source);
 
-	return number == 0 || source_counts(t->guard->sources, number, (struct source_time){e.count, e.term});
+	return number != 0 && source_counts(t->guard->sources, number, (struct source_time){e.count, e.term});
 }
 
 enum cache_kind

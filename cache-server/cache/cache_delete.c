@@ -88,6 +88,19 @@ make_remains(struct cache_thread *t, const struct cache_delete *d, enum remains 
 	return CACHE_NOT_FOUND;
 }
 
+/* An item of a term that is over goes as well: it may count again when the end of its term is told late. */
+static enum cache_kind
+look_locked(struct cache_thread *t, const struct cache_delete *d, struct store_view *v)
+{
+	enum cache_kind kind;
+
+	if (!store_find_locked(t->store, d->key, d->hash, v))
+		return CACHE_NONE;
+	if ((kind = cache_kind(t, v)) == CACHE_NONE)
+		store_remove(t->store, v);
+	return kind;
+}
+
 /* CACHE_EXISTS, CACHE_NOT_FOUND, or CACHE_OK: it is to go. */
 static enum cache_result
 judge(struct cache_thread *t, const struct cache_delete *d, enum cache_kind kind, const struct store_view *v,
@@ -170,7 +183,7 @@ cache_delete(struct cache_thread *t, struct cache_delete *d)
 			/* The first lease ever was given since we looked; it may be this key's. */
 			needs_guard = again = true;
 		} else {
-			kind = cache_look_locked(t, d->key, d->hash, &v);
+			kind = look_locked(t, d, &v);
 			r = judge(t, d, kind, &v, source, h);
 			if (r == CACHE_OK && what != NOTHING && !cache_same(&v, &from))
 				again = true;

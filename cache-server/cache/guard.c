@@ -36,6 +36,12 @@ round_up(uint64_t n, uint64_t to)
 	return (n + to - 1) / to * to;
 }
 
+static uint64_t
+head_bytes(void)
+{
+	return round_up(sizeof(struct guard_header), 4096);
+}
+
 /* --- life ----------------------------------------------------------------------------------------------- */
 
 static void
@@ -48,7 +54,9 @@ make_anew(struct guard *g, uint64_t bytes)
 		id = (uint32_t)((uintptr_t)g >> 4);
 	g->header->magic = 0;
 	in_order();
-	memset((char *)g->header + sizeof g->header->magic, 0, bytes - sizeof g->header->magic);
+	/* Memory of our own is zero already, and costs nothing until it is used. */
+	if (!g->own)
+		memset((char *)g->header + sizeof g->header->magic, 0, bytes - sizeof g->header->magic);
 	g->header->layout = GUARD_LAYOUT;
 	g->header->bucket_size = sizeof(struct guard_bucket);
 	g->header->nbuckets = g->nbuckets;
@@ -59,14 +67,14 @@ make_anew(struct guard *g, uint64_t bytes)
 	g->fresh = true;
 }
 
+/* Of another size than asked for is fine: it stays as large as it was made.  But markers must find theirs. */
 static bool
-is_ours(const struct guard *g)
+is_ours(const struct guard_header *h, uint64_t bytes, uint64_t extra_bytes)
 {
-	const struct guard_header *h = g->header;
-
 	return h->magic == GUARD_MAGIC && h->layout == GUARD_LAYOUT &&
-	       h->bucket_size == sizeof(struct guard_bucket) && h->nbuckets == g->nbuckets &&
-	       h->extra_bytes == g->extra_bytes;
+	       h->bucket_size == sizeof(struct guard_bucket) && (h->extra_bytes != 0) == (extra_bytes != 0) &&
+	       h->extra_bytes < bytes && head_bytes() + h->extra_bytes < bytes &&
+	       h->nbuckets == (bytes - head_bytes() - h->extra_bytes) / sizeof(struct guard_bucket);
 }
 
 static void
@@ -99,12 +107,15 @@ err_t
 guard_create(struct guard **out, void *region, uint64_t bytes, uint64_t extra_bytes, bool trust,
 	     uint64_t now_ms, struct err_detail *why)
 {
-	uint64_t head = round_up(sizeof(struct guard_header), 4096);
+	uint64_t head = head_bytes();
 	struct guard *g = NULL;
+	bool ours;
 	err_t err = ERR_OK;
 
 	*out = NULL;
 	extra_bytes = round_up(extra_bytes, 4096);
+	if (extra_bytes > 0 && bytes > head + GUARD_MIN_BYTES && extra_bytes > bytes - head - GUARD_MIN_BYTES)
+		extra_bytes = (bytes - head - GUARD_MIN_BYTES) / 4096 * 4096;
 	if (bytes < head + extra_bytes + sizeof(struct guard_bucket))
 		return err_set(why, ERR_CONFIG,
 			       "the guard has %llu bytes, which is too few; give it at least 1 MiB",
@@ -125,16 +136,23 @@ guard_create(struct guard **out, void *region, uint64_t bytes, uint64_t extra_by
 		trust = false;
 	}
 	g->header = region;
+	ours = trust && is_ours(g->header, bytes, extra_bytes);
+	if (ours)
+		extra_bytes = g->header->extra_bytes;
 	g->sources = &g->header->sources;
 	g->extra = (char *)region + head;
 	g->extra_bytes = extra_bytes;
 	g->buckets = (struct guard_bucket *)((char *)region + head + extra_bytes);
 	g->nbuckets = (bytes - head - extra_bytes) / sizeof(struct guard_bucket);
 	g->lease_ms = 10000;
-	if (trust && is_ours(g))
+	if (ours)
 		recover(g, now_ms);
 	else
 		make_anew(g, bytes);
+	/* Items may be there whose sources the new table does not know: nobody can say which terms they
+	 * outlived. */
+	if (trust && !ours)
+		atomic_store(&g->sources->ended, 1);
 	*out = g;
 	g = NULL;
 done:

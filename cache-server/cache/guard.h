@@ -95,7 +95,7 @@ struct guard {
 };
 
 /*
- * `region` NULL: memory of its own.  What lies there is taken over when it is a guard of the same size and
+ * `region` NULL: memory of its own.  What lies there is taken over when it is a guard of the same
  * layout (and `trust`), else made anew.  `extra_bytes` of it are left to the markers.  ERR_SYS: no memory;
  * ERR_CONFIG: too small.
  */

@@ -9,6 +9,7 @@ enum {
 	/* Every flag once: the key as base64, an opaque, an epoch, seven numbers, letters. */
 	MAX_HEAD = 1024,
 	DAYS_30 = 60 * 60 * 24 * 30,
+	GROUP = 16,
 };
 
 #define LONG_OPAQUE "CLIENT_ERROR opaque token too long"
@@ -177,12 +178,11 @@ static void
 get_marker(struct session *s, const struct meta_request *m)
 {
 	struct buf tokens = BUF_INIT;
-	uint64_t hash = store_hash(s->store, m->key);
-	bool hit = marker_check(s->cache, m->key, hash, &tokens) > 0;
+	bool hit = marker_check(s->cache, m->key, m->hash, &tokens) > 0;
 	char *to = out_room(s->out, MAX_HEAD + tokens.len);
 	struct out *o = s->out;
 
-	text_note(s, SESSION_NOTE_GET, m->key, hash, hit, tokens.len);
+	text_note(s, SESSION_NOTE_GET, m->key, m->hash, hit, tokens.len);
 	if (!hit) {
 		if (!meta_has(m, 'q'))
 			reply_echo(s, m, "EN");
@@ -243,7 +243,7 @@ mg(struct session *s, const struct meta_request *m)
 	}
 	memset(&g, 0, sizeof g);
 	g.key = m->key;
-	g.hash = store_hash(s->store, m->key);
+	g.hash = m->hash;
 	g.no_bump = meta_has(m, 'u');
 	if (meta_has(m, 'N')) {
 		g.vivify = true;
@@ -373,7 +373,7 @@ fill_set(struct session *s, const struct meta_request *m, struct cache_set *set)
 	bool extends = set->mode == CACHE_APPEND || set->mode == CACHE_PREPEND;
 
 	set->key = m->key;
-	set->hash = store_hash(s->store, m->key);
+	set->hash = text_hash(s, m->key);
 	store_prefetch_bucket(s->store, set->hash);
 	set->client_flags = m->client_flags;
 	set->expiry = cache_expiry(s->cache, meta_has(m, 'T') ? m->touch : 0);
@@ -426,12 +426,10 @@ ms(struct session *s, const struct meta_request *m, const char *in, size_t line_
 static enum cache_result
 delete_marker(struct session *s, const struct meta_request *m)
 {
-	uint64_t hash = store_hash(s->store, m->key);
-
 	if (meta_has(m, 'K'))
-		return marker_clear(s->cache, m->key, hash, m->token);
+		return marker_clear(s->cache, m->key, m->hash, m->token);
 	if (meta_has(m, 'x'))
-		return marker_clear_all(s->cache, m->key, hash);
+		return marker_clear_all(s->cache, m->key, m->hash);
 	return marking_delete(s->cache, s->store, m->key);
 }
 
@@ -450,7 +448,7 @@ md(struct session *s, const struct meta_request *m)
 	if (__builtin_expect(s->marker, 0)) {
 		result = delete_marker(s, m);
 	} else {
-		d.hash = store_hash(s->store, m->key);
+		d.hash = m->hash;
 		d.has_compare = meta_has(m, 'C');
 		d.compare = m->compare;
 		d.has_cas = meta_has(m, 'E');
@@ -543,7 +541,7 @@ ma(struct session *s, const struct meta_request *m)
 	a.compare = m->compare;
 	a.has_cas = meta_has(m, 'E');
 	a.cas = m->cas;
-	a.hash = store_hash(s->store, m->key);
+	a.hash = m->hash;
 	switch (cache_arith(s->cache, &a)) {
 	case CACHE_OK:
 		text_note(s, SESSION_NOTE_ARITH, a.key, a.hash, true, 0);
@@ -576,7 +574,7 @@ me(struct session *s, const struct meta_request *m)
 	char *to;
 
 	metric_bump(&cache_thread_counters(s->cache)->cmd_meta, 1);
-	if (!store_find(t, m->key, store_hash(s->store, m->key), &v)) {
+	if (!store_find(t, m->key, m->hash, &v)) {
 		OUT_LITERAL(s->out, "EN\r\n");
 		return;
 	}
@@ -600,24 +598,15 @@ me(struct session *s, const struct meta_request *m)
 
 /* --- all of them ---------------------------------------------------------------------------------------- */
 
-size_t
-meta_command(struct session *s, const char *in, const char *end)
+/* A whole line but for ms; `hash` is of the word behind the command. */
+static void
+answer(struct session *s, struct span text, uint64_t hash)
 {
 	struct meta_request m;
-	struct line l;
-	char command;
+	char command = text.p[1];
 
-	if (!line_find(in, end, &l))
-		return text_unfinished(s, in, end);
-	command = in[1];
 	s->noreply = false;
-	if (command == 'n') {
-		OUT_LITERAL(s->out, "MN\r\n");
-		return l.len;
-	}
-	meta_parse(&m, span_from(l.text, 2), command == 's');
-	if (command == 's')
-		return ms(s, &m, in, l.len, end);
+	meta_parse(&m, span_from(text, 2), false);
 	if (m.error == NULL && command == 'a' && m.mode && memchr("I+D-", m.mode, 4) == NULL)
 		m.error = "CLIENT_ERROR invalid mode for ma M token";
 	else if (m.error != NULL && command == 'a' && !m.unreadable)
@@ -628,6 +617,7 @@ meta_command(struct session *s, const char *in, const char *end)
 		m.error = LONG_OPAQUE;
 	if (m.error == NULL && s->marker && (command == 'a' || command == 'e'))
 		m.error = TEXT_NOT_MARKER;
+	m.hash = m.binary ? store_hash(s->store, m.key) : hash;
 	if (m.error != NULL)
 		reply_error(s, m.error);
 	else if (command == 'g')
@@ -638,5 +628,82 @@ meta_command(struct session *s, const char *in, const char *end)
 		ma(s, &m);
 	else
 		me(s, &m);
-	return l.len;
+}
+
+struct ahead {
+	struct span text;
+	const char *after;
+	uint64_t hash;
+};
+
+/* The first word behind the command. */
+static struct span
+key_word(struct span text)
+{
+	struct span rest = span_from(text, 2);
+	const char *p = rest.p, *end = p + rest.len;
+
+	while (p < end && *p == ' ')
+		p++;
+	return span_make(p, (size_t)(line_blank(p, end) - p));
+}
+
+/* As many mg and md as follow each other are looked at before the first is answered, as in text_get.c. */
+static unsigned
+gather(struct session *s, const char *p, const char *end, unsigned *budget, struct ahead *group)
+{
+	unsigned n = 0;
+	struct line l;
+
+	while (n < GROUP && line_find(p, end, &l)) {
+		p += l.len;
+		group[n].text = l.text;
+		group[n].after = p;
+		group[n].hash = store_hash(s->store, key_word(l.text));
+		store_prefetch_bucket(s->store, group[n].hash);
+		n++;
+		if (*budget == 0 || end - p < 8 || p[0] != 'm' || (p[1] != 'g' && p[1] != 'd') || p[2] != ' ')
+			break;
+		(*budget)--;
+	}
+	return n;
+}
+
+static size_t
+run(struct session *s, const char *in, const char *end, unsigned *budget)
+{
+	struct ahead group[GROUP];
+	unsigned n = gather(s, in, end, budget, group);
+
+	if (n == 0)
+		return text_unfinished(s, in, end);
+	for (unsigned i = 0; n > 1 && i < n; i++)
+		store_prefetch_item(s->store, group[i].hash);
+	for (unsigned i = 0; i < n; i++) {
+		answer(s, group[i].text, group[i].hash);
+		if (session_full(s)) {
+			s->want = SESSION_DRAIN;
+			return (size_t)(group[i].after - in);
+		}
+	}
+	return (size_t)(group[n - 1].after - in);
+}
+
+size_t
+meta_command(struct session *s, const char *in, const char *end, unsigned *budget)
+{
+	struct meta_request m;
+	struct line l;
+
+	if (in[1] != 'n' && in[1] != 's')
+		return run(s, in, end, budget);
+	if (!line_find(in, end, &l))
+		return text_unfinished(s, in, end);
+	s->noreply = false;
+	if (in[1] == 'n') {
+		OUT_LITERAL(s->out, "MN\r\n");
+		return l.len;
+	}
+	meta_parse(&m, span_from(l.text, 2), true);
+	return ms(s, &m, in, l.len, end);
 }

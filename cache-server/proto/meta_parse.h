@@ -26,6 +26,7 @@ struct meta_request {
 	bool unreadable; /* …because it has not even the words that it must have */
 
 	struct span key; /* decoded; into the line or into `decoded` */
+	uint64_t hash;	 /* the caller's */
 	bool binary;	 /* b: it came, and goes, as base64 */
 	bool long_opaque;
 	char mode; /* M; 0: none */

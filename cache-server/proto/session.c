@@ -24,6 +24,7 @@ session_init(struct session *s, struct cache_thread *cache, const struct session
 	s->sink_at = s->sink_len = 0;
 	s->flags_len = 0;
 	s->noreply = false;
+	s->ahead = (struct span){NULL, 0};
 	s->pending_command = 0;
 	s->swallow = 0;
 	s->cursor = 0;

@@ -172,6 +172,8 @@ struct session {
 	struct epoch epoch; /* where set.epoch points to */
 	char epoch_source[EPOCH_MAX_SOURCE];
 	bool noreply;
+	struct span ahead; /* text: a key of the bytes of this feed, and its hash */
+	uint64_t ahead_hash;
 	int pending_command; /* the protocol's own: which command goes on, text: also a get of many keys */
 
 	uint64_t swallow; /* bytes to be thrown away */

@@ -81,7 +81,7 @@ remove_key(struct session *s, struct span key, uint32_t holdoff_s)
 		}
 		result = marking_delete(s->cache, s->store, key);
 	} else {
-		d.hash = store_hash(s->store, key);
+		d.hash = text_hash(s, key);
 		d.holdoff_ms = holdoff_s * 1000;
 		result = session_log_delete(s, &d, SESSION_LOG_DELETE);
 	}
@@ -106,6 +106,7 @@ quick_delete(struct session *s, const char *in, const char *key, const char *end
 	if (len == 0 || len > STORE_MAX_KEY || (len == 7 && memcmp(key, "noreply", 7) == 0))
 		return 0;
 	s->noreply = false;
+	text_look_ahead(s, stop + 1, end);
 	remove_key(s, span_make(key, len), 0);
 	return (size_t)(stop + 1 - in);
 }
@@ -212,7 +213,7 @@ whole_line(struct session *s, struct line *l, const char *end, unsigned *budget)
 	space = memchr(in, ' ', l->text.len);
 	command = command_of(space ? span_make(in, (size_t)(space - in)) : l->text);
 	if (command == META)
-		return meta_command(s, in, end);
+		return meta_command(s, in, end, budget);
 	line_split(l);
 	switch (command) {
 	case GET:
@@ -259,6 +260,36 @@ whole_line(struct session *s, struct line *l, const char *end, unsigned *budget)
 	return l->len;
 }
 
+void
+text_look_ahead(struct session *s, const char *next, const char *end)
+{
+	const char *key, *stop;
+
+	if (end - next < 8)
+		return;
+	switch (line_four(next)) {
+	case LINE_FOUR('s', 'e', 't', ' '):
+	case LINE_FOUR('a', 'd', 'd', ' '):
+		key = next + 4;
+		break;
+	case LINE_FOUR('d', 'e', 'l', 'e'):
+		key = next + 7;
+		break;
+	default:
+		if (next[0] != 'm' || next[1] != 's' || next[2] != ' ')
+			return;
+		key = next + 3;
+	}
+	stop = line_blank(key, end);
+	if (stop == end)
+		return;
+	if (*stop == '\n' && stop > key && stop[-1] == '\r')
+		stop--;
+	s->ahead = span_make(key, (size_t)(stop - key));
+	s->ahead_hash = store_hash(s->store, s->ahead);
+	store_prefetch_bucket(s->store, s->ahead_hash);
+}
+
 /* No line end in sight: only a get of many keys may be that long.  Others talk another protocol. */
 size_t
 text_unfinished(struct session *s, const char *in, const char *end)
@@ -300,7 +331,7 @@ request(struct session *s, const char *p, const char *end, unsigned *budget)
 			break;
 		default:
 			if (p[0] == 'm' && p[2] == ' ' && memchr("gsdnae", p[1], 6) != NULL)
-				return meta_command(s, p, end);
+				return meta_command(s, p, end, budget);
 		}
 		if (taken > 0)
 			return taken;
@@ -351,6 +382,7 @@ text_feed(struct session *s, const char *in, size_t len)
 
 	s->want = SESSION_READ;
 	s->state_name = "conn_new_cmd";
+	s->ahead.p = NULL;
 	if (!dump_step(s))
 		return 0;
 	while (p < end) {

@@ -77,6 +77,19 @@ text_note(struct session *s, enum session_note what, struct span key, uint64_t h
 }
 
 /*
+ * Looks at the key of the request that follows, when it is one that changes something: its bucket's memory is
+ * on its way while the request before is carried out.
+ */
+void text_look_ahead(struct session *s, const char *next, const char *end);
+
+/* The hash of a key of this feed's bytes; often known from text_look_ahead(). */
+static inline uint64_t
+text_hash(const struct session *s, struct span key)
+{
+	return key.p == s->ahead.p && key.len == s->ahead.len ? s->ahead_hash : store_hash(s->store, key);
+}
+
+/*
  * The keys of a get and its like, from `at` on; `in` is where the command began, NULL when that was in an
  * earlier feed.  Takes further gets that follow as well, *budget of them.
  */
@@ -112,8 +125,8 @@ size_t text_unfinished(struct session *s, const char *in, const char *end);
 /* A request of a client that has to authenticate. */
 size_t text_auth(struct session *s, const char *in, const char *end);
 
-/* Meta commands: the line begins with "m", a letter, and ' ' or its end. */
-size_t meta_command(struct session *s, const char *in, const char *end);
+/* Meta commands, *budget of further ones as well: the line begins with "m", a letter, and ' ' or its end. */
+size_t meta_command(struct session *s, const char *in, const char *end, unsigned *budget);
 /* The answer to an ms; `flags` as given to text_store_value(). */
 void meta_stored(struct session *s, enum cache_result result, const struct cache_set *set, struct span flags);
 

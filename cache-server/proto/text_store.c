@@ -146,6 +146,7 @@ text_store_value(struct session *s, enum text_kind kind, struct cache_set *set, 
 			bad_chunk(s, kind);
 		} else {
 			set->value = span_make(value, len);
+			text_look_ahead(s, value + len + 2, end);
 			finish(s, kind, set, meta);
 		}
 		return line_len + len + 2;
@@ -190,7 +191,7 @@ text_store_quick(struct session *s, enum cache_mode mode, const char *in, const 
 	if (end - p < 2 || p[0] != '\r' || p[1] != '\n')
 		return 0;
 	begin_set(&set, mode, span_make(args, (size_t)(stop - args)), flags);
-	set.hash = store_hash(s->store, set.key);
+	set.hash = text_hash(s, set.key);
 	store_prefetch_bucket(s->store, set.hash);
 	set.expiry = cache_expiry(s->cache, exptime);
 	s->noreply = noreply;

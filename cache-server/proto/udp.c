@@ -97,7 +97,7 @@ udp_feed(struct session *s, struct span data)
 			only_error(s, data, "reply too long for UDP, ask over TCP");
 			return false;
 		}
-		if (s->dump || s->want == SESSION_WATCH) {
+		if (s->want == SESSION_WATCH) {
 			only_error(s, data, "not over UDP, ask over TCP");
 			return false;
 		}

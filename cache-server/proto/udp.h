@@ -11,7 +11,7 @@
  *
  * Anybody can write any sender into a datagram, and a short get asks for a long value; so that we are of
  * little use against third parties, a reply has at most UDP_MAX_REPLY datagrams (a longer one becomes an
- * error), there are no dumps and no watchers (session_host_ops.watch must say false), and udp_guard bounds
+ * error), there are no watchers (session_host_ops.watch must say false), and udp_guard bounds
  * what one address is sent per second.
  *
  * Source: memcached's doc/protocol.txt, "UDP protocol"; the behaviour of memcached.c 1.6.45.

@@ -211,9 +211,11 @@ report_now(struct report *r, size_t container)
 /* --- stats ---------------------------------------------------------------------------------------------- */
 
 static void
-put_setting(void *arg, const char *key, const char *value)
+put_setting(void *arg, struct span key, struct span value)
 {
-	report_pair(arg, key, "%s", value);
+	const struct report_emit *e = arg;
+
+	e->emit(e->arg, key, value);
 }
 
 static void

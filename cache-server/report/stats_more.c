@@ -151,9 +151,11 @@ report_hot(struct topk *const *ts, size_t n, const char *what, const struct repo
 }
 
 static void
-put_latency(void *arg, const char *key, const char *value)
+put_latency(void *arg, struct span key, struct span value)
 {
-	report_pair(arg, key, "%s", value);
+	const struct report_emit *e = arg;
+
+	e->emit(e->arg, key, value);
 }
 
 void

@@ -225,9 +225,9 @@ struct segment_piece {
 };
 
 static inline struct segment_piece *
-segment_piece(const struct item *it)
+segment_piece(const struct item *it, uint64_t state)
 {
-	return (struct segment_piece *)it->body;
+	return (struct segment_piece *)(it->body + item_extra(state)); /* ITEM_FAR at most: 8 bytes */
 }
 
 #endif

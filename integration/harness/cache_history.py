@@ -214,25 +214,37 @@ class PulsedDatabase:
     def __init__(self, replicas=2):
         self.lock = threading.Lock()
         self.log = []  # ("t", key, version) or ("p", (term, count))
+        self.written = defaultdict(list)  # key -> [(position, version)]
+        self.pulses = []  # [(position, epoch)]
+        self.position = {}  # epoch -> where it is in the log
         self.applied = [0] * replicas
         self.term, self.count, self.version = 1, 0, 0
         self.lost = set()
-        self.ends = {}  # term -> count of its last pulse that survived
 
     def write(self, key):
         with self.lock:
             self.version += 1
+            self.written[key].append((len(self.log), self.version))
             self.log.append(("t", key, self.version))
             return self.version
 
     def pulse(self):
         with self.lock:
             self.count += 1
-            self.log.append(("p", (self.term, self.count)))
+            epoch = self.term, self.count
+            self.position[epoch] = len(self.log)
+            self.pulses.append((len(self.log), epoch))
+            self.log.append(("p", epoch))
 
     def replicate(self, replica, entries):
         with self.lock:
             self.applied[replica] = min(len(self.log), self.applied[replica] + entries)
+
+    @staticmethod
+    def _last(rows, position, default):
+        """The second of the last row whose position is before `position`."""
+        i = bisect.bisect_left(rows, (position,))
+        return rows[i - 1][1] if i else default
 
     def _visible(self, where):
         return len(self.log) if where < 0 else self.applied[where]
@@ -240,35 +252,22 @@ class PulsedDatabase:
     def read_epoch(self, where):
         """where: a replica, or -1 for the primary.  None before the first pulse."""
         with self.lock:
-            for entry in reversed(self.log[:self._visible(where)]):
-                if entry[0] == "p":
-                    return entry[1]
-            return None
+            return self._last(self.pulses, self._visible(where), None)
 
     def read_value(self, where, key):
         with self.lock:
-            return self._version_at(self._visible(where), key)
-
-    def _version_at(self, position, key):
-        for entry in reversed(self.log[:position]):
-            if entry[0] == "t" and entry[1] == key:
-                return entry[2]
-        return 0
+            return self._last(self.written[key], self._visible(where), 0)
 
     def entry(self, position):
-        """(kind, ..., epoch before it) or None: what a router delivers."""
+        """(kind, ..., last epoch before it), or None at the end: what a router delivers."""
         with self.lock:
             if position >= len(self.log):
                 return None
-            before = (self.term, 0)
-            for e in reversed(self.log[:position]):
-                if e[0] == "p":
-                    before = e[1]
-                    break
-            return self.log[position] + (before,)
+            return self.log[position] + (self._last(self.pulses, position, (self.term, 0)),)
 
     def fail_over(self, drop):
-        """The last `drop` entries are lost; a new term begins.  (last epoch that survived, new term, length of the log)"""
+        """The last `drop` entries are lost, and what is before them up to a pulse; a new term begins.
+        (last epoch that survived, new term, length of the log), or None when no pulse would be left."""
         with self.lock:
             keep = max(0, len(self.log) - drop)
             while keep > 0 and self.log[keep - 1][0] != "p":
@@ -277,6 +276,10 @@ class PulsedDatabase:
                 return None
             self.lost.update(e[2] for e in self.log[keep:] if e[0] == "t")
             del self.log[keep:]
+            self.pulses = [row for row in self.pulses if row[0] < keep]
+            self.position = {epoch: position for position, epoch in self.pulses}
+            for key, rows in self.written.items():
+                self.written[key] = [row for row in rows if row[0] < keep]
             self.applied = [min(a, keep) for a in self.applied]
             survived = self.log[-1][1]
             self.term, self.count = self.term + 1, 0
@@ -285,10 +288,8 @@ class PulsedDatabase:
     def as_of(self, epoch, key):
         """The version of a key when `epoch` became visible; None when that pulse was lost or never was."""
         with self.lock:
-            for position, entry in enumerate(self.log):
-                if entry == ("p", epoch):
-                    return self._version_at(position + 1, key)
-            return None
+            position = self.position.get(epoch)
+            return None if position is None else self._last(self.written[key], position, 0)
 
 
 def check_bounds(history, database):

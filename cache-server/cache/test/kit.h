@@ -35,8 +35,9 @@ struct kit {
 	struct cache_thread *t;
 };
 
+/* With a file: as a process that starts with it, at `ms` of the monotonic clock. */
 static inline void
-kit_open(struct kit *k, enum cache_policy policy, uint32_t stale_s)
+kit_open_file(struct kit *k, enum cache_policy policy, uint32_t stale_s, const char *file, uint64_t ms)
 {
 	struct err_detail why = {0};
 	struct cache_options opt = {
@@ -44,13 +45,14 @@ kit_open(struct kit *k, enum cache_policy policy, uint32_t stale_s)
 	    .memory = 16u << 20,
 	    .max_value = 1u << 20,
 	    .stale_s = stale_s,
+	    .file = file,
 	    .threads = 8,
 	    .clock = &k->clock.clock,
 	};
 
 	memset(k, 0, sizeof *k);
 	k->clock.clock = (struct clock){kit_mono, kit_real};
-	atomic_store(&k->clock.ms, 1000);
+	atomic_store(&k->clock.ms, ms);
 	assert_int_equal(quiesce_create(&k->q, &why), ERR_OK);
 	opt.quiesce = k->q;
 	if (cache_create(&k->c, &opt, &why))
@@ -62,13 +64,26 @@ kit_open(struct kit *k, enum cache_policy policy, uint32_t stale_s)
 }
 
 static inline void
-kit_close(struct kit *k)
+kit_open(struct kit *k, enum cache_policy policy, uint32_t stale_s)
+{
+	kit_open_file(k, policy, stale_s, NULL, 1000);
+}
+
+/* Not graceful: what is in the file is what a killed process leaves. */
+static inline void
+kit_end(struct kit *k, bool graceful)
 {
 	quiesce_offline(k->qt);
 	cache_leave(&k->t);
 	quiesce_leave(k->q, &k->qt);
-	cache_destroy(&k->c, true);
+	cache_destroy(&k->c, graceful);
 	quiesce_destroy(&k->q);
+}
+
+static inline void
+kit_close(struct kit *k)
+{
+	kit_end(k, true);
 }
 
 /* What a worker does between batches. */

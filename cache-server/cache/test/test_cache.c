@@ -1,5 +1,7 @@
 #include "cache-server/cache/cache.h"
 
+#include <unistd.h>
+
 #include "cache-server/cache/test/kit.h"
 
 static struct cache_get_meta
@@ -562,6 +564,26 @@ a_flush_refuses_fences_until_the_next_watermark(void **state)
 }
 
 static void
+an_invalidation_reaches_items_whose_term_seems_to_be_over(void **state)
+{
+	struct epoch survived = kit_epoch("main:3:200");
+	struct kit k;
+
+	kit_open(&k, CACHE_EVICT, 0);
+	kit_watermark(&k, "main:3:100");
+	assert_int_equal(kit_fenced(&k, "a", "main:3:101", "x"), CACHE_OK);
+	assert_int_equal(kit_fenced(&k, "b", "main:3:101", "x"), CACHE_OK);
+	kit_watermark(&k, "main:4:1");
+	assert_null(kit_get(&k, "a"));
+	assert_int_equal(kit_invalidate(&k, "a", "main:4:1"), CACHE_NOT_FOUND);
+	assert_true(cache_new_term(k.t, &survived, 4));
+	kit_tick(&k);
+	assert_null(kit_get(&k, "a"));
+	assert_non_null(kit_get(&k, "b")); /* it survived, as was said late */
+	kit_close(&k);
+}
+
+static void
 a_lease_may_be_fenced(void **state)
 {
 	struct kit k;
@@ -636,6 +658,124 @@ keys_with_a_hash_stop_carry_a_token(void **state)
 	assert_false(marker_split(&key, &token));
 }
 
+/* --- restarts ------------------------------------------------------------------------------------------- */
+
+static const char *
+memory_file(void)
+{
+	static char path[64];
+	int fd;
+
+	snprintf(path, sizeof path, "/tmp/squeal-cache-test-XXXXXX");
+	fd = mkstemp(path);
+	assert_true(fd >= 0);
+	close(fd);
+	return path;
+}
+
+static void
+hold_offs_and_epochs_survive_a_kill_and_leases_do_not(void **state)
+{
+	const char *file = memory_file();
+	struct kit k;
+	uint64_t token;
+
+	kit_open_file(&k, CACHE_EVICT, 0, file, 1000);
+	kit_watermark(&k, "main:1:10");
+	kit_hold(&k, "held", 20000);
+	kit_invalidate(&k, "a", "main:1:50");
+	token = kit_lease(&k, "leased").token;
+	assert_true(token > 1);
+	kit_end(&k, false);
+
+	kit_open_file(&k, CACHE_EVICT, 0, file, 9000);
+	assert_int_equal(kit_store(&k, CACHE_ADD, "held", "x"), CACHE_NOT_STORED);
+	assert_int_equal(kit_fenced(&k, "a", "main:1:50", "x"), CACHE_NOT_STORED);
+	assert_int_equal(kit_fenced(&k, "a", "main:1:51", "x"), CACHE_OK);
+	assert_int_equal(kit_fill(&k, "leased", token, "x"), CACHE_NOT_STORED);
+	kit_pass(&k, 11000);
+	assert_int_equal(kit_store(&k, CACHE_ADD, "held", "x"), CACHE_NOT_STORED); /* up to a second longer */
+	kit_pass(&k, 2000);
+	assert_int_equal(kit_store(&k, CACHE_ADD, "held", "x"), CACHE_OK);
+	kit_close(&k);
+	unlink(file);
+}
+
+static void
+values_of_before_a_restart_are_stale_until_the_router_has_caught_up(void **state)
+{
+	int graceful;
+
+	for (graceful = 0; graceful < 2; graceful++) {
+		const char *file = memory_file();
+		struct cache_get_meta m;
+		struct cache_lease l;
+		struct kit k;
+		uint64_t cas;
+
+		kit_open_file(&k, CACHE_EVICT, 0, file, 1000);
+		kit_watermark(&k, "main:1:10");
+		kit_set(&k, "a", "va");
+		kit_set(&k, "b", "vb");
+		kit_set(&k, "n", "7");
+		kit_set(&k, "gone", "x");
+		assert_int_equal(kit_fenced(&k, "f", "main:1:11", "vf"), CACHE_OK);
+		assert_int_equal(kit_delete(&k, "gone"), CACHE_OK);
+		kit_end(&k, graceful);
+
+		kit_open_file(&k, CACHE_EVICT, 0, file, 3000);
+		assert_null(kit_get(&k, "a"));
+		assert_null(kit_get(&k, "gone"));
+		assert_int_equal(KIT_COUNTED(&k, unproven_refused), 1);
+		assert_int_equal(kit_store(&k, CACHE_APPEND, "a", "x"), CACHE_NOT_STORED);
+		m = meta(&k, "a", false, false);
+		assert_false(is_hit(&m));
+		l = kit_lease(&k, "a");
+		assert_true(!l.hit && l.has_stale && l.token > 1);
+		assert_true(span_is(span_make(l.view.value, l.view.len), "va"));
+		assert_false(kit_lease(&k, "gone").has_stale);
+		assert_int_equal(kit_fill(&k, "a", l.token, "new"), CACHE_OK);
+		assert_string_equal(kit_get(&k, "a"), "new");
+		m = meta(&k, "b", true, false);
+		assert_true(is_hit(&m) && m.stale && m.won && m.view.len == 2);
+		cas = cache_view_cas(&m.view);
+		m = meta(&k, "b", true, false);
+		assert_true(m.stale && !m.won && m.token_sent);
+		assert_int_equal(compare_set(&k, "b", cas, false, "new"), CACHE_OK);
+		assert_string_equal(kit_get(&k, "b"), "new");
+		assert_false(is_as_new_as(&k, "f", "main:1:5"));
+		struct cache_arith n = {KIT_KEY(k.t, "n"), .delta = 1};
+		assert_int_equal(cache_arith(k.t, &n), CACHE_NOT_FOUND);
+
+		cache_caught_up(k.t);
+		assert_string_equal(kit_get(&k, "n"), "7");
+		assert_true(bound_is(&k, "f", "main:1:11"));
+		assert_null(kit_get(&k, "gone"));
+		kit_close(&k);
+		unlink(file);
+	}
+}
+
+static void
+markers_survive_a_kill(void **state)
+{
+	const char *file = memory_file();
+	struct kit k;
+
+	kit_open_file(&k, CACHE_MARKER, 0, file, 1000);
+	marker_set(k.t, SPAN_LIT("r"), kit_hash(k.t, "r"), SPAN_LIT("w1"), cache_expiry(k.t, 30));
+	marker_set(k.t, SPAN_LIT("r"), kit_hash(k.t, "r"), SPAN_LIT("w2"), 0);
+	kit_end(&k, false);
+
+	kit_open_file(&k, CACHE_MARKER, 0, file, 21000);
+	assert_int_equal(marker_check(k.t, SPAN_LIT("r"), kit_hash(k.t, "r"), NULL), 2);
+	kit_pass(&k, 12000);
+	assert_int_equal(marker_check(k.t, SPAN_LIT("r"), kit_hash(k.t, "r"), NULL), 1);
+	assert_int_equal(marker_clear(k.t, SPAN_LIT("r"), kit_hash(k.t, "r"), SPAN_LIT("w2")), CACHE_OK);
+	kit_close(&k);
+	unlink(file);
+}
+
 int
 main(void)
 {
@@ -658,9 +798,13 @@ main(void)
 	    cmocka_unit_test(the_examples_of_the_protocol_page_hold),
 	    cmocka_unit_test(unfenced_values_go_with_any_invalidation_and_have_no_bound),
 	    cmocka_unit_test(a_flush_refuses_fences_until_the_next_watermark),
+	    cmocka_unit_test(an_invalidation_reaches_items_whose_term_seems_to_be_over),
 	    cmocka_unit_test(a_lease_may_be_fenced),
 	    cmocka_unit_test(a_marker_stays_until_its_own_tokens_are_gone),
 	    cmocka_unit_test(keys_with_a_hash_stop_carry_a_token),
+	    cmocka_unit_test(hold_offs_and_epochs_survive_a_kill_and_leases_do_not),
+	    cmocka_unit_test(values_of_before_a_restart_are_stale_until_the_router_has_caught_up),
+	    cmocka_unit_test(markers_survive_a_kill),
 	};
 
 	return cmocka_run_group_tests_name("cache", tests, NULL, NULL);

@@ -1,7 +1,11 @@
 #include "cache-server/cache/guard.h"
 
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "lib/core/test/test.h"
 
@@ -274,6 +278,85 @@ a_killed_process_leaves_all_but_leases(void **state)
 	munmap(region, GUARD_MIN_BYTES);
 }
 
+enum { KILLS = 40, KILL_KEYS = 200, SMALL = 24576 };
+
+struct acknowledged { /* shared with the process that is killed */
+	_Atomic uint64_t epoch[KILL_KEYS + 1], held[KILL_KEYS + 1], steps;
+};
+
+static void
+work_until_killed(void *region, struct acknowledged *done, uint64_t rnd)
+{
+	struct err_detail why = {0};
+	struct guard *g;
+	uint64_t n = atomic_load(&done->steps) + 100;
+
+	if (guard_create(&g, region, SMALL, 0, true, NOW, &why))
+		_exit(1);
+	for (;; n++) {
+		uint64_t key;
+
+		rnd = rnd * 6364136223846793005ull + 1442695040888963407ull;
+		key = 1 + (rnd >> 33) % KILL_KEYS;
+		if (rnd >> 63) {
+			/* Of two terms, so that records and floors change in both words. */
+			struct source_time h = T((uint32_t)(n >> 8), n & 0xFF);
+
+			invalidate(g, key, 1, h);
+			atomic_store(&done->epoch[key], n);
+		} else {
+			hold(g, key, NOW + n);
+			atomic_store(&done->held[key], NOW + n);
+		}
+		atomic_store(&done->steps, n);
+	}
+}
+
+static void
+what_was_acknowledged_before_a_kill_holds_after_it(void **state)
+{
+	void *region = mmap(NULL, SMALL, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct acknowledged *done =
+	    mmap(NULL, sizeof *done, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct err_detail why = {0};
+	struct guard *g;
+	uint64_t key, before = 0;
+	unsigned round;
+
+	assert_int_equal(guard_create(&g, region, SMALL, 0, true, NOW, &why), ERR_OK);
+	assert_int_equal(source_intern(g->sources, SPAN_LIT("main")), 1);
+	source_watermark(g->sources, 1, T(0, 0));
+	guard_destroy(&g);
+	for (round = 0; round < KILLS; round++) {
+		pid_t child = fork();
+
+		assert_true(child >= 0);
+		if (child == 0)
+			work_until_killed(region, done, round);
+		/* It is somewhere in the middle of something when it has done a few thousand. */
+		while (atomic_load(&done->steps) < before + 500 + round * 37) {
+			assert_int_equal(waitpid(child, NULL, WNOHANG), 0);
+			sched_yield();
+		}
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		before = atomic_load(&done->steps);
+		assert_int_equal(guard_create(&g, region, SMALL, 0, true, NOW, &why), ERR_OK);
+		assert_false(g->fresh);
+		for (key = 1; key <= KILL_KEYS; key++) {
+			uint64_t n = atomic_load(&done->epoch[key]), until = atomic_load(&done->held[key]);
+
+			if (n && fence(g, key, 1, T((uint32_t)(n >> 8), n & 0xFF)) == GUARD_FINE)
+				fail_msg("an invalidation is forgotten");
+			if (until && (!is_held(g, key, until - 1) || !guard_may_hold(g, until - 1)))
+				fail_msg("a hold-off is forgotten");
+		}
+		guard_destroy(&g);
+	}
+	munmap(region, SMALL);
+	munmap(done, sizeof *done);
+}
+
 static void
 the_sweep_takes_what_has_run_out(void **state)
 {
@@ -321,6 +404,7 @@ main(void)
 	    cmocka_unit_test(hold_offs_that_must_go_hold_off_the_bucket),
 	    cmocka_unit_test(leases_go_before_hold_offs_and_after_invalidations),
 	    cmocka_unit_test(a_killed_process_leaves_all_but_leases),
+	    cmocka_unit_test(what_was_acknowledged_before_a_kill_holds_after_it),
 	    cmocka_unit_test(the_sweep_takes_what_has_run_out),
 	    cmocka_unit_test(too_little_memory_is_an_error_that_says_so),
 	};

@@ -17,7 +17,7 @@
 
 #include "cache-server/cache/test/kit.h"
 
-enum { KEYS = 12, SEEDS = 150, STEPS = 600, THREADS = 4 };
+enum { KEYS = 12, SEEDS = 600, STEPS = 600, THREADS = 4 };
 
 static const char *const names[KEYS] = {"k0", "k1", "k2", "k3", "k4",  "k5",
 					"k6", "k7", "k8", "k9", "k10", "k11"};
@@ -602,10 +602,10 @@ leases_step(struct leases *l, uint64_t *rnd)
 		delete_step(l, key, x, 0);
 		break;
 	case 12:
-		delete_step(l, key, x, (uint32_t)(1 + next(rnd) % 6000));
+		delete_step(l, key, x, (uint32_t)(1 + next(rnd) % 3000));
 		break;
 	case 13:
-		kit_pass(l->k, next(rnd) % 400);
+		kit_pass(l->k, next(rnd) % 500);
 		break;
 	default:
 		got = kit_get(l->k, name);
@@ -620,7 +620,7 @@ explore_leases(unsigned off, uint64_t *filled, uint64_t buckets)
 {
 	uint64_t violations = 0, seed;
 
-	for (seed = 1; seed <= 20 && (violations == 0 || off == 0); seed++) {
+	for (seed = 1; seed <= 60 && (violations == 0 || off == 0); seed++) {
 		struct leases l = {0};
 		struct kit k;
 		uint64_t rnd = seed * 104729;
@@ -648,7 +648,7 @@ leases_hold_offs_and_stale_values_do_what_they_promise(void **state)
 	uint64_t filled = 0;
 
 	assert_int_equal(explore_leases(0, &filled, 1), 0);
-	assert_true(filled > 500);
+	assert_true(filled > 100);
 	assert_int_equal(explore_leases(0, &filled, 0),
 			 0); /* without floors nothing is refused that is fine */
 }
@@ -721,6 +721,20 @@ lease_client(struct worker *w, struct shared *s, unsigned key)
 		atomic_fetch_add(&s->filled, 1);
 }
 
+/* A delete of all keys. */
+static void
+flush_all(struct worker *w, struct shared *s)
+{
+	uint64_t n[KEYS];
+	unsigned i;
+
+	for (i = 0; i < KEYS; i++)
+		n[i] = atomic_fetch_add(&s->version[i], 1) + 1;
+	cache_flush(w->t, 0);
+	for (i = 0; i < KEYS; i++)
+		raise_to(&s->deleted[i], n[i]);
+}
+
 static void
 lease_worker(struct worker *w)
 {
@@ -751,6 +765,8 @@ lease_worker(struct worker *w)
 			break;
 		case 4:
 			atomic_fetch_add(&s->clock->ms, 1);
+			if (next(&w->rnd) % 16 == 0)
+				flush_all(w, s);
 			break;
 		default:
 			lease_client(w, s, key);
@@ -819,10 +835,15 @@ race(void (*run)(struct worker *), unsigned off, uint64_t *done)
 static void
 threads_never_see_what_a_returned_delete_has_deleted(void **state)
 {
-	uint64_t done;
+	uint64_t done, found = 0;
+	unsigned i;
 
 	assert_int_equal(race(lease_worker, 0, &done), 0);
 	assert_true(done > 100);
+	/* On a busy machine the threads may take turns politely: a few times. */
+	for (i = 0; i < 20 && found == 0; i++)
+		found = race(lease_worker, GUARD_OFF_LEASE, &done);
+	assert_true(found > 0);
 }
 
 static void

@@ -1,7 +1,13 @@
 #include "cache-server/cache/marker_table.h"
 
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "cache-server/cache/marker.h"
 #include "lib/core/test/test.h"
@@ -149,6 +155,83 @@ a_killed_process_leaves_its_markers(void **state)
 	free(region);
 }
 
+struct acknowledged {		   /* shared with the process that is killed */
+	_Atomic uint32_t has[100]; /* bit 0: there; bit 1: changing */
+	_Atomic uint64_t steps;
+};
+
+static void
+work_until_killed(void *region, struct acknowledged *done, uint64_t rnd)
+{
+	struct err_detail why = {0};
+	struct marker_table *m;
+	uint64_t x = 0;
+
+	if (marker_table_create(&m, region, BYTES, true, &why))
+		_exit(1);
+	for (;;) {
+		char token[16];
+		unsigned n;
+
+		rnd = rnd * 6364136223846793005ull + 1442695040888963407ull;
+		n = (unsigned)((rnd >> 33) % 100);
+		snprintf(token, sizeof token, "t%u", n);
+		atomic_fetch_or(&done->has[n], 2);
+		if (rnd >> 63) {
+			if (marker_table_put(m, (struct marker_name){SPAN_LIT("k"), n % 3}, span_of(token), 0,
+					     5, &x) > MARKER_RENEWED)
+				_exit(1);
+			atomic_store(&done->has[n], 1);
+		} else {
+			marker_table_take(m, (struct marker_name){SPAN_LIT("k"), n % 3}, span_of(token), 5,
+					  &x);
+			atomic_store(&done->has[n], 0);
+		}
+		atomic_fetch_add(&done->steps, 1);
+	}
+}
+
+static void
+what_was_acknowledged_before_a_kill_holds_after_it(void **state)
+{
+	void *region = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct acknowledged *done =
+	    mmap(NULL, sizeof *done, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	unsigned round, i;
+
+	for (round = 0; round < 40; round++) {
+		uint64_t before = atomic_load(&done->steps), x = 0;
+		struct marker_table *m;
+		pid_t child = fork();
+
+		assert_true(child >= 0);
+		if (child == 0)
+			work_until_killed(region, done, round);
+		while (atomic_load(&done->steps) < before + 500 + round * 37) {
+			assert_int_equal(waitpid(child, NULL, WNOHANG), 0);
+			sched_yield();
+		}
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		m = open_table(region, true);
+		for (i = 0; i < 100; i++) {
+			struct marker_name name = {SPAN_LIT("k"), i % 3};
+			char token[16];
+			bool there;
+
+			snprintf(token, sizeof token, "t%u", i);
+			there = marker_table_take(m, name, span_of(token), 5, &x);
+			if (!(atomic_load(&done->has[i]) & 2) && there != (atomic_load(&done->has[i]) == 1))
+				fail_msg("token %u is %s", i, there ? "back" : "lost");
+			atomic_store(&done->has[i], 0);
+		}
+		assert_int_equal(marker_table_clear(m), 0);
+		marker_table_destroy(&m);
+	}
+	munmap(region, BYTES);
+	munmap(done, sizeof *done);
+}
+
 static void
 damage_is_cut_off_and_does_no_harm(void **state)
 {
@@ -193,6 +276,7 @@ main(void)
 	    cmocka_unit_test(a_full_table_refuses_and_evicts_nothing),
 	    cmocka_unit_test(a_key_has_so_many_tokens_and_no_more),
 	    cmocka_unit_test(a_killed_process_leaves_its_markers),
+	    cmocka_unit_test(what_was_acknowledged_before_a_kill_holds_after_it),
 	    cmocka_unit_test(damage_is_cut_off_and_does_no_harm),
 	};
 

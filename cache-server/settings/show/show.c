@@ -1,15 +1,17 @@
 /*
  * squeal-cache-settings - what squeal-cache would say about a command line, without a server.
  *
- *     squeal-cache-settings --help | --man | --config-sample | --config-schema
+ *     squeal-cache-settings --help | --man | --config-sample | --config-schema | --metrics
  *     squeal-cache-settings -m 1024 --container name=markers,port=11213,policy=marker
  *
  * Prints the text, or the containers that would be served, or says what is wrong and leaves with 64.  `make
- * docs` asks it for the man page and the schema.
+ * docs` asks it for the man page, the schema and the table of metrics.
  */
 #include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
 
+#include "cache-server/report/report.h"
 #include "cache-server/settings/settings.h"
 
 static void
@@ -40,6 +42,12 @@ main(int argc, char **argv)
 	struct settings s;
 	int rc = EX_OK;
 
+	if (argc == 2 && strcmp(argv[1], "--metrics") == 0) {
+		report_markdown(&text);
+		fwrite(text.p, 1, text.len, stdout);
+		buf_fini(&text);
+		return EX_OK;
+	}
 	if (settings_parse(&s, argc, argv, &text, &why) != ERR_OK) {
 		fprintf(stderr, "squeal-cache: %s\n", err_why(&why));
 		rc = EX_USAGE;
