@@ -14,6 +14,10 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "cache-server/cache/test/kit.h"
 
@@ -918,6 +922,144 @@ no_writer_removes_the_marker_of_another(void **state)
 	assert_true(race_markers(GUARD_OFF_MARKER, &left) > 0);
 }
 
+/* --- kill -9 -------------------------------------------------------------------------------------------- */
+
+enum { KILLS = 30 };
+
+struct survivor { /* shared with the process that is killed: what it was told was done */
+	_Atomic uint64_t ms, steps, values;
+	struct {
+		_Atomic uint64_t busy, value, held_ms, epoch;
+	} keys[KEYS];
+};
+
+static void
+work_step(struct kit *k, struct survivor *s, unsigned i, uint64_t a)
+{
+	uint64_t value = atomic_fetch_add(&s->values, 1) + 1, until, epoch;
+	char text[24], at[40];
+
+	snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+	atomic_store(&s->keys[i].busy, 1);
+	switch (a % 6) {
+	case 0:
+		if (kit_set(k, names[i], text) == CACHE_OK)
+			atomic_store(&s->keys[i].value, value);
+		atomic_store(&s->keys[i].held_ms, 0);
+		break;
+	case 1:
+		(void)kit_delete(k, names[i]);
+		atomic_store(&s->keys[i].value, 0);
+		break;
+	case 2:
+		until = k->t->now_ms;
+		(void)kit_hold(k, names[i], 5000);
+		atomic_store(&s->keys[i].value, 0);
+		atomic_store(&s->keys[i].held_ms, until + 5000);
+		break;
+	case 3:
+		epoch = atomic_load(&s->keys[i].epoch) + a % 3;
+		snprintf(at, sizeof at, "main:1:%llu", (unsigned long long)epoch);
+		(void)kit_invalidate(k, names[i], at);
+		atomic_store(&s->keys[i].value,
+			     0); /* fills below are at most one ahead, and forgotten here */
+		atomic_store(&s->keys[i].epoch, epoch);
+		break;
+	case 4:
+		if (kit_fill(k, names[i], kit_lease(k, names[i]).token, text) == CACHE_OK)
+			atomic_store(&s->keys[i].value, value);
+		break;
+	case 5:
+		if (kit_store(k, CACHE_ADD, names[i], text) == CACHE_OK)
+			atomic_store(&s->keys[i].value, value);
+		break;
+	}
+	atomic_store(&s->keys[i].busy, 0);
+}
+
+static void
+work_until_killed(const char *file, struct survivor *s, uint64_t rnd)
+{
+	struct kit k;
+
+	kit_open_file(&k, CACHE_EVICT, 0, file, atomic_load(&s->ms));
+	k.c->guard->nbuckets = k.c->guard->nbuckets > 4 ? 4 : k.c->guard->nbuckets;
+	cache_caught_up(k.t);
+	kit_watermark(&k, "main:1:0");
+	for (;;) {
+		work_step(&k, s, (unsigned)(next(&rnd) % KEYS), next(&rnd));
+		atomic_fetch_add(&s->steps, 1);
+		if (next(&rnd) % 64 == 0)
+			kit_pass(&k, 50);
+		else
+			kit_tick(&k);
+		atomic_store(&s->ms, atomic_load(&k.clock.ms));
+	}
+}
+
+static void
+check_survivor(struct kit *k, struct survivor *s, unsigned i)
+{
+	uint64_t held = atomic_load(&s->keys[i].held_ms), value = atomic_load(&s->keys[i].value);
+	const char *got = kit_get(k, names[i]);
+	char at[40];
+
+	if (atomic_load(&s->keys[i].busy)) {
+		/* Killed in the middle: either way is right.  From here on it is known. */
+		atomic_store(&s->keys[i].busy, 0);
+		value = got ? strtoull(got, NULL, 10) : 0;
+	}
+	if (got && strtoull(got, NULL, 10) != value)
+		fail_msg("%s has %s, not %llu", names[i], got, (unsigned long long)value);
+	/* Losing a value is allowed, serving another is not. */
+	atomic_store(&s->keys[i].value, got ? value : 0);
+	snprintf(at, sizeof at, "main:1:%llu", (unsigned long long)atomic_load(&s->keys[i].epoch));
+	if (kit_fenced(k, names[i], at, "old") == CACHE_OK)
+		fail_msg("a fill as of %s was taken for %s", at, names[i]);
+	if (!got && held > k->t->now_ms && kit_store(k, CACHE_ADD, names[i], "early") == CACHE_OK)
+		fail_msg("%s was added in its hold-off", names[i]);
+	if (!got)
+		(void)kit_delete(k, names[i]);
+}
+
+static void
+a_killed_process_never_serves_what_it_had_deleted(void **state)
+{
+	struct survivor *s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char file[] = "/tmp/squeal-cache-test-XXXXXX";
+	unsigned round, i;
+	int fd = mkstemp(file);
+
+	assert_true(fd >= 0);
+	close(fd);
+	atomic_store(&s->ms, 1000);
+	for (round = 1; round <= KILLS; round++) {
+		uint64_t before = atomic_load(&s->steps);
+		pid_t child = fork();
+		struct kit k;
+
+		assert_true(child >= 0);
+		if (child == 0)
+			work_until_killed(file, s, round * 7919);
+		while (atomic_load(&s->steps) < before + 300 + round * 41) {
+			assert_int_equal(waitpid(child, NULL, WNOHANG), 0);
+			sched_yield();
+		}
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+		kit_open_file(&k, CACHE_EVICT, 0, file, atomic_load(&s->ms));
+		k.c->guard->nbuckets = 4;
+		for (i = 0; i < KEYS; i++)
+			assert_null(kit_get(&k, names[i]));
+		cache_caught_up(k.t);
+		for (i = 0; i < KEYS; i++)
+			check_survivor(&k, s, i);
+		kit_end(&k, false);
+	}
+	unlink(file);
+	munmap(s, sizeof *s);
+}
+
 int
 main(void)
 {
@@ -930,6 +1072,7 @@ main(void)
 	    cmocka_unit_test(threads_never_see_what_a_returned_delete_has_deleted),
 	    cmocka_unit_test(threads_never_add_in_a_hold_off),
 	    cmocka_unit_test(no_writer_removes_the_marker_of_another),
+	    cmocka_unit_test(a_killed_process_never_serves_what_it_had_deleted),
 	};
 
 	return cmocka_run_group_tests_name("linear", tests, NULL, NULL);
