@@ -129,7 +129,9 @@ def test_depends_has_the_package_of_every_library_that_is_linked(package):
     paths = set()
     for path in [package.file("usr/bin", name) for name in BINARIES]:
         needed = re.findall(r"NEEDED\s+(\S+)", run("objdump", "-p", path))
-        where = dict(re.findall(r"^\s*(\S+) => (\S+)", run("ldd", path), re.M))
+        said = run("ldd", path)
+        where = dict(re.findall(r"^\s*(\S+) => (\S+)", said, re.M))
+        where.update((os.path.basename(loader), loader) for loader in re.findall(r"^\s*(/\S+) \(", said, re.M))
         assert needed
         paths |= {os.path.realpath(where[name]) for name in needed}
     # dpkg knows a file under /lib or under /usr/lib, whichever its package says.
