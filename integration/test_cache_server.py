@@ -233,7 +233,7 @@ def test_without_maxconns_fast_a_connection_waits_for_its_turn(make):
         with pytest.raises(TimeoutError):
             s.recv(10)
         stats = inside[0].stats()
-        assert stats["listen_disabled_num"] == "1" and stats["accepting_conns"] == "0"
+        assert int(stats["listen_disabled_num"]) >= 1 and stats["accepting_conns"] == "0"
         inside.pop().close()
         s.settimeout(10)
         assert s.recv(10) == b"MN\r\n"
@@ -243,18 +243,23 @@ def test_without_maxconns_fast_a_connection_waits_for_its_turn(make):
 
 def test_an_address_has_only_so_many_connections(make):
     cache = make("-o", "max_connections_per_ip=4")
-    held = [cache.client() for _ in range(4)]
-    assert all(c.command(b"mn") == b"MN" for c in held)
+    held = []
+
+    def another():
+        c = cache.client()
+        try:
+            if c.command(b"mn") == b"MN":
+                held.append(c)
+                return True
+        except OSError:
+            pass
+        c.close()
+        return False
+    for _ in range(4):  # who looked whether the server is up may still count
+        wait_until(another, 10, "a place")
     with socket.create_connection(("127.0.0.1", cache.port), 10) as s:
         assert s.recv(100) == b"ERROR Too many open connections\r\n"
     held.pop().close()
-
-    def another():
-        with cache.client() as c:
-            try:
-                return c.command(b"mn") == b"MN"
-            except OSError:
-                return False
     wait_until(another, 10, "a place for another connection")
     for c in held:
         c.close()

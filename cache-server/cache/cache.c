@@ -20,7 +20,13 @@ uint64_t
 cache_now_ms(const struct cache *c)
 {
 	int64_t shift = atomic_load_explicit((_Atomic int64_t *)&c->shift_s, memory_order_relaxed);
-	int64_t now = (int64_t)(c->base_ms + clock_mono_ms(c->opt.clock) - c->base_mono_ms) + shift * 1000;
+	uint64_t mono = atomic_load_explicit((_Atomic uint64_t *)&c->paused_ms, memory_order_relaxed);
+	int64_t now;
+
+	if (__builtin_expect(mono == 0, 1))
+		mono = clock_mono_ms(c->opt.clock);
+	mono -= atomic_load_explicit((_Atomic uint64_t *)&c->held_ms, memory_order_relaxed);
+	now = (int64_t)(c->base_ms + mono - c->base_mono_ms) + shift * 1000;
 
 	return now < FIRST_SECOND * 1000 ? FIRST_SECOND * 1000 : (uint64_t)now;
 }
@@ -70,6 +76,20 @@ cache_shift_time(struct cache *c, int64_t seconds)
 {
 	atomic_fetch_add_explicit(&c->shift_s, seconds, memory_order_relaxed);
 	cache_second(c);
+}
+
+void
+cache_pause_time(struct cache *c, bool paused)
+{
+	uint64_t since = atomic_load_explicit(&c->paused_ms, memory_order_relaxed);
+	uint64_t mono = clock_mono_ms(c->opt.clock);
+
+	if (paused && since == 0)
+		atomic_store_explicit(&c->paused_ms, mono ? mono : 1, memory_order_relaxed);
+	if (!paused && since != 0) {
+		atomic_fetch_add_explicit(&c->held_ms, mono - since, memory_order_relaxed);
+		atomic_store_explicit(&c->paused_ms, 0, memory_order_relaxed);
+	}
 }
 
 static void
@@ -188,6 +208,10 @@ open_parts(struct cache *c, struct err_detail *why)
 		store.mapping = c->mapping;
 	}
 	c->base_ms = (uint64_t)store.now * 1000;
+	/* The file's seconds are those of the wall clock: without its milliseconds this process would be
+	 * behind the next one, and what it holds off would end too early there. */
+	if (c->mapping)
+		c->base_ms += clock_real_us(opt->clock) / 1000 % 1000;
 	c->base_mono_ms = clock_mono_ms(opt->clock);
 	if ((err = guard_create(&c->guard, region, region_bytes, extra, trust, c->base_ms, why)))
 		return err;

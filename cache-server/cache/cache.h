@@ -141,6 +141,9 @@ void cache_second(struct cache *c);
 /* debugtime of memcached's own tests: shifts the time of all containers by hand. */
 void cache_shift_time(struct cache *c, int64_t seconds);
 
+/* The same: time stands still until it is let go on. */
+void cache_pause_time(struct cache *c, bool paused);
+
 struct cache_thread *cache_join(struct cache *c, struct quiesce_thread *q);
 void cache_leave(struct cache_thread **t);
 struct cache *cache_of(const struct cache_thread *t);

@@ -31,6 +31,8 @@ struct cache {
 	struct marker_table *markers; /* policy CACHE_MARKER only */
 
 	uint64_t base_ms, base_mono_ms; /* the store's time when it was made */
+	_Atomic uint64_t paused_ms;	/* the clock when time was stopped by hand; 0: it goes */
+	_Atomic uint64_t held_ms;	/* how long it has been stopped in all */
 	_Atomic int64_t shift_s;	/* by hand, for tests */
 	_Atomic int64_t wall_s;		/* what a unix time is ahead of the store's seconds */
 	_Atomic uint32_t flush_at;	/* store seconds; 0: none */

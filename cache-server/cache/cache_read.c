@@ -330,13 +330,9 @@ cache_touch(struct cache_thread *t, struct span key, uint64_t hash, uint32_t exp
 		store_unlock(t->store, hash);
 		if (done) {
 			CACHE_COUNT(t, touch_hits);
-			if (out)
-				CACHE_COUNT(t, get_hits);
 			return CACHE_OK;
 		}
 	}
 	CACHE_COUNT(t, touch_misses);
-	if (out)
-		CACHE_COUNT(t, get_misses);
 	return r == CACHE_NOT_FOUND ? r : CACHE_NO_MEMORY;
 }

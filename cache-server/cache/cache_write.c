@@ -201,10 +201,11 @@ decide(struct cache_thread *t, struct cache_set *s, struct store_draft *d, struc
 	    !(t->guard->off & GUARD_OFF_ONCE))
 		r->token = 0;
 	if (stores(&p)) {
-		if (r && !p.is_fill)
-			guard_hold_end(r);
 		s->len_out = d->value_len;
 		s->cas_out = store_commit(t->store, d, p.bits);
+		/* Not before: a process that dies in between leaves the value and the hold-off. */
+		if (r && !p.is_fill)
+			guard_hold_end(r);
 		if (was_flushed(t, s, generation)) {
 			result = CACHE_NOT_STORED;
 			s->cas_out = 0;
@@ -234,7 +235,14 @@ commit(struct cache_thread *t, struct cache_set *s, struct store_draft *d, uint3
 			needs_guard = true;
 			continue;
 		}
-		result = decide(t, s, d, b, other_expiry);
+		if (!b && s->mode == CACHE_SET && !s->has_compare) {
+			/* The usual one: whatever was there goes. */
+			s->len_out = d->value_len;
+			s->cas_out = store_commit(t->store, d, 0);
+			result = CACHE_OK;
+		} else {
+			result = decide(t, s, d, b, other_expiry);
+		}
 		store_unlock(t->store, s->hash);
 		if (b)
 			guard_unlock(b);

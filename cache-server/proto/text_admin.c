@@ -389,13 +389,16 @@ watch_line(struct session *s, const struct line *l)
 static void
 debugtime_line(struct session *s, const struct line *l)
 {
+	struct span what = line_word(l, 1);
 	int64_t seconds = 0;
 
-	if (l->n < 2 || !number_i64(l->word[1], &seconds)) {
+	if (span_is(what, "p") || span_is(what, "r"))
+		cache_pause_time(cache_of(s->cache), what.p[0] == 'p');
+	else if (l->n < 2 || !number_i64(l->word[1], &seconds)) {
 		TEXT_REPLY(s, "ERROR");
 		return;
-	}
-	cache_shift_time(cache_of(s->cache), seconds);
+	} else
+		cache_shift_time(cache_of(s->cache), seconds);
 	TEXT_REPLY(s, "OK");
 }
 

@@ -46,16 +46,6 @@ stop_short(struct run *r)
 	return STOP_SHORT;
 }
 
-/* Whether an error is answered is known at the end of the line only: it may be a noreply. */
-static enum stop
-stop_bad(struct run *r)
-{
-	if (!r->whole && r->end - r->begun <= TEXT_LONG_LINE &&
-	    memchr(r->at, '\n', (size_t)(r->end - r->at)) == NULL)
-		return stop_short(r);
-	return STOP_BAD;
-}
-
 static enum stop
 gather(struct run *r, unsigned *budget)
 {
@@ -84,13 +74,13 @@ gather(struct run *r, unsigned *budget)
 		stop = line_blank(p, end);
 		len = (size_t)(stop - p);
 		if (stop == end)
-			return len > STORE_MAX_KEY + 1 ? stop_bad(r) : stop_short(r);
+			return len > STORE_MAX_KEY + 1 ? STOP_BAD : stop_short(r);
 		k->last = *stop == '\n';
 		if (k->last && len > 0 && stop[-1] == '\r')
 			len--;
 		k->first = r->n == r->begun_n && !r->answered;
 		if (len > STORE_MAX_KEY || (len == 0 && k->first))
-			return stop_bad(r);
+			return STOP_BAD;
 		k->p = p;
 		k->len = (uint32_t)len;
 		k->after = r->at = stop + k->last;
@@ -262,11 +252,6 @@ refuse(struct run *r, const char *in)
 		out_rewind(s->out, r->mark);
 	s->noreply = false;
 	if (nl != NULL) {
-		const char *stop = nl - (nl > r->at && nl[-1] == '\r');
-
-		while (stop > r->at && stop[-1] == ' ')
-			stop--;
-		s->noreply = stop - r->at >= 8 && memcmp(stop - 8, " noreply", 8) == 0;
 		r->at = nl + 1;
 		s->pending_command = TEXT_NONE;
 	} else {

@@ -15,6 +15,11 @@
  */
 enum { REPORT_MAX_CLASS = 63, REPORT_NEVER_CLASS = 1, REPORT_MAX_ROWS = 2048 };
 
+struct evictions { /* of one container */
+	struct watch *watch;
+	struct store *store;
+};
+
 struct report {
 	struct report_sources src;
 	uint64_t started_ns;
@@ -23,6 +28,7 @@ struct report {
 	/* What counters were at `stats reset`; counters themselves belong to the threads that count. */
 	struct serve_metrics serve_base;
 	struct store_metrics *store_base; /* one for each container */
+	struct evictions *evictions;	  /* the same */
 };
 
 /* One report on its way to the client: pairs, one by one. */

@@ -18,6 +18,29 @@ static const struct metric_row store_rows[] = {METRIC_ROWS(STORE_METRICS)};
 
 enum { NSERVE = sizeof serve_rows / sizeof *serve_rows, NSTORE = sizeof store_rows / sizeof *store_rows };
 
+static void
+on_evicted(void *arg, const struct item *it, uint64_t state, uint32_t expiry, uint32_t idle)
+{
+	const struct evictions *of = arg;
+	uint32_t now = store_now(of->store), ttl = expiry > now ? expiry - now : 0;
+	struct watch_eviction e = {.key = span_make(item_key(it, state), item_klen(it)),
+				   .fetched = (state & ITEM_FETCHED) != 0,
+				   .ttl_s = expiry == 0 ? -1 : (int64_t)ttl,
+				   .idle_s = idle,
+				   .class_id = report_class(ttl),
+				   .size = item_vlen(state)};
+
+	watch_log_eviction(of->watch, &e);
+}
+
+/* `fn` for all stores. */
+static void
+listen_to_evictions(struct report *r, store_evicted_fn *fn)
+{
+	for (size_t i = 0; r->src.watch && i < r->src.ncontainers; i++)
+		store_on_evicted(cache_store(r->src.containers[i].cache), fn, &r->evictions[i]);
+}
+
 err_t
 report_create(struct report **out, const struct report_sources *src, struct err_detail *why)
 {
@@ -32,6 +55,10 @@ report_create(struct report **out, const struct report_sources *src, struct err_
 	atomic_store(&r->detail, src->settings->detail_enabled);
 	pthread_mutex_init(&r->mutex, NULL);
 	r->store_base = mem_zalloc(src->ncontainers, sizeof *r->store_base);
+	r->evictions = mem_zalloc(src->ncontainers, sizeof *r->evictions);
+	for (size_t i = 0; i < src->ncontainers; i++)
+		r->evictions[i] = (struct evictions){src->watch, cache_store(src->containers[i].cache)};
+	listen_to_evictions(r, on_evicted);
 	*out = r;
 	return ERR_OK;
 }
@@ -44,7 +71,9 @@ report_destroy(struct report **rp)
 	*rp = NULL;
 	if (r == NULL)
 		return;
+	listen_to_evictions(r, NULL);
 	pthread_mutex_destroy(&r->mutex);
+	free(r->evictions);
 	free(r->store_base);
 	free(r);
 }

@@ -89,7 +89,8 @@ struct report_sources {
 
 struct report; /* opaque */
 
-/* The sources are copied, what they point to must outlive it.  Uptime begins now. */
+/* The sources are copied, what they point to must outlive it.  Uptime begins now.  It listens to the stores'
+ * evictions, so no thread has joined them yet, and all have left before it is destroyed. */
 err_t report_create(struct report **out, const struct report_sources *src, struct err_detail *why) MUST_CHECK;
 void report_destroy(struct report **r); /* NULL is fine */
 

@@ -62,6 +62,8 @@ struct watch {
 	_Atomic unsigned wants;
 	_Atomic uint64_t gid;
 	_Atomic uint64_t skipped, sent;
+	pthread_mutex_t evictions_mutex; /* writing to it */
+	struct watch_ring *evictions;
 	pthread_mutex_t mutex; /* what follows */
 	struct watch_ring *rings[MAX_RINGS];
 	size_t nrings;
@@ -94,6 +96,12 @@ watch_create(struct watch **out, const struct watch_options *opt, struct err_det
 	if (w->opt.watcher_bytes < MIN_BYTES)
 		w->opt.watcher_bytes = MIN_BYTES;
 	pthread_mutex_init(&w->mutex, NULL);
+	pthread_mutex_init(&w->evictions_mutex, NULL);
+	w->evictions = watch_ring_create(w);
+	if (w->evictions == NULL) {
+		watch_destroy(&w);
+		return err_set(why, ERR_SYS, "no memory for lines about evictions");
+	}
 	*out = w;
 	return ERR_OK;
 }
@@ -110,6 +118,7 @@ watch_destroy(struct watch **wp)
 		free(w->rings[i]->bytes);
 		free(w->rings[i]);
 	}
+	pthread_mutex_destroy(&w->evictions_mutex);
 	pthread_mutex_destroy(&w->mutex);
 	free(w);
 }
@@ -212,21 +221,23 @@ watch_log(struct watch_ring *r, const struct session_log *l, int fd)
 }
 
 void
-watch_log_eviction(struct watch_ring *r, const struct watch_eviction *e)
+watch_log_eviction(struct watch *w, const struct watch_eviction *e)
 {
 	struct record *rec;
 
-	if ((watch_wants(r->watch) & WATCH_EVICTIONS) == 0)
+	if ((watch_wants(w) & WATCH_EVICTIONS) == 0)
 		return;
-	rec = begin(r, WATCH_EVICTIONS, RECORD_EVICTION, e->key);
-	if (rec == NULL)
-		return;
-	rec->status = e->fetched;
-	rec->ttl_s = e->ttl_s;
-	rec->idle_s = e->idle_s;
-	rec->class_id = (uint16_t)e->class_id;
-	rec->bytes = e->size;
-	commit(r, rec);
+	pthread_mutex_lock(&w->evictions_mutex);
+	rec = begin(w->evictions, WATCH_EVICTIONS, RECORD_EVICTION, e->key);
+	if (rec) {
+		rec->status = e->fetched;
+		rec->ttl_s = e->ttl_s;
+		rec->idle_s = e->idle_s;
+		rec->class_id = (uint16_t)e->class_id;
+		rec->bytes = e->size;
+		commit(w->evictions, rec);
+	}
+	pthread_mutex_unlock(&w->evictions_mutex);
 }
 
 static void

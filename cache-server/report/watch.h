@@ -91,7 +91,8 @@ struct watch_eviction {
 	unsigned class_id;
 	uint64_t size;
 };
-void watch_log_eviction(struct watch_ring *r, const struct watch_eviction *e);
+/* Any thread: it has a ring of its own, with a mutex that is taken while evictions are watched. */
+void watch_log_eviction(struct watch *w, const struct watch_eviction *e);
 
 enum watch_close { WATCH_CLOSE_ERROR, WATCH_CLOSE_NORMAL, WATCH_CLOSE_IDLE, WATCH_CLOSE_SHUTDOWN };
 

@@ -28,8 +28,7 @@ static void
 report_now(void *arg, struct cache *c, struct settings_now *out)
 {
 	struct server *s = arg;
-	uint64_t memory =
-	    atomic_load_explicit(&s->memory[server_cache_index(s, c)], memory_order_relaxed);
+	uint64_t memory = atomic_load_explicit(&s->memory[server_cache_index(s, c)], memory_order_relaxed);
 
 	if (memory)
 		out->memory = memory;

@@ -90,27 +90,21 @@ bool
 worker_add(struct worker *w, struct conn *c)
 {
 	struct epoll_event e = {.events = c->events, .data.ptr = c};
+	bool added;
 
+	/* The worker may close it as soon as epoll knows it, but takes the lock for that: so not before this
+	 * is over. */
 	pthread_mutex_lock(&w->lock);
-	c->prev = NULL;
-	c->next = w->conns;
-	if (c->next)
-		c->next->prev = c;
-	w->conns = c;
+	added = epoll_ctl(w->epoll, EPOLL_CTL_ADD, c->fd, &e) == 0;
+	if (added) {
+		c->prev = NULL;
+		c->next = w->conns;
+		if (c->next)
+			c->next->prev = c;
+		w->conns = c;
+	}
 	pthread_mutex_unlock(&w->lock);
-	/* From here on the worker may have closed it already. */
-	if (epoll_ctl(w->epoll, EPOLL_CTL_ADD, c->fd, &e) == 0)
-		return true;
-	pthread_mutex_lock(&w->lock);
-	if (c->prev)
-		c->prev->next = c->next;
-	else
-		w->conns = c->next;
-	if (c->next)
-		c->next->prev = c->prev;
-	c->prev = c->next = NULL;
-	pthread_mutex_unlock(&w->lock);
-	return false;
+	return added;
 }
 
 void

@@ -84,6 +84,7 @@ struct store {
 	_Atomic uint32_t now;
 	_Atomic uint32_t flush; /* epoch */
 	uint32_t boot;
+	_Atomic uint32_t open_boot; /* of new segments: boot, or 0 while a restore goes on (restore.h) */
 	_Atomic bool caught_up;
 
 	struct quiesce *quiesce;
@@ -110,6 +111,8 @@ struct store {
 	uint64_t counter_floor; /* CAS counters begin here */
 
 	struct store_metrics metrics;
+	store_evicted_fn *evicted;
+	void *evicted_arg;
 	struct mapping *mapping;
 	struct restart_figures restart;
 	void *own_heads, *own_bytes; /* ordinary memory */

@@ -221,6 +221,9 @@ count_dropped(struct store *s, const struct item *it, uint64_t state, enum fate 
 			metric_inc(&s->metrics.store_evicted_unfetched);
 		else if (seen + 60 >= now)
 			metric_inc(&s->metrics.store_evicted_active);
+		if (s->evicted)
+			s->evicted(s->evicted_arg, it, state, segment_expiry(f, it, state),
+				   now > seen ? now - seen : 0);
 	}
 }
 

@@ -379,8 +379,9 @@ sum_up(struct rebuild *r)
 
 	for (uint32_t id = 1; id <= r->pool.count; id++) {
 		struct segment *g = &r->pool.heads[id];
-		uint64_t live = segment_live(g);
+		uint64_t live = segment_live(g) & ~SEGMENT_ALL_WRITERS;
 
+		atomic_store_explicit(&g->live, live, memory_order_relaxed);
 		atomic_store_explicit(&g->pins, 0, memory_order_relaxed);
 		r->bytes += segment_live_bytes(live);
 		atomic_store_explicit(&g->state, segment_live_items(live) ? SEGMENT_CLOSED : SEGMENT_FREE,
@@ -402,7 +403,10 @@ rebuild(struct rebuild *r)
 
 	for (uint32_t id = 1; id <= r->pool.count; id++) {
 		was_live[id] = segment_live(&r->pool.heads[id]);
-		atomic_store_explicit(&r->pool.heads[id].live, 0, memory_order_relaxed);
+		/* The writers stay until the end: the next start must know of them if this one is killed,
+		 * too. */
+		atomic_store_explicit(&r->pool.heads[id].live, was_live[id] & SEGMENT_ALL_WRITERS,
+				      memory_order_relaxed);
 	}
 	for (unsigned i = 0; i < n; i++) {
 		work[i].r = r;
@@ -428,6 +432,10 @@ rebuild(struct rebuild *r)
 		join_places(&pieces, &w->pieces);
 		join_places(&late, &w->late);
 	}
+
+	/* Nobody could look at them: too many threads have joined. */
+	for (uint32_t id = atomic_load(&next); id <= r->pool.count; id++)
+		r->dropped += segment_live_items(was_live[id]);
 
 	quiesce_online(r->quiesce, q);
 	for (size_t i = 0; i < late.n; i++) {

@@ -71,27 +71,26 @@ sort_segments(struct store *s)
 	free(used);
 }
 
+/* Segments above the limit, those left out that only wait for their last readers. */
+static bool
+over_limit(struct store *s)
+{
+	return s->pool.count - s->supply.withheld > s->supply.usable + atomic_load(&s->supply.nlimbo);
+}
+
 /* The file is larger than the memory that may be used: the least useful items make room. */
 static void
 shrink(struct store *s)
 {
 	struct quiesce_thread *q = quiesce_join(s->quiesce);
-	bool hard = false;
 
 	if (!q)
 		return; /* upkeep goes on with it */
 	quiesce_online(s->quiesce, q);
 	pthread_mutex_lock(&s->merge_lock);
-	while (s->pool.count - s->supply.withheld > s->supply.usable) {
-		uint32_t withheld = s->supply.withheld;
-
-		if (!evict_step(s, hard))
-			break;
+	while (over_limit(s) && evict_step(s, true)) {
 		quiesce_tick(s->quiesce, q);
 		supply_reap(s);
-		if (s->supply.withheld == withheld && hard)
-			break;
-		hard = s->supply.withheld == withheld;
 	}
 	pthread_mutex_unlock(&s->merge_lock);
 	quiesce_leave(s->quiesce, &q);

@@ -169,6 +169,7 @@ store_create(struct store **out, const struct store_options *opt, struct err_det
 		supply_give_back(s, (uint32_t)i);
 	if (s->mapping)
 		restart_load(s);
+	atomic_store(&s->open_boot, s->boot);
 	*out = s;
 	s = NULL;
 done:
@@ -422,6 +423,13 @@ store_accessed(struct store_thread *t, const struct store_view *v)
 	/* Another thread's change meanwhile wins. */
 	(void)atomic_compare_exchange_strong_explicit(&it->state, &old, fresh, memory_order_relaxed,
 						      memory_order_relaxed);
+}
+
+void
+store_on_evicted(struct store *s, store_evicted_fn *fn, void *arg)
+{
+	s->evicted = fn;
+	s->evicted_arg = arg;
 }
 
 uint32_t
@@ -725,6 +733,8 @@ store_flush(struct store *s)
 void
 store_caught_up(struct store *s)
 {
+	if (atomic_load_explicit(&s->open_boot, memory_order_acquire) != s->boot)
+		return; /* a restore goes on */
 	atomic_store_explicit(&s->caught_up, true, memory_order_release);
 }
 

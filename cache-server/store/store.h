@@ -233,6 +233,14 @@ void store_flush(struct store *s);
 void store_caught_up(struct store *s);
 bool store_is_caught_up(const struct store *s);
 
+/*
+ * Told of each item that is dropped although it lives (`watch evictions`): with its bucket locked, by the
+ * thread that makes room, so it must be short.  Set before threads join; NULL: nobody.
+ */
+typedef void store_evicted_fn(void *arg, const struct item *it, uint64_t state, uint32_t expiry,
+			      uint32_t idle);
+void store_on_evicted(struct store *s, store_evicted_fn *fn, void *arg);
+
 /* Changes the limit while running; shrinking takes effect as segments become free.  False: not possible. */
 bool store_set_memory(struct store *s, uint64_t bytes);
 

@@ -104,7 +104,7 @@ supply_open(struct store *s, unsigned range, bool merge)
 		g->range = (uint16_t)range;
 		g->start = now;
 		g->base = range == 0 ? 0 : now + ttl_low(range);
-		g->boot = s->boot;
+		g->boot = atomic_load_explicit(&s->open_boot, memory_order_relaxed);
 		g->flush = atomic_load_explicit(&s->flush, memory_order_acquire);
 		atomic_store_explicit(&g->live, 0, memory_order_relaxed);
 		atomic_store_explicit(&g->sum, 0, memory_order_relaxed);

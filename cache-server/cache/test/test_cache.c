@@ -680,7 +680,7 @@ hold_offs_and_epochs_survive_a_kill_and_leases_do_not(void **state)
 	struct kit k;
 	uint64_t token;
 
-	kit_open_file(&k, CACHE_EVICT, 0, file, 1000);
+	kit_open_file(&k, CACHE_EVICT, 0, file, 1900);
 	kit_watermark(&k, "main:1:10");
 	kit_hold(&k, "held", 20000);
 	kit_invalidate(&k, "a", "main:1:50");
@@ -688,14 +688,14 @@ hold_offs_and_epochs_survive_a_kill_and_leases_do_not(void **state)
 	assert_true(token > 1);
 	kit_end(&k, false);
 
-	kit_open_file(&k, CACHE_EVICT, 0, file, 9000);
+	kit_open_file(&k, CACHE_EVICT, 0, file, 9100);
 	assert_int_equal(kit_store(&k, CACHE_ADD, "held", "x"), CACHE_NOT_STORED);
 	assert_int_equal(kit_fenced(&k, "a", "main:1:50", "x"), CACHE_NOT_STORED);
 	assert_int_equal(kit_fenced(&k, "a", "main:1:51", "x"), CACHE_OK);
 	assert_int_equal(kit_fill(&k, "leased", token, "x"), CACHE_NOT_STORED);
-	kit_pass(&k, 11000);
-	assert_int_equal(kit_store(&k, CACHE_ADD, "held", "x"), CACHE_NOT_STORED); /* up to a second longer */
-	kit_pass(&k, 2000);
+	kit_pass(&k, 21899 - 9100);
+	assert_int_equal(kit_store(&k, CACHE_ADD, "held", "x"), CACHE_NOT_STORED);
+	kit_pass(&k, 1);
 	assert_int_equal(kit_store(&k, CACHE_ADD, "held", "x"), CACHE_OK);
 	kit_close(&k);
 	unlink(file);

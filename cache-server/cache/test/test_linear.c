@@ -1005,6 +1005,7 @@ check_survivor(struct kit *k, struct survivor *s, unsigned i)
 	char at[40];
 
 	if (atomic_load(&s->keys[i].busy)) {
+		held = 0;
 		/* Killed in the middle: either way is right.  From here on it is known. */
 		atomic_store(&s->keys[i].busy, 0);
 		value = got ? strtoull(got, NULL, 10) : 0;

@@ -89,7 +89,7 @@ static const struct exchange CLASSIC[] = {
     {"set k" KEY250 " 0 0 1 noreply\r\nk\r\n", ""},
     {"get k" KEY250 "\r\n", FORMAT},
     {"get a k" KEY250 " a\r\n", FORMAT},
-    {"get a k" KEY250 " noreply\r\n", ""},
+    {"get a k" KEY250 " noreply\r\n", FORMAT},
     {"get a a a a a a a a a a a a a a a a a a a a k" KEY250 "\r\n", FORMAT},
     {"gets a k" KEY250 "\r\n", FORMAT},
     {"gat 0 k" KEY250 "\r\n", FORMAT},
@@ -580,6 +580,17 @@ expired_items_are_gone(void **state)
 	ask(f, "get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n");
 	ask(f, "debugtime 1\r\n", "OK\r\n");
 	ask(f, "get a\r\n", "END\r\n");
+	ask(f, "set a 0 10 1\r\n1\r\ndebugtime p\r\n", "STORED\r\nOK\r\n");
+	clock_fake_advance_ms(&f->clock, 60000);
+	cache_second(f->cache);
+	ask(f, "get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n");
+	ask(f, "debugtime r\r\n", "OK\r\n");
+	clock_fake_advance_ms(&f->clock, 9000);
+	cache_second(f->cache);
+	ask(f, "get a\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n");
+	clock_fake_advance_ms(&f->clock, 1000);
+	cache_second(f->cache);
+	ask(f, "get a\r\n", "END\r\n");
 	ask(f, "debugtime x\r\n", "ERROR\r\n");
 	ask(f, "debugtime\r\n", "ERROR\r\n");
 }
@@ -912,6 +923,8 @@ commands_are_counted_as_memcached_counts(void **state)
 	ask(f, "get a b a\r\n", "VALUE a 0 1\r\n1\r\nVALUE a 0 1\r\n1\r\nEND\r\n");
 	ask(f, "incr a 1\r\ndecr a 1\r\nincr b 1\r\ndecr b 1\r\n", "2\r\n1\r\nNOT_FOUND\r\nNOT_FOUND\r\n");
 	ask(f, "touch a 0\r\ntouch b 0\r\n", "TOUCHED\r\nNOT_FOUND\r\n");
+	/* gat is a touch and no get. */
+	ask(f, "gat 0 a b\r\n", "VALUE a 0 1\r\n1\r\nEND\r\n");
 	ask(f, "delete a\r\ndelete b\r\n", "DELETED\r\nNOT_FOUND\r\n");
 	ask(f, "me a\r\nflush_all\r\n", "EN\r\nOK\r\n");
 	cache_counters(f->cache, &n);
@@ -923,9 +936,9 @@ commands_are_counted_as_memcached_counts(void **state)
 	assert_int_equal(n.incr_misses, 1);
 	assert_int_equal(n.decr_hits, 1);
 	assert_int_equal(n.decr_misses, 1);
-	assert_int_equal(n.cmd_touch, 2);
-	assert_int_equal(n.touch_hits, 1);
-	assert_int_equal(n.touch_misses, 1);
+	assert_int_equal(n.cmd_touch, 4);
+	assert_int_equal(n.touch_hits, 2);
+	assert_int_equal(n.touch_misses, 2);
 	assert_int_equal(n.delete_hits, 1);
 	assert_int_equal(n.delete_misses, 1);
 	assert_int_equal(n.cmd_meta, 1);

@@ -425,6 +425,37 @@ dumps_are_memcached_s(void **state)
 }
 
 static void
+ignore_wake(void *arg)
+{
+}
+
+/* More than fits: each item that had to go is a line for whoever watches. */
+static void
+evictions_are_told_to_watchers(void **state)
+{
+	struct fixture *f = *state;
+	struct watcher *wr = watch_add(f->watch, WATCH_EVICTIONS, ignore_wake, NULL);
+	char *value = malloc(10001), line[8192];
+
+	memset(value, 'x', 10000);
+	value[10000] = '\0';
+	for (int i = 0; i < 3000; i++) {
+		char set[64];
+
+		snprintf(set, sizeof set, "set key%d 0 100 10000 noreply\r\n", i);
+		ask(f, set);
+		ask(f, value);
+		ask(f, "\r\n");
+	}
+	assert_true(watch_collect(f->watch));
+	line[watcher_take(wr, line, sizeof line - 1)] = '\0';
+	assert_non_null(strstr(line, " type=eviction key=key"));
+	assert_non_null(strstr(line, " fetch=no ttl=100 la=0 clsid=15 size=10000\n"));
+	watch_remove(f->watch, &wr);
+	free(value);
+}
+
+static void
 a_dump_of_many_items_has_each_of_them(void **state)
 {
 	struct fixture *f = *state;
@@ -526,6 +557,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(detail_is_switched_and_dumped, setup, teardown),
 	    cmocka_unit_test_setup_teardown(hot_keys_come_with_their_share, setup, teardown),
 	    cmocka_unit_test_setup_teardown(dumps_are_memcached_s, setup, teardown),
+	    cmocka_unit_test_setup_teardown(evictions_are_told_to_watchers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_dump_of_many_items_has_each_of_them, setup, teardown),
 	    cmocka_unit_test_setup_teardown(prometheus_text_is_well_formed, setup, teardown),
 	    cmocka_unit_test_setup_teardown(status_is_an_object_with_the_containers, setup, teardown),
