@@ -6,10 +6,12 @@ page sends it.  `… later` lets what follows be asked again until the answer is
 
 import os
 import re
+import subprocess
 import time
 
 import pytest
 from harness import Cache, cache_is_ours, free_port
+from harness.pipeline import program
 from harness.process import ROOT
 
 pytestmark = pytest.mark.skipif(not cache_is_ours(), reason="memcached does not speak this")
@@ -105,3 +107,32 @@ def test_an_example_is_as_the_server_answers(page, heading, rundir):
             play(client, lines)
     finally:
         cache.stop()
+
+
+def settings(*words):
+    done = subprocess.run([program("squeal-cache-settings"), *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_file_of_containers_is_one_that_is_taken(rundir):
+    with open(os.path.join(ROOT, "docs/cache.md")) as f:
+        text = re.search(r"^```yaml\n(.*?)^```", f.read(), re.M | re.S).group(1)
+    path = os.path.join(rundir, "cache.yaml")
+    with open(path, "w") as f:
+        f.write(text)
+    code, said = settings("--config", path)
+    assert code == 0, said
+    assert [line.split(",")[0] for line in said.splitlines()] == ["default: evict", "sessions: store", "markers: marker"]
+
+
+@pytest.mark.parametrize("words,code", [("-p abc", 64), ("-l 0.0.0.0", 64), ("-l 0.0.0.0 -Y file", 0), ("-l 10.0.0.1 -U 11211 --allow-wildcard", 0),
+                                        ("-l 10.0.0.1 -U 11211 -Z -o ssl_chain_cert=x", 64), ("-S", 64), ("-o proxy_config=x", 64), ("-m 1g", 0),
+                                        ("-f 2 -o hashpower=20,ext_path=x", 0), ("some words", 0), ("-I 40m", 64),
+                                        ("-Z -o ssl_chain_cert=x -l notls:127.0.0.1:11211,10.0.0.1:11213", 0)])
+def test_flags_are_taken_or_refused_as_the_guide_says(words, code):
+    got, said = settings(*words.split())
+    assert got == code, said
+    if "hashpower" in words or "words" in words:
+        assert "notice" in said
+    if words == "-m 1g":
+        assert "memory %d " % (1 << 30) in said
