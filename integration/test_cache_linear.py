@@ -112,7 +112,7 @@ def start(rundir):
 
     def make(memory=64, options=(), threads=2):
         path = os.path.join(rundir, "memory")
-        made.append(Cache(rundir, memory=memory, threads=threads, options=["-e", path] + list(options)).start())
+        made.append(Cache(rundir, memory=memory, threads=threads, options=["-v", "-e", path] + list(options)).start())
         return made[-1]
     yield make
     for c in made:
@@ -484,13 +484,13 @@ def test_markers(start, rundir, seconds, kills, seed):
     def mark(client, rnd):
         key, token = rnd.choice(keys), "w-%d" % next(serial)
         name = key.encode()
-        ttl = rnd.choice([None, 60, 2])
+        ttl = rnd.choice([None, 60, 3])
         try:
             done = h.record("marker_set", key, (token, ttl), lambda: client(port).meta(
                 b"ms %s %d T%d" % (name, len(token), ttl or 0), token.encode())[0])
         except OSError:
             done = None
-        if done == b"HD" and ttl != 2 and rnd.random() < 0.9:
+        if done == b"HD" and ttl != 3 and rnd.random() < 0.9:
             time.sleep(rnd.choice([0, 0.001, 0.02, 0.1]))
             line = b"delete %s|#|%s" if rnd.random() < 0.5 else b"md %s K%s"
             gone = h.record("marker_clear", key, token, lambda: client(port).command(line % (name, token.encode())))
@@ -604,6 +604,10 @@ def test_the_check_of_markers_finds_what_went_and_what_stayed():
     put = ("marker_set", "k", 1, 2, ("t", None), b"HD")
     assert check_markers(history(put, ("marker_read", "k", 3, 4, None, {"t"}))) == []
     assert len(check_markers(history(put, ("marker_read", "k", 3, 4, None, set())))) == 1
+    short = ("marker_set", "k", 1, 2, ("t", 3), b"HD")
+    assert len(check_markers(history(short, ("marker_read", "k", 2.1, 2.2, None, set())))) == 1
+    assert check_markers(history(short, ("marker_read", "k", 2.1, 3, None, set()))) == []
+    assert check_markers(history(short, ("marker_read", "k", 2.1, 2.2, None, set()), kills=[(2, 2.05)])) == []
     assert len(check_markers(history(put, ("marker_clear", "k", 3, 4, "t", b"HD"), ("marker_read", "k", 5, 6, None, {"t"})))) == 1
     assert len(check_markers(history(("marker_set", "k", 1, 2, ("t", 2), b"HD"), ("marker_read", "k", 9, 9.5, None, {"t"})))) == 1
     assert len(check_markers(history(put, ("marker_read", "k", 3, 4, None, {"t", "other"})))) == 1

@@ -208,10 +208,8 @@ open_parts(struct cache *c, struct err_detail *why)
 		store.mapping = c->mapping;
 	}
 	c->base_ms = (uint64_t)store.now * 1000;
-	/* The file's seconds are those of the wall clock: without its milliseconds this process would be
-	 * behind the next one, and what it holds off would end too early there. */
-	if (c->mapping)
-		c->base_ms += clock_real_us(opt->clock) / 1000 % 1000;
+	if (c->mapping && mapping_now_ms(c->mapping) > c->base_ms)
+		c->base_ms = mapping_now_ms(c->mapping);
 	c->base_mono_ms = clock_mono_ms(opt->clock);
 	if ((err = guard_create(&c->guard, region, region_bytes, extra, trust, c->base_ms, why)))
 		return err;

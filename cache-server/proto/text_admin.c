@@ -484,7 +484,7 @@ unknown_line(struct session *s, const struct line *l)
 		OUT_LITERAL(s->out, "\r\n");
 	else if (last.len >= 5 && memcmp(last.p, "HTTP/", 5) == 0) {
 		/* A browser that was led here: nothing of what follows may be taken for commands. */
-		s->want = SESSION_CLOSE;
+		s->want = SESSION_ABORT;
 	} else
 		TEXT_REPLY(s, "ERROR");
 }

@@ -39,7 +39,7 @@
 	M(udp_bad,                 COUNTER, "datagrams",   "UDP requests dropped: header, length, or more than one datagram") \
 	M(udp_refused,             COUNTER, "datagrams",   "UDP requests answered with an error because the reply would be too long") \
 	M(udp_replies,             COUNTER, "datagrams",   "UDP datagrams sent")                                        \
-	M(http_closed,             COUNTER, "connections", "connections closed because the client speaks HTTP")        \
+	M(protocol_closed,         COUNTER, "connections", "connections closed because the client speaks something else, as HTTP") \
 	M(watch_failed,            COUNTER, "watchers",    "watchers refused: too many, or no memory")
 /* clang-format on */
 struct serve_metrics {

@@ -284,6 +284,12 @@ read_sink(struct conn *c)
 
 /* --- a turn -------------------------------------------------------------------------------------------- */
 
+static inline bool
+says_lines(const struct conn *c)
+{
+	return atomic_load_explicit(&c->worker->server->verbose, memory_order_relaxed) > 1;
+}
+
 static void
 noted(struct conn *c)
 {
@@ -301,6 +307,8 @@ finish(struct conn *c)
 {
 	noted(c);
 	if (out_pending(&c->out) > 0 || c->out.failed) {
+		if (__builtin_expect(says_lines(c), 0))
+			host_say(c->fd, '>', span_make(c->out.bytes + c->out.head, c->out.len - c->out.head));
 		if (!flush(c))
 			return gone(c, WATCH_CLOSE_ERROR);
 		if (out_pending(&c->out) > 0) {
@@ -345,6 +353,8 @@ feed(struct conn *c, const char *bytes, size_t len)
 
 	lend(c);
 	worker_look(c->worker, s);
+	if (__builtin_expect(says_lines(c), 0) && len > 0)
+		host_say(c->fd, '<', span_make(bytes, len));
 	for (int round = 0;; round++) {
 		at += session_feed(s, bytes + at, len - at);
 		if (__builtin_expect(s->want == SESSION_READ, 1))
@@ -370,7 +380,8 @@ feed(struct conn *c, const char *bytes, size_t len)
 			at = len;
 			break;
 		case SESSION_ABORT:
-			return gone(c, WATCH_CLOSE_NORMAL);
+			metric_bump(&c->worker->metrics.protocol_closed, 1);
+			return gone(c, WATCH_CLOSE_ERROR);
 		case SESSION_WATCH:
 			at = len;
 			break;

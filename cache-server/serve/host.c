@@ -233,3 +233,21 @@ host_say_new(struct server *s, int fd, const struct port *port)
 			port->protocol == LISTEN_AUTO ? "auto-negotiating"
 						      : listen_protocol_text(port->protocol));
 }
+
+void
+host_say(int fd, char way, struct span bytes)
+{
+	struct span left = span_first(bytes, HOST_SAY_MAX);
+	struct buf out = BUF_INIT;
+
+	while (left.len > 0) {
+		struct span line = span_trim(span_cut(&left, '\n'));
+
+		buf_printf(&out, "%c%d ", way, fd);
+		for (size_t i = 0; i < line.len; i++)
+			buf_putc(&out, (unsigned char)line.p[i] < ' ' || line.p[i] == 0x7f ? '?' : line.p[i]);
+		buf_putc(&out, '\n');
+	}
+	fputs(buf_str(&out), stderr);
+	buf_fini(&out);
+}

@@ -26,7 +26,12 @@ const struct session_host_ops *host_udp_ops(void);
 void host_log_open(struct conn *c, const struct sockaddr_storage *peer);
 void host_log_close(struct conn *c, enum watch_close reason);
 
-/* -vv */
+/*
+ * -vv: lines of what was received ('<') or is sent ('>'), "<28 get foo"; values are shown as far as they look
+ * like lines. At most HOST_SAY_MAX bytes.
+ */
+enum { HOST_SAY_MAX = 2048 };
+void host_say(int fd, char way, struct span bytes);
 void host_say_new(struct server *s, int fd, const struct port *port);
 
 #endif

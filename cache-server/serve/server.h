@@ -65,6 +65,12 @@ struct server_sight { /* the workers' tables in the order that report wants */
 	struct serve_metrics **metrics;
 };
 
+struct server_evictions { /* of one container, for watchers */
+	struct server *server;
+	struct cache *cache;
+	struct watch_ring *ring;
+};
+
 struct server {
 	const struct settings *settings;
 	const struct clock *clock;
@@ -83,7 +89,8 @@ struct server {
 	struct upkeep *upkeep;
 	struct tls *tls; /* NULL without -Z */
 	struct watch *watch;
-	struct watch_ring *ring; /* the main thread's */
+	struct watch_ring *ring;	    /* the main thread's */
+	struct server_evictions *evictions; /* one for each container */
 	struct report *report;
 	struct server_sight *sight;
 	struct door *door;

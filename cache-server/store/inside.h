@@ -61,6 +61,7 @@ struct lane {
 /* Under merge_lock. */
 struct merge {
 	uint32_t target[TTL_RANGES]; /* open segments that survivors go to; 0: none */
+	unsigned range;		     /* of the target of the segment that is being emptied */
 	uint32_t ntargets, hand;
 	uint32_t scan;	/* where the search for dead space goes on */
 	uint32_t sweep; /* where the search for expired segments goes on; 0: done for this second */
@@ -197,7 +198,7 @@ struct item *lane_reserve(struct store_thread *t, const struct lane_want *want, 
 /* The item was committed (it lives, and counts) or given up. */
 void lane_release(struct store *s, struct item *it, bool lives);
 
-/* Closes open segments that have expired or were flushed; with `all`, every one. */
+/* Closes open segments that have expired, were flushed, or are hardly written to; with `all`, every one. */
 void lane_close_idle(struct store *s, bool all);
 
 /* Appends to an open segment that is the caller's own or locked.  NULL: it does not fit. */

@@ -140,8 +140,12 @@ lane_close_idle(struct store *s, bool all)
 {
 	uint32_t now = atomic_load_explicit(&s->now, memory_order_relaxed);
 	uint32_t flush = atomic_load_explicit(&s->flush, memory_order_acquire), id, expiry;
+	uint64_t seq;
 	unsigned i, r;
 
+	pthread_mutex_lock(&s->supply.lock);
+	seq = s->supply.seq;
+	pthread_mutex_unlock(&s->supply.lock);
 	for (i = 0; i < s->nlanes; i++) {
 		struct lane *l = &s->lanes[i];
 
@@ -151,7 +155,9 @@ lane_close_idle(struct store *s, bool all)
 			if (id == 0)
 				continue;
 			expiry = atomic_load_explicit(&s->pool.heads[id].max_expiry, memory_order_relaxed);
-			if (all || s->pool.heads[id].flush != flush || item_expired(expiry, now))
+			/* Idle: all of the memory has been opened once since. */
+			if (all || s->pool.heads[id].flush != flush || item_expired(expiry, now) ||
+			    seq - s->pool.heads[id].seq > s->supply.usable)
 				close_open(s, l, r);
 		}
 		lane_unlock(l);

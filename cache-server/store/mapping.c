@@ -60,7 +60,7 @@ struct mapping {
 	uint32_t wanted;
 	const struct clock *clock;
 	struct log *log;
-	uint32_t first;	    /* store second at open */
+	uint64_t first_ms;  /* store time at open */
 	uint64_t opened_ns; /* monotonic */
 };
 
@@ -340,7 +340,7 @@ open_file(struct mapping *m, const struct mapping_options *opt, struct err_detai
 	struct err_detail room = {0};
 	struct stat st;
 	bool foreign;
-	uint64_t second;
+	uint64_t ms;
 	err_t err;
 
 	if ((opt->segment_size & (opt->segment_size - 1)) || shift < SEGMENT_MIN_SHIFT ||
@@ -410,20 +410,20 @@ open_file(struct mapping *m, const struct mapping_options *opt, struct err_detai
 
 	/* Time goes on from the wall clock's, unless that is behind what was seen. */
 	m->opened_ns = clock_mono_ns(m->clock);
-	second = clock_real_us(m->clock) / 1000000 - m->fixed->epoch_us / 1000000;
-	if ((int64_t)second < 2 || second > UINT32_MAX / 2)
-		second = 2;
-	m->first = (uint32_t)second;
-	if (m->first < m->now.latest)
-		m->first = m->now.latest;
-	if (m->state == MAPPING_CRASHED && m->first < latest_read(m))
-		m->first = latest_read(m);
-	latest_write(m, m->first);
+	ms = (clock_real_us(m->clock) - m->fixed->epoch_us) / 1000;
+	if (clock_real_us(m->clock) < m->fixed->epoch_us || ms < 2000 || ms / 1000 > UINT32_MAX / 2)
+		ms = 2000;
+	if (ms / 1000 < m->now.latest)
+		ms = (uint64_t)m->now.latest * 1000;
+	if (m->state == MAPPING_CRASHED && ms / 1000 < latest_read(m))
+		ms = (uint64_t)latest_read(m) * 1000;
+	m->first_ms = ms;
+	latest_write(m, (uint32_t)(ms / 1000));
 
 	/* From here on the file is in use, on the disk, too: before anything else in it changes. */
 	m->now.clean = 0;
 	m->now.starts++;
-	m->now.latest = m->first;
+	m->now.latest = (uint32_t)(ms / 1000);
 	memcpy(m->now.boot_id, boot_id, sizeof boot_id);
 	return slot_write(m, why);
 }
@@ -506,10 +506,16 @@ mapping_layout(const struct mapping *m, struct mapping_layout *out)
 	};
 }
 
+uint64_t
+mapping_now_ms(const struct mapping *m)
+{
+	return m->first_ms + (clock_mono_ns(m->clock) - m->opened_ns) / 1000000;
+}
+
 uint32_t
 mapping_now(const struct mapping *m)
 {
-	uint32_t now = m->first + (uint32_t)((clock_mono_ns(m->clock) - m->opened_ns) / 1000000000);
+	uint32_t now = (uint32_t)(mapping_now_ms(m) / 1000);
 
 	if (now > latest_read(m))
 		latest_write(m, now);

@@ -89,6 +89,9 @@ void mapping_layout(const struct mapping *m, struct mapping_layout *out);
 /* Store seconds now, at least 2: wall clock at open, then monotonic; never behind what the file has seen. */
 uint32_t mapping_now(const struct mapping *m);
 
+/* The same in milliseconds: what a window had left when the process died is what it has left now. */
+uint64_t mapping_now_ms(const struct mapping *m);
+
 /* Unix time that store second 0 has now: the wall clock less mapping_now(), for absolute times in and out. */
 uint64_t mapping_epoch(const struct mapping *m);
 

@@ -107,10 +107,10 @@ may_share(struct store *s, uint32_t from, uint32_t to)
 static uint32_t
 fresh_target(struct store *s, uint32_t from)
 {
-	struct segment *a = &s->pool.heads[from], *b;
+	struct segment *b;
 	struct segment_face *f = &s->pool.faces[from];
 	struct merge *m = &s->merge;
-	unsigned range = a->range, i;
+	unsigned range = m->range, i;
 	uint32_t id;
 
 	if (m->target[range])
@@ -147,7 +147,7 @@ reserve_copy(struct store *s, const struct item *it, uint64_t state, uint32_t fr
 			      .vlen = item_vlen(state),
 			      .flags = state & (ITEM_FLAGS | ITEM_CAS | ITEM_EPOCH | ITEM_LARGE | ITEM_PIECE),
 			      .expiry = segment_expiry(&s->pool.faces[from], it, state)};
-	unsigned range = s->pool.heads[from].range;
+	unsigned range = s->merge.range;
 	uint32_t id = s->merge.target[range];
 	struct item *to = NULL;
 
@@ -346,6 +346,20 @@ treat_piece(struct store *s, uint32_t from, struct item *it, struct merge_rule *
 	return !stuck;
 }
 
+/*
+ * Where the survivors go: to segments of the same range, but for what is left of a segment that was hardly
+ * used. Else a few items of each of many ranges would hold a segment each.
+ */
+static unsigned
+target_range(struct store *s, uint32_t id)
+{
+	const struct segment *g = &s->pool.heads[id];
+
+	if (g->range != 0 && segment_live_bytes(segment_live(g)) < segment_size(&s->pool) / 8)
+		return TTL_MIXED;
+	return g->range;
+}
+
 bool
 merge_segment(struct store *s, uint32_t id, struct merge_rule *rule)
 {
@@ -355,6 +369,7 @@ merge_segment(struct store *s, uint32_t id, struct merge_rule *rule)
 
 	if (!supply_drain(s, id))
 		return false;
+	s->merge.range = target_range(s, id);
 	/* Odd while items move; see store_visit(). */
 	atomic_fetch_add_explicit(&s->merge_clock, 1, memory_order_acq_rel);
 	while (ok && (it = segment_walk(&s->pool, id, &at)) != NULL) {

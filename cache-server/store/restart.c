@@ -88,7 +88,7 @@ shrink(struct store *s)
 		return; /* upkeep goes on with it */
 	quiesce_online(s->quiesce, q);
 	pthread_mutex_lock(&s->merge_lock);
-	while (over_limit(s) && evict_step(s, true)) {
+	for (uint64_t n = 0; n < 4ull * s->pool.count && over_limit(s) && evict_step(s, true); n++) {
 		quiesce_tick(s->quiesce, q);
 		supply_reap(s);
 	}

@@ -89,7 +89,8 @@ choose_sizes(struct store *s, uint32_t count)
 		s->nlanes = count / 64 > 0 ? count / 64 : 1;
 	share = count / s->nlanes;
 	s->ttl_shift = 0;
-	while (s->ttl_shift < TTL_MAX_SHIFT && ((uint32_t)TTL_RANGES >> s->ttl_shift) > share / (s->policy == STORE_REFUSE ? 8 : 4))
+	while (s->ttl_shift < TTL_MAX_SHIFT &&
+	       ((uint32_t)TTL_RANGES >> s->ttl_shift) > share / (s->policy == STORE_REFUSE ? 8 : 4))
 		s->ttl_shift++;
 	if (count < 64)
 		s->ttl_shift = TTL_MAX_SHIFT;
@@ -498,6 +499,19 @@ most(const struct store *s)
 	return n < refs ? n : refs;
 }
 
+/* store_commit() will look at what the key has now, and count it off in its segment's header. */
+static void
+prefetch_change(const struct store *s, uint64_t hash)
+{
+	struct index_cursor c = {0};
+	uint64_t place;
+
+	if (index_next(s->index, hash, &c, &place)) {
+		__builtin_prefetch(segment_item(&s->pool, place), 1);
+		__builtin_prefetch(&s->pool.heads[index_place_segment(place)], 1);
+	}
+}
+
 err_t
 store_begin(struct store_thread *t, struct store_draft *d)
 {
@@ -522,6 +536,7 @@ store_begin(struct store_thread *t, struct store_draft *d)
 	if (d->epoch.source != 0)
 		w.flags |= ITEM_EPOCH;
 	extra = item_extra(w.flags);
+	index_prefetch(s->index, d->hash);
 	if (!index_reserve(s->index)) {
 		err = ERR_FULL;
 		goto done;
@@ -552,6 +567,7 @@ store_begin(struct store_thread *t, struct store_draft *d)
 		memcpy(d->item->body + item_extra(state) - 4, &d->client_flags, 4);
 	if (!(state & ITEM_LARGE))
 		d->value = (char *)item_value(d->item, state);
+	prefetch_change(s, d->hash);
 done:
 	if (err != ERR_OK)
 		metric_inc(&s->metrics.store_refused);

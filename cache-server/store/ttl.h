@@ -12,7 +12,8 @@
 
 #include <stdint.h>
 
-enum { TTL_RANGES = 241, TTL_MAX_SHIFT = 8 };
+/* TTL_MIXED is no TTL's range: merges join there what is left of segments of several. */
+enum { TTL_RANGES = 241, TTL_MIXED = 240, TTL_MAX_SHIFT = 8 };
 
 /* The range of a TTL in seconds (0: never), with ranges joined by 2^shift. */
 static inline unsigned
@@ -35,6 +36,8 @@ ttl_range(uint32_t ttl, unsigned shift)
 static inline uint32_t
 ttl_low(unsigned range)
 {
+	if (range == TTL_MIXED)
+		return 1;
 	return range < 8 ? range : (8u + (range & 7)) << (range / 8 - 1);
 }
 
@@ -42,11 +45,11 @@ ttl_low(unsigned range)
 static inline uint32_t
 ttl_high(unsigned range, unsigned shift)
 {
-	unsigned next = range + (1u << shift);
+	unsigned next = range + (1u << shift); /* TTL_MIXED: beyond all */
 
 	if (range == 0)
 		return 0;
-	return next >= TTL_RANGES - 1 ? UINT32_MAX : ttl_low(next) - 1;
+	return next >= TTL_MIXED ? UINT32_MAX : ttl_low(next) - 1;
 }
 
 #endif

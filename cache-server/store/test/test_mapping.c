@@ -355,6 +355,24 @@ seconds_never_go_backwards_whatever_the_wall_clock_does(void **state)
 	assert_int_equal(mapping_now(f->m), 110 + 3600);
 }
 
+/* However the wall clock's seconds fall, a restart is no leap: a window of milliseconds is as long as it
+ * says. */
+static void
+a_restart_takes_no_part_of_a_second_away(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t before;
+
+	f->clock.epoch_us += 900000;
+	reopen(f, false);
+	for (int i = 0; i < 20; i++) {
+		clock_fake_advance_ms(&f->clock, 170);
+		before = mapping_now_ms(f->m);
+		reopen(f, false);
+		assert_int_equal(mapping_now_ms(f->m), before);
+	}
+}
+
 static void
 options_and_places_that_cannot_be_are_refused_with_a_sentence(void **state)
 {
@@ -391,6 +409,7 @@ main(void)
 	    T(more_memory_extends_the_file_and_less_keeps_it),
 	    T(a_withheld_segment_costs_nothing_until_it_is_provided_again),
 	    T(seconds_never_go_backwards_whatever_the_wall_clock_does),
+	    T(a_restart_takes_no_part_of_a_second_away),
 	    T(options_and_places_that_cannot_be_are_refused_with_a_sentence),
 	};
 

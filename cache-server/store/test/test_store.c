@@ -333,6 +333,40 @@ memory_that_runs_out_evicts(void **state)
 	unmake(&f);
 }
 
+/* One item in each of many ranges of TTLs must not hold a segment each for good. */
+static void
+segments_that_are_hardly_written_to_are_closed(void **state)
+{
+	struct fixture f;
+	struct store_ttl_row rows[256];
+	char key[32];
+	unsigned i, k, open = 0;
+	size_t n;
+
+	(void)state;
+	make(&f, 32 << 20, STORE_EVICT, 1);
+	for (i = 0; i < 200; i++) {
+		snprintf(key, sizeof key, "ttl%u", i);
+		put(&f, key, "x", 100 + (1u << i % 28));
+	}
+	n = store_ttl_rows(f.s, rows, 256);
+	assert_true(n > 10);
+	for (k = 0; k < 3; k++) {
+		for (i = 0; i < 600000; i++) {
+			snprintf(key, sizeof key, "key%u", k * 600000 + i);
+			put(&f, key, "0123456789012345678901234567890123456789", 0);
+			if (i % 100 == 0)
+				store_upkeep(f.s, f.qt);
+		}
+		store_set_now(f.s, 101 + k);
+	}
+	n = store_ttl_rows(f.s, rows, 256);
+	for (i = 0; i < n; i++)
+		open += rows[i].ttl_from != 0 ? rows[i].segments : 0;
+	assert_true(open <= 3);
+	unmake(&f);
+}
+
 static void
 a_store_that_refuses_drops_nothing(void **state)
 {
@@ -556,6 +590,7 @@ main(void)
 	    cmocka_unit_test(idle_time_is_since_the_last_access),
 	    cmocka_unit_test(a_flush_hides_everything_and_gives_the_memory_back),
 	    cmocka_unit_test(memory_that_runs_out_evicts),
+	    cmocka_unit_test(segments_that_are_hardly_written_to_are_closed),
 	    cmocka_unit_test(a_store_that_refuses_drops_nothing),
 	    cmocka_unit_test(what_is_too_large_is_refused_and_counted),
 	    cmocka_unit_test(an_aborted_draft_leaves_nothing),
