@@ -475,7 +475,7 @@ done:
 err_t
 server_run(struct server *s, struct err_detail *why)
 {
-	err_t err = upkeep_start(&s->upkeep, s->quiesce, s->caches, s->ncaches, why);
+	err_t err = keeper_start(&s->keeper, s->quiesce, s->caches, s->ncaches, why);
 
 	on_second(s);
 	loop_timer_every(&s->second, 1000);
@@ -493,7 +493,7 @@ server_run(struct server *s, struct err_detail *why)
 	}
 	for (size_t i = 0; i < s->nworkers; i++)
 		worker_stop(s->workers[i]);
-	upkeep_stop(&s->upkeep);
+	keeper_stop(&s->keeper);
 	return err;
 }
 
@@ -506,7 +506,7 @@ server_destroy(struct server **sp)
 	*sp = NULL;
 	if (s == NULL)
 		return;
-	upkeep_stop(&s->upkeep);
+	keeper_stop(&s->keeper);
 	admin_close(&s->admin);
 	report_destroy(&s->report);
 	for (size_t i = 0; i < s->nworkers; i++)

@@ -29,9 +29,9 @@
 #include "cache-server/report/serve_metrics.h"
 #include "cache-server/report/watch.h"
 #include "cache-server/serve/door.h"
+#include "cache-server/serve/keeper.h"
 #include "cache-server/serve/port.h"
 #include "cache-server/serve/tls.h"
-#include "cache-server/serve/upkeep.h"
 #include "cache-server/serve/worker.h"
 #include "cache-server/settings/auth_file.h"
 #include "cache-server/settings/settings.h"
@@ -86,7 +86,7 @@ struct server {
 	struct port_list ports;
 	struct worker **workers;
 	size_t nworkers;
-	struct upkeep *upkeep;
+	struct keeper *keeper;
 	struct tls *tls; /* NULL without -Z */
 	struct watch *watch;
 	struct watch_ring *ring;	    /* the main thread's */
