@@ -320,7 +320,7 @@ make_caches(struct server *s, struct err_detail *why)
 	return err;
 }
 
-/* Of one container, by whoever makes room in it: its store lets one thread at a time do that. */
+/* Of one container, by whoever makes room in it. */
 static void
 on_evicted(void *arg, const struct item *it, uint64_t state, uint32_t expiry, uint32_t idle)
 {
@@ -341,7 +341,7 @@ on_evicted(void *arg, const struct item *it, uint64_t state, uint32_t expiry, ui
 	    .class_id = 1,
 	    .size = item_size(it, state),
 	};
-	watch_log_eviction(e->ring, &line);
+	watch_log_eviction(e->server->watch, &line);
 }
 
 static void
@@ -353,9 +353,7 @@ make_evictions(struct server *s)
 
 		e->server = s;
 		e->cache = s->caches[i];
-		e->ring = watch_ring_create(s->watch);
-		if (e->ring)
-			store_on_evicted(cache_store(e->cache), on_evicted, e);
+		store_on_evicted(cache_store(e->cache), on_evicted, e);
 	}
 }
 

@@ -68,7 +68,6 @@ struct server_sight { /* the workers' tables in the order that report wants */
 struct server_evictions { /* of one container, for watchers */
 	struct server *server;
 	struct cache *cache;
-	struct watch_ring *ring;
 };
 
 struct server {
