@@ -217,6 +217,9 @@ void item_publish(struct store *s, struct item *it, uint64_t order, uint64_t bit
  */
 void item_kill(struct store *s, struct item *it);
 
+/* Once for each item that ends without having been removed or replaced while it lived. */
+void item_count_gone(struct store *s, uint64_t state, enum store_gone gone);
+
 /* Seconds since a segment's start as the twelve bits of `state`, and back. */
 static inline uint64_t
 seen_encode(uint32_t s)
