@@ -91,6 +91,7 @@ struct store {
 	uint32_t boot;
 	_Atomic uint32_t open_boot; /* of new segments: boot, or 0 while a restore goes on (restore.h) */
 	_Atomic bool caught_up;
+	_Atomic uint64_t owed; /* store_owed() */
 
 	struct quiesce *quiesce;
 	enum store_policy policy;
@@ -309,5 +310,14 @@ err_t evict_now(struct store_thread *t);
 
 /* How many should be free. */
 uint32_t evict_goal(const struct store *s);
+
+/* For restore.c: what was believed before.  False: a restore goes on already. */
+struct store_belief {
+	bool caught_up;
+	uint64_t owed;
+};
+bool store_restore_begins(struct store *s, struct store_belief *before);
+/* `before`: nothing came in, all is as it was; NULL otherwise. */
+void store_restore_ends(struct store *s, const struct store_belief *before);
 
 #endif
