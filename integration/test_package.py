@@ -6,17 +6,19 @@ import hashlib
 import os
 import re
 import shutil
+import socket
 import stat
 import subprocess
+import urllib.request
 
 import pytest
 import yaml
 
-from harness.process import ROOT, run_dir
+from harness.process import ROOT, Process, free_port, run_dir, wait_until
 
-BINARIES = ["squeal", "squeal-audit", "squeal-router"]
-UNITS = ["squeal.service", "squeal-router@.service"]
-PAGES = ["man3/squeal_embed.3", "man5/squeal.yaml.5", "man8/squeal-audit.8",
+BINARIES = ["squeal", "squeal-audit", "squeal-cache", "squeal-router"]
+UNITS = ["squeal.service", "squeal-router@.service", "squeal-cache.service"]
+PAGES = ["man1/squeal-cache.1", "man3/squeal_embed.3", "man5/squeal.yaml.5", "man8/squeal-audit.8",
          "man8/squeal-router.8", "man8/squeal.8"]
 
 
@@ -113,7 +115,7 @@ def test_the_contents_are_the_programs_the_library_and_nothing_of_the_tests(pack
     assert {os.path.basename(path) for path in files if "/libsqueal." in path} == {"libsqueal.a", "libsqueal.so",
                                                                                 "libsqueal.so.0"}
     for path in ["/usr/include/squeal.h", "/usr/share/doc/squeal/copyright", "/usr/share/doc/squeal/operations.md",
-                 "/etc/squeal/squeal.yaml"]:
+                 "/usr/share/doc/squeal/cache.md", "/etc/squeal/squeal.yaml", "/etc/squeal/cache.yaml"]:
         assert path in files
     for path, (mode, owner, _) in files.items():
         assert owner == "root/root", path
@@ -127,7 +129,9 @@ def test_depends_has_the_package_of_every_library_that_is_linked(package):
     paths = set()
     for path in [package.file("usr/bin", name) for name in BINARIES]:
         needed = re.findall(r"NEEDED\s+(\S+)", run("objdump", "-p", path))
-        where = dict(re.findall(r"^\s*(\S+) => (\S+)", run("ldd", path), re.M))
+        said = run("ldd", path)
+        where = dict(re.findall(r"^\s*(\S+) => (\S+)", said, re.M))
+        where.update((os.path.basename(loader), loader) for loader in re.findall(r"^\s*(/\S+) \(", said, re.M))
         assert needed
         paths |= {os.path.realpath(where[name]) for name in needed}
     # dpkg knows a file under /lib or under /usr/lib, whichever its package says.
@@ -186,6 +190,35 @@ def test_the_programs_run_from_the_package(package):
 def test_the_example_configuration_is_one_that_the_programs_take(package):
     path = package.file("etc/squeal/squeal.yaml")
     assert ": ok:" in run(package.file("usr/bin/squeal"), "check-config", "-c", path)
+
+
+def test_the_unit_of_squeal_cache_serves_what_the_example_says(package, unit, rundir):
+    """Its command line and its file as they are, but with ports that are free."""
+    with open(package.file("etc/squeal/cache.yaml")) as f:
+        text = f.read()
+    ports = [free_port() for _ in yaml.safe_load(text)["containers"]]
+    unused = iter(ports)
+    config = os.path.join(rundir, "cache.yaml")
+    with open(config, "w") as f:
+        f.write(re.sub(r"^(    port: )\d+$", lambda m: m.group(1) + str(next(unused)), text, flags=re.M))
+    admin = free_port()
+    program, *words = unit("squeal-cache.service")["Service"]["ExecStart"][0].split()
+    words = [{"/etc/squeal/cache.yaml": config, "127.0.0.1:9403": "127.0.0.1:%d" % admin}.get(w, w) for w in words if w[0] != "$"]
+    user = ["-u", "root"] if os.geteuid() == 0 else []
+    process = Process("squeal-cache", [package.root + program] + words + user, rundir).start()
+    for port in ports:
+        def answers():
+            process.check_running()
+            try:
+                with socket.create_connection(("127.0.0.1", port), 5) as s:
+                    s.sendall(b"version\r\n")
+                    return s.recv(100).startswith(b"VERSION 1.6.45 squeal-cache/")
+            except OSError:
+                return False
+        wait_until(answers, 20, "port %d to answer" % port)
+    with urllib.request.urlopen("http://127.0.0.1:%d/readyz" % admin, timeout=5) as reply:
+        assert reply.status == 200
+    assert process.stop() == 0
 
 
 @pytest.mark.parametrize("how", ["shared", "static"])
@@ -266,10 +299,14 @@ def test_the_codes_that_prevent_a_restart_are_those_of_the_runbook(unit):
     with open(os.path.join(ROOT, "docs/operations.md")) as f:
         gaps = set(re.findall(r"^\| (2\d) \| `", f.read(), re.M))
     assert len(gaps) == 9
-    squeal, router = [unit(name)["Service"] for name in UNITS]
+    squeal, router, cache = [unit(name)["Service"] for name in UNITS]
     assert set(squeal["RestartPreventExitStatus"][0].split()) == gaps | {"2", "78"}
     assert set(router["RestartPreventExitStatus"][0].split()) == {"2", "65", "78"}
-    assert squeal["Restart"] == router["Restart"] == ["always"]
+    assert set(cache["RestartPreventExitStatus"][0].split()) == {"64", "67"}
+    with open(os.path.join(ROOT, "docs/cache.md")) as f:
+        codes = set(re.findall(r"· (\d+) ", re.search(r"^Exit codes:.*$", f.read(), re.M).group(0)))
+    assert codes >= {"64", "67"}
+    assert squeal["Restart"] == router["Restart"] == cache["Restart"] == ["always"]
 
 
 def test_the_units_may_write_where_the_example_puts_the_log(package, unit):
@@ -277,31 +314,49 @@ def test_the_units_may_write_where_the_example_puts_the_log(package, unit):
         folder = os.path.dirname(yaml.safe_load(f)["log"]["path"])
     for name in UNITS:
         service = unit(name)["Service"]
-        assert ["/var/lib/" + each for each in service["StateDirectory"]] == [folder]
+        theirs = "/var/lib/squeal-cache" if name == "squeal-cache.service" else folder
+        assert ["/var/lib/" + each for each in service["StateDirectory"]] == [theirs]
         assert service["ProtectSystem"] == ["strict"]
 
 
-def test_the_account_of_the_units_is_made_when_the_package_is_installed(package, unit, rundir):
+def test_a_stop_of_the_units_leaves_memory_files_in_dev_shm(unit):
+    """RemoveIPC=yes removes whatever the account owns there when the last of its units stops."""
+    cache = unit("squeal-cache.service")["Service"]
+    assert "RemoveIPC" not in cache
+    assert cache["User"] not in [unit(name)["Service"]["User"] for name in UNITS if name != "squeal-cache.service"]
+
+
+def test_the_accounts_of_the_units_are_made_when_the_package_is_installed(package, unit, rundir):
     path = package.file("usr/lib/sysusers.d/squeal.conf")
     with open(path) as f:
-        (_, user, *_), = [line.split() for line in f if line.startswith("u ")]
+        users = {line.split()[1] for line in f if line.startswith("u ")}
     assert os.path.basename(path) in package.member("postinst")
     for name in UNITS:
-        assert unit(name)["Service"]["User"] == unit(name)["Service"]["Group"] == [user]
+        assert unit(name)["Service"]["User"] == unit(name)["Service"]["Group"]
+    assert {unit(name)["Service"]["User"][0] for name in UNITS} == users
     if shutil.which("systemd-sysusers"):
         root = os.path.join(rundir, "root")
         os.makedirs(os.path.join(root, "etc"))
         run("systemd-sysusers", "--root=" + root, path)
         with open(os.path.join(root, "etc/passwd")) as f:
-            assert re.search(r"^%s:.*:/var/lib/squeal:/usr/sbin/nologin$" % user, f.read(), re.M)
+            text = f.read()
+        for user in users:
+            assert re.search(r"^%s:.*:/var/lib/%s:/usr/sbin/nologin$" % (user, user), text, re.M)
 
 
 @pytest.mark.parametrize("script", ["postinst", "prerm", "postrm"])
 def test_a_script_of_the_package_runs_and_leaves_other_roots_alone(package, rundir, script):
     path = os.path.join(package.control, script)
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o755
-    state = os.path.join(rundir, "var/lib/squeal")
+    states = [os.path.join(rundir, "var/lib", name) for name in ("squeal", "squeal-cache")]
     for args, stays in [(["abort-upgrade", "0"], True), (["remove"], True), (["purge"], script != "postrm")]:
-        os.makedirs(state, exist_ok=True)
+        for state in states:
+            os.makedirs(state, exist_ok=True)
         run("sh", "-eu", path, *args, env={"DPKG_ROOT": rundir})
-        assert os.path.isdir(state) == stays, args
+        assert [os.path.isdir(state) for state in states] == [stays, stays], args
+
+
+def test_the_scripts_of_the_package_know_every_unit(package):
+    for script in ("postinst", "prerm"):
+        for name in UNITS:
+            assert name.replace("@", "@*") in package.member(script), "%s: %s" % (script, name)

@@ -3,8 +3,9 @@
 #include "cache-server/proto/marking.h"
 #include "cache-server/proto/number.h"
 
-#define HOLDOFF_USAGE                                                                                        \
-	"CLIENT_ERROR bad command line format.  Usage: delete <key> [hold-off seconds] [noreply]"
+/* Clients' test suites read lines into 80 bytes (libmemcached's memcapable): no error line is longer than 79.
+ */
+#define HOLDOFF_USAGE "CLIENT_ERROR bad command line format.  Usage: delete <key> [time] [noreply]"
 
 enum { HOLDOFF_MAX_S = 2592000 };
 

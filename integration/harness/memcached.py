@@ -4,20 +4,25 @@ import os
 import shutil
 import socket
 
-from .process import Failure, Process, free_port, wait_until
+from .process import BUILD, Failure, Process, free_port, wait_until
 
 
 class Memcached:
     def __init__(self, dir, name="memcached", port=None, options=(), keep=False):
-        path = shutil.which("memcached")
-        if not path:
-            raise Failure("memcached is not installed; run integration/packages")
+        path = self.program()
         self.name = name
         self.port = port or free_port()
         argv = [path, "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", "-m", "64", "-t", "2", "-c", "4096"]
         if os.geteuid() == 0:
             argv += ["-u", "root"]
         self.process = Process(name, argv + list(options), dir, keep=keep)
+
+    @staticmethod
+    def program():
+        path = shutil.which("memcached")
+        if not path:
+            raise Failure("memcached is not installed; run integration/packages")
+        return path
 
     @property
     def address(self):
@@ -65,6 +70,17 @@ class Memcached:
     def stats(self):
         with self.client() as c:
             return c.stats()
+
+
+class SquealCache(Memcached):
+    """Ours in its place."""
+
+    @staticmethod
+    def program():
+        path = os.path.join(BUILD, "bin", "squeal-cache")
+        if not os.path.exists(path):
+            raise Failure("%s is not built; run make" % path)
+        return path
 
 
 class MemcachedClient:

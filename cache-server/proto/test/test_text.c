@@ -139,9 +139,9 @@ static const struct exchange CLASSIC[] = {
     {"delete b 0 noreply\r\n", ""},
     {"delete\r\n", FORMAT},
     {"delete b x\r\n",
-     "CLIENT_ERROR bad command line format.  Usage: delete <key> [hold-off seconds] [noreply]\r\n"},
+     "CLIENT_ERROR bad command line format.  Usage: delete <key> [time] [noreply]\r\n"},
     {"delete b 2592001\r\n",
-     "CLIENT_ERROR bad command line format.  Usage: delete <key> [hold-off seconds] [noreply]\r\n"},
+     "CLIENT_ERROR bad command line format.  Usage: delete <key> [time] [noreply]\r\n"},
 
     {"set n 0 0 2\r\n10\r\n", "STORED\r\n"},
     {"incr n 5\r\n", "15\r\n"},
