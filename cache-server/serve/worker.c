@@ -275,6 +275,8 @@ serve_waiting(struct worker *w)
 static void
 serve(struct worker *w, struct epoll_event *events, int n)
 {
+	bool woken = false;
+
 	for (int i = 0; i < n; i++) {
 		void *source = events[i].data.ptr;
 
@@ -286,10 +288,13 @@ serve(struct worker *w, struct epoll_event *events, int n)
 			datagram_event(source);
 			break;
 		case CONN_WAKE:
-			on_wake(w);
+			woken = true;
 			break;
 		}
 	}
+	/* Last: a watcher that turns out to be gone is freed, and may have an event in this batch. */
+	if (woken)
+		on_wake(w);
 }
 
 static void *
