@@ -371,6 +371,10 @@ def test_tls_carries_everything_and_certificates_are_renewed(make, rundir):
     assert ask(s, b"get big\r\n", b"END\r\n") == b"VALUE big 0 %d\r\n" % len(value) + value + b"\r\nEND\r\n"
     many = b"".join(b"mg big t\r\n" for _ in range(5000))
     assert ask(s, many + b"mn\r\n", b"MN\r\n") == b"HD t-1\r\n" * 5000 + b"MN\r\n"
+    assert ask(s, b"set some 0 0 4000\r\n" + value[:4000] + b"\r\n") == b"STORED\r\n"
+    # More than is sent in one go: the session pauses, and no request comes that would wake it.
+    some = b"VALUE some 0 4000\r\n" + value[:4000] + b"\r\nEND\r\n"
+    assert ask(s, b"get some\r\n" * 1000 + b"mn\r\n", b"MN\r\n") == some * 1000 + b"MN\r\n"
     old = s.getpeercert(True)
     install(second)
     assert ask(s, b"refresh_certs\r\n") == b"OK\r\n"
