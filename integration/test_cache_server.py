@@ -491,6 +491,23 @@ def test_watchers_see_what_clients_do(make):
         assert b"type=item_get key=foo" in seen and b"type=item_store key=foo" in seen
 
 
+def test_watchers_see_evictions(make):
+    cache = make(memory=8, threads=1)
+    with cache.client() as w, cache.client() as c:
+        assert w.command(b"watch evictions") == b"OK"
+        for i in range(2000):
+            c.set("k%d" % i, b"x" * 10000)
+        assert b"type=eviction key=k" in w.file.readline()
+
+
+def test_requests_and_replies_are_shown_where_asked_for(make):
+    cache = make("-vv")
+    with cache.client() as c:
+        c.set("shown", b"v")
+        text = cache.process.log_text()
+    assert "set shown 0 0 1" in text and "STORED" in text and "client connection" in text
+
+
 def test_hot_keys_are_found(make):
     cache = make("-o", "hot_sample=2,latency_sample=2")
     with cache.client() as c:

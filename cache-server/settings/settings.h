@@ -60,7 +60,7 @@
 /*   field                letter long                 -o name               kind     argument  default        min      max         use     help */
 #define SETTINGS_FLAGS(X)                                                                                                               \
 	X(port,               'p', "port",                NULL,                 PORT,    "num",    "11211",       0,       65535,      ACTS,   "TCP port to listen on; 0: none; -1: any free one") \
-	X(udp_port,           'U', "udp-port",            NULL,                 UINT,    "num",    "0",           0,       65535,      ACTS,   "UDP port to listen on; 0: none; without -p it is the TCP port too") \
+	X(udp_port,           'U', "udp-port",            NULL,                 PORT,    "num",    "0",           0,       65535,      ACTS,   "UDP port to listen on; 0: none; -1: any free one; without -p it is the TCP port too") \
 	X(unix_socket,        's', "unix-socket",         NULL,                 TEXT,    "file",   "",            0,       0,          ACTS,   "unix socket to listen on; disables TCP and UDP") \
 	X(unix_mask,          'a', "unix-mask",           NULL,                 OCTAL,   "mask",   "700",         0,       07777,      ACTS,   "access mask of the unix socket, in octal") \
 	X(shutdown_command,   'A', "enable-shutdown",     NULL,                 BOOL,    NULL,     "no",          0,       0,          ACTS,   "take the command \"shutdown\"") \
@@ -104,6 +104,7 @@
 	X(stale_ttl,          0,   "stale-ttl",           "stale_ttl",          SECONDS, "seconds", "0",          0,       2592000,    ACTS,   "keep a deleted value for this long and hand it out as stale only; 0: do not keep it") \
 	X(lease_seconds,      0,   "lease-seconds",       "lease_seconds",      SECONDS, "seconds", "10",         1,       3600,       ACTS,   "one lease token per key in this time") \
 	X(guard_memory,       0,   "guard-memory",        "guard_memory",       BYTES,   "bytes",  "0",           0,       1ull << 40, ACTS,   "memory for leases, hold-offs, deletes and markers; when it is full more is refused, never less; 0: 1/64 of the memory, at least 1m") \
+	X(job_dir,            0,   "job-dir",             "job_dir",            TEXT,    "dir",    "",            0,       0,          ACTS,   "folder for the files of the commands backup and restore; without it there are none of these, and no clone: who reaches a port may read and fill its container by them") \
 	X(max_ttl,            0,   "max-ttl",             "max_ttl",            SECONDS, "seconds", "0",          0,       315360000,  ACTS,   "an item lives for this long at most; 0: as long as it says") \
 	X(extended,           'o', "extended",            NULL,                 EACH,    "options", NULL,         0,       0,          ACTS,   "options separated by \",\", each NAME or NAME=VALUE") \
 	X(man,                0,   "man",                 NULL,                 SHOW,    NULL,     NULL,          0,       0,          QUIET,  "print the man page and leave") \
@@ -166,7 +167,7 @@
 	S("maxbytes",              NOW,      memory)               \
 	S("maxconns",              U64,      maxconns)             \
 	S("tcpport",               I64,      port)                 \
-	S("udpport",               U64,      udp_port)             \
+	S("udpport",               I64,      udp_port)             \
 	S("inter",                 TEXT,     listen)               \
 	S("verbosity",             NOW,      verbose)              \
 	S("oldest",                NOW,      oldest)               \

@@ -51,7 +51,7 @@ enum store_policy {
 	M(store_evicted,            COUNTER, "items",    "items dropped although they had not expired, to make room")    \
 	M(store_evicted_unfetched,  COUNTER, "items",    "items among them that nobody had read")                       \
 	M(store_evicted_active,     COUNTER, "items",    "items among them that had been read within the last minute")   \
-	M(store_expired,            COUNTER, "items",    "expired items whose memory was taken back")                    \
+	M(store_expired,            COUNTER, "items",    "expired items whose memory was taken back, or that were written anew") \
 	M(store_expired_unfetched,  COUNTER, "items",    "items among them that nobody had read")                        \
 	M(store_moved,              COUNTER, "items",    "items copied to another segment by a merge")                   \
 	M(store_merges,             COUNTER, "merges",   "merges of segments")                                           \
@@ -61,6 +61,7 @@ enum store_policy {
 	M(store_too_large,          COUNTER, "items",    "items refused because they are larger than an item may be")    \
 	M(store_index_grown,        COUNTER, "times",    "doublings of the hash table")                                  \
 	M(store_flushed,            COUNTER, "times",    "flushes of the whole store")                                   \
+	M(store_flushed_items,      COUNTER, "items",    "flushed items whose memory was taken back, or that were written anew") \
 	M(store_dropped_at_start,   COUNTER, "items",    "items of the memory file that could not be proven whole")      \
 	M(store_warm_items,         GAUGE,   "items",    "items found in the memory file at start")                      \
 	M(store_items,              GAUGE,   "items",    "items now, expired ones that were not taken back included")    \
@@ -128,6 +129,13 @@ void store_prefetch_item(const struct store *s, uint64_t hash);
 
 /* --- reading: a thread that joined and is online ------------------------------------------------------ */
 
+enum store_gone {
+	STORE_HERE,
+	STORE_ABSENT,  /* there is no item, or its memory has been taken back */
+	STORE_EXPIRED, /* the item is still there, but its time is over */
+	STORE_FLUSHED, /* the same, by store_flush() */
+};
+
 struct store_view {
 	const struct item *item;
 	uint64_t state;	   /* as loaded; use the accessors of item.h with it */
@@ -136,11 +144,12 @@ struct store_view {
 	uint32_t expiry;   /* store seconds; 0: never */
 	uint32_t segment;
 	bool unproven; /* it was there before this process, and store_caught_up() has not been called */
+	enum store_gone gone; /* why it was not found: set when store_find() says false, and only then */
 };
 
 /*
- * The item with this key; false when there is none, or it has expired or been flushed.  ITEM_STALE and
- * `unproven` are the caller's business.  Does not count as an access.
+ * The item with this key; false when there is none, or it has expired or been flushed: out->gone.  ITEM_STALE
+ * and `unproven` are the caller's business.  Does not count as an access.
  */
 bool store_find(struct store_thread *t, struct span key, uint64_t hash, struct store_view *out);
 
@@ -229,9 +238,27 @@ void store_remove(struct store_thread *t, struct store_view *v);
 /* Everything committed so far is gone at once; its memory is taken back by upkeep. */
 void store_flush(struct store *s);
 
-/* Items of before the restart may be served from now on. */
+/*
+ * Items of before the restart may be served from now on: what was missed while the process was away has been
+ * delivered.  Does nothing while a restore goes on, or after one (store_owed()): who says so cannot know what
+ * a backup lacks.
+ */
 void store_caught_up(struct store *s);
 bool store_is_caught_up(const struct store *s);
+
+/*
+ * After a restore: unix time since when all deletes must be delivered again before anything unproven may be
+ * served; 0: nothing is owed.  A memory file remembers it.  store_owe() notes it before the first item comes
+ * in; the earliest counts.
+ */
+void store_owe(struct store *s, uint64_t since);
+uint64_t store_owed(const struct store *s);
+
+/*
+ * Everything since `since` has been delivered (again): as store_caught_up(), also after a restore.  ERR_BUSY:
+ * a restore goes on; ERR_GAP: more is owed.  0: everything there ever was.
+ */
+err_t store_caught_up_since(struct store *s, uint64_t since, struct err_detail *why) MUST_CHECK;
 
 /*
  * Told of each item that is dropped although it lives (`watch evictions`): with its bucket locked, by the
