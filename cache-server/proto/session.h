@@ -102,7 +102,8 @@ enum session_note {
 
 /*
  * A reply that is made in parts, each when the one before has been sent.  `step` appends some of it (some
- * segments, or 64 KiB) and its end marker at the end; true: there is more.  `t` is the session's.
+ * segments, or 64 KiB) and its end marker at the end; true: there is more, and others get their turn before
+ * the next step.  `t` is the session's.
  */
 struct session_dump {
 	bool (*step)(struct session_dump *d, struct cache_thread *t, struct out *out);

@@ -358,21 +358,19 @@ go_on(struct session *s, const char *p, const char *end, unsigned *budget)
 	return (size_t)(nl + 1 - p);
 }
 
-/* False: the connection has to send what is pending first. */
+/* False: there is more of it, after others, and after what is pending has been sent. */
 static bool
 dump_step(struct session *s)
 {
-	while (s->dump) {
-		if (session_full(s)) {
-			s->want = SESSION_DRAIN;
-			return false;
-		}
-		if (!s->dump->step(s->dump, s->cache, s->out)) {
-			s->dump->free(s->dump);
-			s->dump = NULL;
-		}
+	if (s->dump == NULL)
+		return true;
+	if (!session_full(s) && !s->dump->step(s->dump, s->cache, s->out)) {
+		s->dump->free(s->dump);
+		s->dump = NULL;
+		return true;
 	}
-	return true;
+	s->want = session_full(s) ? SESSION_DRAIN : SESSION_YIELD;
+	return false;
 }
 
 size_t

@@ -1,9 +1,10 @@
 /*
  * Dumps: `lru_crawler metadump`, `mgdump`, `stats cachedump`.
  *
- * A step looks at one segment after the other until 64 KiB are there, so a dump of a large store neither
- * stops the worker nor fills its memory, and it goes on only as fast as the client reads.  The store may
- * change meanwhile: an item that moves can be in the dump twice, one that is there all the time is there.
+ * A step looks at one segment after the other until 64 KiB are there or it has looked at some, so a dump of a
+ * large store neither stops the worker nor fills its memory, also when next to nothing is wanted of it, and
+ * it goes on only as fast as the client reads.  The store may change meanwhile: an item that moves can be in
+ * the dump twice, one that is there all the time is there.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #include "cache-server/report/inside.h"
 #include "lib/core/mem.h"
 
-enum { STEP_BYTES = 65536, CACHEDUMP_BYTES = 2 << 20, MAX_LINE = 4096 };
+enum { STEP_BYTES = 65536, STEP_SEGMENTS = 4, CACHEDUMP_BYTES = 2 << 20, MAX_LINE = 4096 };
 
 enum dump_kind { METADUMP, MGDUMP, CACHEDUMP };
 
@@ -149,6 +150,7 @@ dump_step(struct session_dump *base, struct cache_thread *t, struct out *out)
 	struct dump *d = (struct dump *)base;
 	struct store_thread *st = cache_store_thread(t);
 	size_t begin = out_pending(out);
+	unsigned seen = 0;
 
 	d->thread = t;
 	d->out = out;
@@ -166,7 +168,7 @@ dump_step(struct session_dump *base, struct cache_thread *t, struct out *out)
 				OUT_LITERAL(out, "END\r\n");
 			return false;
 		}
-	} while (out_pending(out) - begin < STEP_BYTES && !out->failed);
+	} while (++seen < STEP_SEGMENTS && out_pending(out) - begin < STEP_BYTES && !out->failed);
 	return !out->failed;
 }
 

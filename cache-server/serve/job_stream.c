@@ -1,9 +1,10 @@
 /*
  * `backup -`: a backup on the client's connection, for another server's clone.
  *
- * A step visits segments until 64 KiB are there.  The session calls it only when what was made before has
- * been sent, so the memory that a slow reader costs is bounded by a segment or the largest value.  When it
- * cannot be finished the connection is closed: the reader sees that the end is missing.
+ * A step visits segments until 64 KiB are there, or some of them, however little they give.  The session
+ * calls it only when what was made before has been sent, so the memory that a slow reader costs is bounded by
+ * a segment or the largest value.  When it cannot be finished the connection is closed: the reader sees that
+ * the end is missing.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -13,7 +14,7 @@
 #include "cache-server/store/backup.h"
 #include "lib/core/hash.h"
 
-enum { STEP_BYTES = 65536 };
+enum { STEP_BYTES = 65536, STEP_SEGMENTS = 4 };
 
 struct stream {
 	struct session_dump base;
@@ -57,13 +58,14 @@ step(struct session_dump *base, struct cache_thread *t, struct out *out)
 	    .state = "writing", .total = metric_get(&store_metrics(cache_store(s->job->cache))->store_items)};
 	struct backup_figures figures;
 	size_t before = out_pending(out);
+	unsigned seen = 0;
 	bool more = true;
 	err_t err = ERR_OK;
 
 	s->out = out;
 	if (s->backup == NULL)
 		err = begin(s, t, &why);
-	while (err == ERR_OK && more && out_pending(out) - before < STEP_BYTES)
+	while (err == ERR_OK && more && seen++ < STEP_SEGMENTS && out_pending(out) - before < STEP_BYTES)
 		err = job_stopped(s->job) ? err_set(&why, ERR_CLOSED, "stopped before the end")
 					  : backup_step(s->backup, 1, &more, &why);
 	if (err != ERR_OK) {

@@ -425,6 +425,24 @@ dumps_are_memcached_s(void **state)
 }
 
 static void
+a_dump_that_shows_nothing_takes_turns_too(void **state)
+{
+	struct fixture *f = *state;
+	char value[1001], line[1100];
+	size_t before;
+
+	memset(value, 'x', 1000);
+	value[1000] = '\0';
+	for (int i = 0; i < 8000; i++) {
+		snprintf(line, sizeof line, "set key%d 0 0 1000\r\n%s\r\n", i, value);
+		assert_string_equal(ask(f, line), "STORED\r\n");
+	}
+	before = f->talk.feeds;
+	assert_string_equal(ask(f, "lru_crawler mgdump 2\r\n"), "OK\r\nEN\r\n");
+	assert_true(f->talk.feeds - before > 2);
+}
+
+static void
 ignore_wake(void *arg)
 {
 }
@@ -557,6 +575,7 @@ main(void)
 	    cmocka_unit_test_setup_teardown(detail_is_switched_and_dumped, setup, teardown),
 	    cmocka_unit_test_setup_teardown(hot_keys_come_with_their_share, setup, teardown),
 	    cmocka_unit_test_setup_teardown(dumps_are_memcached_s, setup, teardown),
+	    cmocka_unit_test_setup_teardown(a_dump_that_shows_nothing_takes_turns_too, setup, teardown),
 	    cmocka_unit_test_setup_teardown(evictions_are_told_to_watchers, setup, teardown),
 	    cmocka_unit_test_setup_teardown(a_dump_of_many_items_has_each_of_them, setup, teardown),
 	    cmocka_unit_test_setup_teardown(prometheus_text_is_well_formed, setup, teardown),
