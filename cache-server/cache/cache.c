@@ -249,8 +249,8 @@ cache_create(struct cache **out, const struct cache_options *opt, struct err_det
 		goto done;
 	}
 	set_wall(c, c->base_ms);
-	if (opt->serve_immediately)
-		store_caught_up(c->store);
+	if (opt->serve_immediately && (err = store_caught_up_since(c->store, 0, why)) != ERR_OK)
+		goto done;
 	*out = c;
 	c = NULL;
 done:

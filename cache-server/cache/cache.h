@@ -323,7 +323,8 @@ bool cache_new_term(struct cache_thread *t, const struct epoch *survived, uint32
  * source lives as long as the cache. */
 bool cache_bound(struct cache_thread *t, const struct store_view *v, struct epoch *out);
 
-/* All that was missed while the server was away has been delivered. */
+/* All that was missed while the server was away has been delivered.  Not enough after a restore:
+ * store_caught_up_since(). */
 void cache_caught_up(struct cache_thread *t);
 
 #endif

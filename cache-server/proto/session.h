@@ -50,7 +50,7 @@ struct session_host_ops {
 	const char *(*refresh_certificates)(void *arg);
 	/*
 	 * Starts a reply that is made in parts: `stats cachedump <class> <n>`, `lru_crawler metadump|mgdump
-	 * all|hash|<ids>` (the arguments have been looked at; *why is NULL).  NULL: *why is what to answer
+	 * all|hash|<ids>` (the arguments have been looked at; *why is NULL), `backup -`.  NULL: *why is what to answer
 	 * instead, without line end ("BUSY …", "BADCLASS invalid class id", …).  NULL may also be the whole
 	 * function: there are no dumps.
 	 */

@@ -404,6 +404,31 @@ debugtime_line(struct session *s, const struct line *l)
 
 /* --- what routers say ----------------------------------------------------------------------------------- */
 
+/*
+ * Alone it is about what a server missed while it was away; with a time it settles what a restore left to be
+ * delivered.  The first is answered OK also while it has no effect: a router that had to repeat it would hold
+ * back the deletes behind it.
+ */
+static void
+caughtup_line(struct session *s, const struct line *l, bool quiet)
+{
+	struct err_detail why = {0};
+	uint64_t since;
+
+	if (l->n == 1u + quiet)
+		cache_caught_up(s->cache);
+	else if (!number_u64(l->word[1], &since)) {
+		TEXT_REPLY(s, TEXT_BAD_FORMAT);
+		return;
+	} else if (store_caught_up_since(s->store, since, &why) != ERR_OK) {
+		OUT_LITERAL(s->out, "SERVER_ERROR ");
+		text_reply(s, err_why(&why));
+		return;
+	}
+	if (!quiet)
+		OUT_LITERAL(s->out, "OK\r\n");
+}
+
 static void
 router_line(struct session *s, const struct line *l)
 {
@@ -414,8 +439,8 @@ router_line(struct session *s, const struct line *l)
 	/* Errors are not left out. */
 	s->noreply = false;
 	if (span_is(l->word[0], "caughtup")) {
-		cache_caught_up(s->cache);
-		done = true;
+		caughtup_line(s, l, quiet);
+		return;
 	} else if (l->n < (span_is(l->word[0], "newterm") ? 3 : 2)) {
 		TEXT_REPLY(s, TEXT_BAD_FORMAT);
 		return;
@@ -480,7 +505,10 @@ unknown_line(struct session *s, const struct line *l)
 {
 	struct span last = line_word(l, l->n > 1 ? l->n - 1 : 1);
 
-	if (s->host.ops->job && s->host.ops->job(s->host.arg, cache_of(s->cache), words_from(l, 0), s->out))
+	if (l->n == 2 && span_is(l->word[0], "backup") && span_is(l->word[1], "-") && !s->limits->no_dump)
+		start_dump(s, SPAN_LIT("backup -"));
+	else if (s->host.ops->job &&
+		 s->host.ops->job(s->host.arg, cache_of(s->cache), words_from(l, 0), s->out))
 		OUT_LITERAL(s->out, "\r\n");
 	else if (last.len >= 5 && memcmp(last.p, "HTTP/", 5) == 0) {
 		/* A browser that was led here: nothing of what follows may be taken for commands. */

@@ -253,7 +253,14 @@ on_ready(void *arg, struct admin_reasons *reasons)
 	for (size_t i = 0; i < r->src.ncontainers; i++) {
 		struct cache *cache = r->src.containers[i].cache;
 
-		if (!store_is_caught_up(cache_store(cache)))
+		if (store_owed(cache_store(cache)) != 0)
+			admin_not_ready(reasons,
+					"container %s was restored: deliver all deletes since %llu again, "
+					"then say \"caughtup "
+					"%llu\"",
+					cache_name(cache), (unsigned long long)store_owed(cache_store(cache)),
+					(unsigned long long)store_owed(cache_store(cache)));
+		else if (!store_is_caught_up(cache_store(cache)))
 			admin_not_ready(
 			    reasons,
 			    "container %s serves nothing of before the restart until the router says "

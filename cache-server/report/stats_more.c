@@ -212,6 +212,7 @@ report_restart(struct report *r, size_t container, const struct report_emit *e)
 	report_word(&file, opt->file && opt->file[0] != '\0' ? span_of(opt->file) : SPAN_LIT("none"));
 	report_pair(e, "file", "%s", buf_str(&file));
 	report_pair(e, "caught_up", "%s", store_is_caught_up(cache_store(cache)) ? "yes" : "no");
+	U64("owed", store_owed(cache_store(cache)));
 	report_pair(e, "serve_immediately", "%s", opt->serve_immediately ? "yes" : "no");
 	U64("warm_items", GET(st, store_warm_items));
 	U64("dropped_at_start", GET(st, store_dropped_at_start));

@@ -20,6 +20,8 @@ stats(void *arg, struct cache *cache, struct span what, session_emit_fn *emit, v
 	struct conn *c = arg;
 
 	atomic_store_explicit(&c->state, "conn_parse_cmd", memory_order_relaxed);
+	if (span_is(what, "jobs"))
+		return jobs_stats(server_of(c)->jobs, cache, emit, emit_arg);
 	return report_stats(server_of(c)->report, cache, what, emit, emit_arg);
 }
 
@@ -76,7 +78,15 @@ refresh_certificates(void *arg)
 static struct session_dump *
 dump(void *arg, struct cache *cache, struct span command, const char **why)
 {
+	if (span_is(command, "backup -"))
+		return jobs_stream(server_of(arg)->jobs, cache, why);
 	return report_dump(server_of(arg)->report, cache, command, why);
+}
+
+static bool
+job(void *arg, struct cache *cache, struct span command, struct out *out)
+{
+	return jobs_command(server_of(arg)->jobs, cache, command, out);
 }
 
 static void
@@ -170,6 +180,7 @@ host_ops(void)
 	    .memory_limit = memory_limit,
 	    .refresh_certificates = refresh_certificates,
 	    .dump = dump,
+	    .job = job,
 	    .watch = watch,
 	    .note = note,
 	    .log = log_line,

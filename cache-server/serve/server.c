@@ -385,6 +385,19 @@ make_limits(struct server *s)
 }
 
 static err_t
+make_jobs(struct server *s, struct err_detail *why)
+{
+	struct jobs_options opt = {.dir = s->settings->job_dir,
+				   .quiesce = s->quiesce,
+				   .caches = s->caches,
+				   .n = s->ncaches,
+				   .clock = s->clock,
+				   .log = s->log};
+
+	return s->settings->job_dir[0] ? jobs_create(&s->jobs, &opt, why) : ERR_OK;
+}
+
+static err_t
 make_workers(struct server *s, struct err_detail *why)
 {
 	err_t err = ERR_OK;
@@ -454,7 +467,8 @@ server_create(struct server **out, const struct server_options *opt, struct err_
 	loop_timer_init(&s->collect, s->loop, on_collect, s);
 	if ((err = quiesce_create(&s->quiesce, why)) != ERR_OK || (err = load_auth(s, why)) != ERR_OK ||
 	    (s->settings->tls && (err = tls_create(&s->tls, s->settings, s->clock, why)) != ERR_OK) ||
-	    (err = make_caches(s, why)) != ERR_OK || (err = watch_create(&s->watch, &watch, why)) != ERR_OK)
+	    (err = make_caches(s, why)) != ERR_OK || (err = make_jobs(s, why)) != ERR_OK ||
+	    (err = watch_create(&s->watch, &watch, why)) != ERR_OK)
 		goto done;
 	s->ring = watch_ring_create(s->watch);
 	make_evictions(s);
@@ -491,6 +505,7 @@ server_run(struct server *s, struct err_detail *why)
 	}
 	for (size_t i = 0; i < s->nworkers; i++)
 		worker_stop(s->workers[i]);
+	jobs_stop(s->jobs);
 	keeper_stop(&s->keeper);
 	return err;
 }
@@ -512,6 +527,7 @@ server_destroy(struct server **sp)
 	free(s->workers);
 	door_close(&s->door);
 	destroy_sight(&s->sight);
+	jobs_destroy(&s->jobs);
 	for (size_t i = 0; i < s->ncaches; i++)
 		cache_destroy(&s->caches[i], true);
 	watch_destroy(&s->watch);

@@ -29,6 +29,7 @@
 #include "cache-server/report/serve_metrics.h"
 #include "cache-server/report/watch.h"
 #include "cache-server/serve/door.h"
+#include "cache-server/serve/job.h"
 #include "cache-server/serve/keeper.h"
 #include "cache-server/serve/port.h"
 #include "cache-server/serve/tls.h"
@@ -86,7 +87,8 @@ struct server {
 	struct worker **workers;
 	size_t nworkers;
 	struct keeper *keeper;
-	struct tls *tls; /* NULL without -Z */
+	struct jobs *jobs; /* NULL without --job-dir */
+	struct tls *tls;   /* NULL without -Z */
 	struct watch *watch;
 	struct watch_ring *ring;	    /* the main thread's */
 	struct server_evictions *evictions; /* one for each container */

@@ -104,6 +104,7 @@
 	X(stale_ttl,          0,   "stale-ttl",           "stale_ttl",          SECONDS, "seconds", "0",          0,       2592000,    ACTS,   "keep a deleted value for this long and hand it out as stale only; 0: do not keep it") \
 	X(lease_seconds,      0,   "lease-seconds",       "lease_seconds",      SECONDS, "seconds", "10",         1,       3600,       ACTS,   "one lease token per key in this time") \
 	X(guard_memory,       0,   "guard-memory",        "guard_memory",       BYTES,   "bytes",  "0",           0,       1ull << 40, ACTS,   "memory for leases, hold-offs, deletes and markers; when it is full more is refused, never less; 0: 1/64 of the memory, at least 1m") \
+	X(job_dir,            0,   "job-dir",             "job_dir",            TEXT,    "dir",    "",            0,       0,          ACTS,   "folder for the files of the commands backup and restore; without it there are none of these, and no clone: who reaches a port may read and fill its container by them") \
 	X(max_ttl,            0,   "max-ttl",             "max_ttl",            SECONDS, "seconds", "0",          0,       315360000,  ACTS,   "an item lives for this long at most; 0: as long as it says") \
 	X(extended,           'o', "extended",            NULL,                 EACH,    "options", NULL,         0,       0,          ACTS,   "options separated by \",\", each NAME or NAME=VALUE") \
 	X(man,                0,   "man",                 NULL,                 SHOW,    NULL,     NULL,          0,       0,          QUIET,  "print the man page and leave") \

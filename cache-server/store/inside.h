@@ -32,6 +32,9 @@
 enum { STORE_SLOTS = QUIESCE_MAX_THREADS };
 
 /* Segments that are nobody's, or not open.  Under `lock`; the atomics may be read without. */
+/* Closed segments by range: first those that lanes have filled, then those that merges made. */
+enum { SUPPLY_QUEUES = 2 * TTL_RANGES };
+
 struct supply {
 	pthread_mutex_t lock;
 	uint32_t *free; /* a stack */
@@ -44,9 +47,10 @@ struct supply {
 	_Atomic uint32_t nlimbo;
 	_Atomic uint32_t npinned; /* of them; as of the last supply_reap() */
 	uint32_t *next, *prev;	  /* closed segments of each range, oldest first */
-	uint32_t first[TTL_RANGES], last[TTL_RANGES];
-	uint32_t closed[TTL_RANGES]; /* how many */
-	_Atomic uint32_t usable;     /* segments within the limit of memory */
+	uint32_t first[SUPPLY_QUEUES], last[SUPPLY_QUEUES];
+	uint32_t closed[2];	 /* how many: of recruits, of veterans */
+	bool *veteran;		 /* of each segment: a merge made it */
+	_Atomic uint32_t usable; /* segments within the limit of memory */
 	uint32_t withheld;
 	uint32_t keep; /* free ones that only a merge may take */
 	uint64_t seq;
@@ -87,6 +91,7 @@ struct store {
 	uint32_t boot;
 	_Atomic uint32_t open_boot; /* of new segments: boot, or 0 while a restore goes on (restore.h) */
 	_Atomic bool caught_up;
+	_Atomic uint64_t owed; /* store_owed() */
 
 	struct quiesce *quiesce;
 	enum store_policy policy;
@@ -305,5 +310,14 @@ err_t evict_now(struct store_thread *t);
 
 /* How many should be free. */
 uint32_t evict_goal(const struct store *s);
+
+/* For restore.c: what was believed before.  False: a restore goes on already. */
+struct store_belief {
+	bool caught_up;
+	uint64_t owed;
+};
+bool store_restore_begins(struct store *s, struct store_belief *before);
+/* `before`: nothing came in, all is as it was; NULL otherwise. */
+void store_restore_ends(struct store *s, const struct store_belief *before);
 
 #endif

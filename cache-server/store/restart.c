@@ -117,7 +117,12 @@ restart_load(struct store *s)
 	if (believed(s)) {
 		rebuild(&r);
 		atomic_store(&s->caught_up, r.items == 0);
+		if (r.items > 0)
+			atomic_store(&s->owed, atomic_load(&words->owed));
+		else
+			atomic_store(&words->owed, 0);
 	} else {
+		atomic_store(&words->owed, 0);
 		for (uint32_t id = 1; id <= s->pool.count; id++)
 			atomic_store(&s->pool.heads[id].state, SEGMENT_FREE);
 	}
@@ -160,6 +165,12 @@ restart_note_flush(struct store *s, uint32_t flush)
 
 	while (old < flush && !atomic_compare_exchange_weak(to, &old, flush))
 		;
+}
+
+void
+restart_note_owed(struct store *s, uint64_t owed)
+{
+	atomic_store(&words_of(s)->owed, owed);
 }
 
 void

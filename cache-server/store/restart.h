@@ -29,6 +29,7 @@
 struct restart_words {
 	_Atomic uint64_t counter;
 	_Atomic uint32_t flush;
+	_Atomic uint64_t owed; /* store_owed() */
 };
 
 /* What the last start found; also in the store's metrics. */
@@ -60,5 +61,8 @@ uint64_t restart_estimate(const struct store *s);
 
 /* Before a flush takes effect. */
 void restart_note_flush(struct store *s, uint32_t flush);
+
+/* Before the first item of a restore, and when it has been settled. */
+void restart_note_owed(struct store *s, uint64_t owed);
 
 #endif

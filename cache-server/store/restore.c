@@ -34,6 +34,7 @@ struct restore {
 	enum { SKIP, TAKE } what;
 	unsigned bits;
 	bool again; /* an older version of it came in from the same backup */
+	struct store_belief before;
 	struct restore_figures figures;
 };
 
@@ -204,8 +205,10 @@ on_header(void *arg, const struct backup_info *info, struct err_detail *why)
 		    (unsigned long long)info->id, (unsigned long long)r->expected);
 	r->info = *info;
 	r->has_info = true;
-	if (!r->older)
+	if (!r->older) {
 		r->figures.began = info->began;
+		store_owe(r->s, info->began); /* before the first item comes in */
+	}
 	return ERR_OK;
 }
 
@@ -226,15 +229,15 @@ err_t
 restore_create(struct restore **out, struct store_thread *t, uint64_t unix_now, struct err_detail *why)
 {
 	struct restore *r;
-	uint32_t boot = t->s->boot;
+	struct store_belief before;
 
 	*out = NULL;
-	/* From here on segments are opened without a boot number that counts; those that are open end. */
-	if (!atomic_compare_exchange_strong(&t->s->open_boot, &boot, 0))
+	if (!store_restore_begins(t->s, &before))
 		return err_set(why, ERR_BUSY, "a restore of this store is going on; wait for its end");
-	atomic_store(&t->s->caught_up, false);
+	/* Segments that are open end. */
 	lane_close_idle(t->s, true);
 	r = MEM_NEW(struct restore);
+	r->before = before;
 	r->t = t;
 	r->s = t->s;
 	r->epoch = unix_now - store_now(r->s);
@@ -294,8 +297,9 @@ restore_destroy(struct restore **rp)
 		return;
 	if (r->what == TAKE)
 		store_abort(r->t, &r->draft);
-	/* What is opened from now on is proven; nothing restored may share its segments. */
-	atomic_store(&r->s->open_boot, r->s->boot);
+	/* What is opened from now on is proven; nothing restored may share its segments.  If nothing came in,
+	 * what was served may be served again. */
+	store_restore_ends(r->s, r->figures.restored == 0 ? &r->before : NULL);
 	lane_close_idle(r->s, true);
 	backup_reader_destroy(&r->reader);
 	backup_map_fini(&r->wanted);
@@ -319,10 +323,17 @@ check_stop(const struct backup_job *job, struct err_detail *why)
 	return ERR_OK;
 }
 
+static void
+tell(const struct backup_job *job, uint64_t items, uint64_t bytes)
+{
+	if (job->progress)
+		job->progress(job->arg, items, bytes);
+}
+
 /* Offline while it waits for the disk, so that it delays nobody. */
 static err_t
 read_file(const struct backup_job *job, const char *path,
-	  err_t (*feed)(void *arg, struct span bytes, struct err_detail *why), void *arg,
+	  err_t (*feed)(void *arg, struct span bytes, struct err_detail *why), void *arg, uint64_t *bytes,
 	  struct err_detail *why)
 {
 	char *chunk = mem_alloc(CHUNK);
@@ -344,6 +355,7 @@ read_file(const struct backup_job *job, const char *path,
 		if (n <= 0)
 			break;
 		err = feed(arg, span_make(chunk, (size_t)n), why);
+		*bytes += (uint64_t)n;
 		if (err == ERR_OK)
 			err = check_stop(job, why);
 	}
@@ -359,33 +371,68 @@ feed_reader(void *arg, struct span bytes, struct err_detail *why)
 	return backup_read(arg, bytes, why);
 }
 
-static err_t
-feed_restore(void *arg, struct span bytes, struct err_detail *why)
-{
-	return restore_feed(arg, bytes, why);
-}
-
-struct out_file {
-	int fd;
-	const char *path;
+struct coming_in {
+	const struct backup_job *job;
+	struct restore *r;
+	uint64_t bytes; /* read so far */
 };
 
 static err_t
-write_file(void *arg, struct span bytes, struct err_detail *why)
+feed_restore(void *arg, struct span bytes, struct err_detail *why)
 {
-	struct out_file *f = arg;
+	struct coming_in *in = arg;
+	err_t err = restore_feed(in->r, bytes, why);
 
-	while (bytes.len > 0) {
-		ssize_t n = write(f->fd, bytes.p, bytes.len);
+	tell(in->job, in->r->figures.restored, in->bytes);
+	return err;
+}
+
+/*
+ * What a step of a backup makes waits in memory, and goes to the disk while the thread is offline: a slow
+ * disk must not keep others from reusing memory.  A value that is larger than all that goes out at once.
+ */
+struct out_file {
+	int fd;
+	const char *path;
+	struct buf waiting;
+};
+
+enum { OUT_WAITING = 8 << 20 };
+
+static err_t
+write_out(struct out_file *f, struct err_detail *why)
+{
+	while (f->waiting.len > 0) {
+		ssize_t n = write(f->fd, f->waiting.p, f->waiting.len);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return err_set(why, ERR_IO, "cannot write the backup %s: %s; make room", f->path,
 				       strerror(errno));
-		bytes = span_make(bytes.p + n, bytes.len - (size_t)n);
+		buf_take(&f->waiting, (size_t)n);
 	}
 	return ERR_OK;
+}
+
+static err_t
+write_file(void *arg, struct span bytes, struct err_detail *why)
+{
+	struct out_file *f = arg;
+
+	buf_put_span(&f->waiting, bytes);
+	return f->waiting.len > OUT_WAITING ? write_out(f, why) : ERR_OK;
+}
+
+static err_t
+write_offline(const struct backup_job *job, struct out_file *f, struct err_detail *why)
+{
+	err_t err;
+
+	quiesce_offline(job->qt);
+	err = write_out(f, why);
+	quiesce_online(job->quiesce, job->qt);
+	return err;
 }
 
 static err_t
@@ -393,7 +440,8 @@ read_manifest(const struct backup_job *job, const char *path, struct backup_mani
 	      struct err_detail *why)
 {
 	struct backup_reader *r = backup_reader_create(&m->visitor);
-	err_t err = read_file(job, path, feed_reader, r, why);
+	uint64_t bytes = 0;
+	err_t err = read_file(job, path, feed_reader, r, &bytes, why);
 
 	if (err == ERR_OK)
 		err = backup_read_end(r, why);
@@ -437,7 +485,11 @@ backup_file(const struct backup_job *job, const char *path, const char *base, st
 	while (err == ERR_OK && more) {
 		err = backup_step(b, SEGMENTS_AT_ONCE, &more, why);
 		if (err == ERR_OK)
+			err = write_offline(job, &f, why);
+		if (err == ERR_OK)
 			err = check_stop(job, why);
+		backup_figures(b, out);
+		tell(job, out->items + out->same, out->bytes);
 	}
 	if (err != ERR_OK)
 		goto done;
@@ -453,9 +505,84 @@ done:
 		close(f.fd);
 	if (made)
 		unlink(part);
+	buf_fini(&f.waiting);
 	backup_destroy(&b);
 	backup_manifest_fini(&m);
 	free(part);
+	return err;
+}
+
+/* --- a restore's files are looked at first --- */
+
+struct checking {
+	struct backup_reader *reader;
+	const struct backup_job *job;
+	uint64_t expected, base, began, items, bytes;
+};
+
+static err_t
+check_header(void *arg, const struct backup_info *info, struct err_detail *why)
+{
+	struct checking *c = arg;
+
+	if (c->expected && info->id != c->expected)
+		return err_set(
+		    why, ERR_OTHER_SERVER,
+		    "this backup is %016llx, but the newer one was made on %016llx; give that one next",
+		    (unsigned long long)info->id, (unsigned long long)c->expected);
+	if (c->began == 0)
+		c->began = info->began;
+	c->base = info->incremental ? info->base : 0;
+	return ERR_OK;
+}
+
+static err_t
+check_item(void *arg, const struct backup_item *it, struct err_detail *why)
+{
+	struct checking *c = arg;
+
+	(void)it;
+	(void)why;
+	c->items++;
+	return ERR_OK;
+}
+
+static err_t
+feed_check(void *arg, struct span bytes, struct err_detail *why)
+{
+	struct checking *c = arg;
+
+	tell(c->job, c->items, c->bytes);
+	return backup_read(c->reader, bytes, why);
+}
+
+err_t
+restore_check(const struct backup_job *job, const char *const *paths, size_t n, uint64_t *began,
+	      struct err_detail *why)
+{
+	struct checking c = {.job = job};
+	struct backup_visitor v = {.header = check_header, .item = check_item, .arg = &c};
+	err_t err = ERR_OK;
+
+	for (size_t i = 0; i < n && err == ERR_OK; i++) {
+		if (i > 0 && c.base == 0) {
+			err = err_set(why, ERR_USAGE,
+				      "%s follows a full backup; give the newest backup first", paths[i]);
+			break;
+		}
+		c.expected = c.base;
+		c.reader = backup_reader_create(&v);
+		err = read_file(job, paths[i], feed_check, &c, &c.bytes, why);
+		if (err == ERR_OK)
+			err = backup_read_end(c.reader, why);
+		if (err != ERR_OK)
+			err_wrap(why, "%s", paths[i]);
+		backup_reader_destroy(&c.reader);
+	}
+	if (err == ERR_OK && c.base != 0)
+		err = err_set(why, ERR_GAP, "the backup was made on another one, %016llx; give that one, too",
+			      (unsigned long long)c.base);
+	*began = c.began;
 	return err;
 }
 
@@ -464,6 +591,7 @@ restore_files(const struct backup_job *job, const char *const *paths, size_t n, 
 	      struct err_detail *why)
 {
 	struct restore *r = NULL;
+	struct coming_in in = {.job = job};
 	uint64_t base = 0;
 	err_t err = restore_create(&r, job->t, job->unix_now, why);
 
@@ -474,7 +602,8 @@ restore_files(const struct backup_job *job, const char *const *paths, size_t n, 
 				      "%s follows a full backup; give the newest backup first", paths[i]);
 			break;
 		}
-		err = read_file(job, paths[i], feed_restore, r, why);
+		in.r = r;
+		err = read_file(job, paths[i], feed_restore, &in, &in.bytes, why);
 		if (err == ERR_OK)
 			err = restore_end_of_one(r, &base, why);
 		if (err != ERR_OK)

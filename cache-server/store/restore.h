@@ -15,6 +15,10 @@
  * A damaged backup ends the restore with an error.  What had been proven of it is in the store then, unproven
  * like all of it: less than the backup, never something older.
  *
+ * That is what store_owed() keeps from then on, also in a memory file, and store_caught_up_since() settles; a
+ * plain store_caught_up() does not, since a router that delivers from its cursor cannot know what a backup
+ * lacks.  A restore that brought nothing in leaves all as it was.
+ *
  * Threads: one that has joined the store and is online; one restore of a store at a time.  Blocks: where
  * store_begin() does; restore_files() and backup_file() on the disk.   Clock: passed in.
  */
@@ -74,6 +78,8 @@ struct backup_job {
 	struct quiesce_thread *qt; /* online; ticked now and then */
 	uint64_t unix_now;
 	bool (*stop)(void *arg); /* asked between steps; NULL: never */
+	/* Told between steps: items that were written or read, bytes of the file or files; may be NULL. */
+	void (*progress)(void *arg, uint64_t items, uint64_t bytes);
 	void *arg;
 };
 
@@ -83,6 +89,13 @@ struct backup_job {
  */
 err_t backup_file(const struct backup_job *job, const char *path, const char *base,
 		  struct backup_figures *out, struct err_detail *why) MUST_CHECK;
+
+/*
+ * Reads the files of a restore, newest first, without bringing anything in: each is whole and undamaged, and
+ * is the one that the newer ones were made on.  *began: when the newest one began.
+ */
+err_t restore_check(const struct backup_job *job, const char *const *paths, size_t n, uint64_t *began,
+		    struct err_detail *why) MUST_CHECK;
 
 /* Newest first. */
 err_t restore_files(const struct backup_job *job, const char *const *paths, size_t n,

@@ -781,17 +781,3 @@ store_flush(struct store *s)
 	atomic_fetch_add_explicit(&s->flush, 1, memory_order_acq_rel);
 	metric_inc(&s->metrics.store_flushed);
 }
-
-void
-store_caught_up(struct store *s)
-{
-	if (atomic_load_explicit(&s->open_boot, memory_order_acquire) != s->boot)
-		return; /* a restore goes on */
-	atomic_store_explicit(&s->caught_up, true, memory_order_release);
-}
-
-bool
-store_is_caught_up(const struct store *s)
-{
-	return atomic_load_explicit((_Atomic bool *)&s->caught_up, memory_order_acquire);
-}

@@ -238,9 +238,27 @@ void store_remove(struct store_thread *t, struct store_view *v);
 /* Everything committed so far is gone at once; its memory is taken back by upkeep. */
 void store_flush(struct store *s);
 
-/* Items of before the restart may be served from now on. */
+/*
+ * Items of before the restart may be served from now on: what was missed while the process was away has been
+ * delivered.  Does nothing while a restore goes on, or after one (store_owed()): who says so cannot know what
+ * a backup lacks.
+ */
 void store_caught_up(struct store *s);
 bool store_is_caught_up(const struct store *s);
+
+/*
+ * After a restore: unix time since when all deletes must be delivered again before anything unproven may be
+ * served; 0: nothing is owed.  A memory file remembers it.  store_owe() notes it before the first item comes
+ * in; the earliest counts.
+ */
+void store_owe(struct store *s, uint64_t since);
+uint64_t store_owed(const struct store *s);
+
+/*
+ * Everything since `since` has been delivered (again): as store_caught_up(), also after a restore.  ERR_BUSY:
+ * a restore goes on; ERR_GAP: more is owed.  0: everything there ever was.
+ */
+err_t store_caught_up_since(struct store *s, uint64_t since, struct err_detail *why) MUST_CHECK;
 
 /*
  * Told of each item that is dropped although it lives (`watch evictions`): with its bucket locked, by the

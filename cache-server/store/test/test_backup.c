@@ -253,8 +253,46 @@ what_was_backed_up_comes_back_unproven_in_another_store(void **state)
 	assert_true(find(&f->b, 5, &v) && !v.unproven);
 	set(&f->b, 6, 1);
 	assert_true(find(&f->b, 6, &v) && !v.unproven);
+	/* Who delivers from his cursor does not know what a backup lacks. */
 	store_caught_up(f->b.s);
+	assert_false(store_is_caught_up(f->b.s));
+	assert_int_equal(store_owed(f->b.s), UNIX);
+	assert_int_equal(store_caught_up_since(f->b.s, UNIX + 1, NULL), ERR_GAP);
+	assert_true(find(&f->b, 7, &v) && v.unproven);
+	assert_int_equal(store_caught_up_since(f->b.s, UNIX, NULL), ERR_OK);
 	assert_true(find(&f->b, 7, &v) && !v.unproven);
+	assert_int_equal(store_owed(f->b.s), 0);
+}
+
+static void
+a_restore_that_brings_nothing_in_changes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct restore *r;
+
+	set(&f->b, 5, 77);
+	assert_true(store_is_caught_up(f->b.s));
+	assert_int_equal(restore_create(&r, f->b.t, UNIX, NULL), ERR_OK);
+	assert_false(store_is_caught_up(f->b.s));
+	assert_int_equal(store_caught_up_since(f->b.s, 0, NULL), ERR_BUSY);
+	store_caught_up(f->b.s);
+	assert_false(store_is_caught_up(f->b.s));
+	restore_destroy(&r);
+	assert_true(store_is_caught_up(f->b.s));
+	assert_int_equal(store_owed(f->b.s), 0);
+}
+
+static void
+the_earliest_of_several_backups_is_owed(void **state)
+{
+	struct fixture *f = *state;
+
+	store_owe(f->b.s, 500);
+	store_owe(f->b.s, 700);
+	assert_int_equal(store_owed(f->b.s), 500);
+	store_owe(f->b.s, 300);
+	assert_int_equal(store_caught_up_since(f->b.s, 500, NULL), ERR_GAP);
+	assert_int_equal(store_caught_up_since(f->b.s, 300, NULL), ERR_OK);
 }
 
 static void
@@ -576,6 +614,8 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    T(what_was_backed_up_comes_back_unproven_in_another_store),
+	    T(a_restore_that_brings_nothing_in_changes_nothing),
+	    T(the_earliest_of_several_backups_is_owed),
 	    T(nothing_is_proven_before_a_restore_has_ended),
 	    T(flags_expiry_stale_and_a_chosen_cas_come_back_an_epoch_only_at_home),
 	    T(an_expired_item_does_not_come_back_nor_an_older_version_of_it),
