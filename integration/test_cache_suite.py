@@ -32,7 +32,7 @@ def results(request):
     return found
 
 
-@pytest.mark.parametrize("name", [row[1] for row in rows() if row[0] in ("pass", "tls")])
+@pytest.mark.parametrize("name", [row[1] for row in rows() if row[0] in ("pass", "part", "edit", "tls")])
 def test_of_memcached_passes(name, results):
     how, line = results[name]
     if how == "skipped":
