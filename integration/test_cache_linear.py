@@ -606,8 +606,8 @@ def test_the_check_of_markers_finds_what_went_and_what_stayed():
     assert len(check_markers(history(put, ("marker_read", "k", 3, 4, None, set())))) == 1
     short = ("marker_set", "k", 1, 2, ("t", 3), b"HD")
     assert len(check_markers(history(short, ("marker_read", "k", 2.1, 2.2, None, set())))) == 1
-    assert check_markers(history(short, ("marker_read", "k", 2.1, 3, None, set()))) == []
-    assert check_markers(history(short, ("marker_read", "k", 2.1, 2.2, None, set()), kills=[(2, 2.05)])) == []
+    assert len(check_markers(history(short, ("marker_read", "k", 2.1, 3.9, None, set()), kills=[(2, 2.05)]))) == 1
+    assert check_markers(history(short, ("marker_read", "k", 2.1, 4.1, None, set()))) == []
     assert len(check_markers(history(put, ("marker_clear", "k", 3, 4, "t", b"HD"), ("marker_read", "k", 5, 6, None, {"t"})))) == 1
     assert len(check_markers(history(("marker_set", "k", 1, 2, ("t", 2), b"HD"), ("marker_read", "k", 9, 9.5, None, {"t"})))) == 1
     assert len(check_markers(history(put, ("marker_read", "k", 3, 4, None, {"t", "other"})))) == 1

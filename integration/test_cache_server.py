@@ -371,6 +371,10 @@ def test_tls_carries_everything_and_certificates_are_renewed(make, rundir):
     assert ask(s, b"get big\r\n", b"END\r\n") == b"VALUE big 0 %d\r\n" % len(value) + value + b"\r\nEND\r\n"
     many = b"".join(b"mg big t\r\n" for _ in range(5000))
     assert ask(s, many + b"mn\r\n", b"MN\r\n") == b"HD t-1\r\n" * 5000 + b"MN\r\n"
+    assert ask(s, b"set some 0 0 4000\r\n" + value[:4000] + b"\r\n") == b"STORED\r\n"
+    # More than is sent in one go: the session pauses, and no request comes that would wake it.
+    some = b"VALUE some 0 4000\r\n" + value[:4000] + b"\r\nEND\r\n"
+    assert ask(s, b"get some\r\n" * 1000 + b"mn\r\n", b"MN\r\n") == some * 1000 + b"MN\r\n"
     old = s.getpeercert(True)
     install(second)
     assert ask(s, b"refresh_certs\r\n") == b"OK\r\n"
@@ -485,6 +489,23 @@ def test_watchers_see_what_clients_do(make):
         while b"type=deleted" not in seen and len(seen) < 100000:
             seen += w.file.readline()
         assert b"type=item_get key=foo" in seen and b"type=item_store key=foo" in seen
+
+
+def test_watchers_see_evictions(make):
+    cache = make(memory=8, threads=1)
+    with cache.client() as w, cache.client() as c:
+        assert w.command(b"watch evictions") == b"OK"
+        for i in range(2000):
+            c.set("k%d" % i, b"x" * 10000)
+        assert b"type=eviction key=k" in w.file.readline()
+
+
+def test_requests_and_replies_are_shown_where_asked_for(make):
+    cache = make("-vv")
+    with cache.client() as c:
+        c.set("shown", b"v")
+        text = cache.process.log_text()
+    assert "set shown 0 0 1" in text and "STORED" in text and "client connection" in text
 
 
 def test_hot_keys_are_found(make):

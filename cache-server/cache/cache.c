@@ -445,16 +445,38 @@ cache_epoch_counts(const struct cache_thread *t, const struct store_view *v)
 	return number != 0 && source_counts(t->guard->sources, number, (struct source_time){e.count, e.term});
 }
 
+static inline enum cache_kind
+kind_of(const struct cache_thread *t, struct store_view *v, bool found)
+{
+	enum cache_kind kind;
+
+	if (!found)
+		return CACHE_NONE;
+	kind = cache_kind(t, v);
+	if (__builtin_expect(kind == CACHE_NONE, 0))
+		v->gone = STORE_ABSENT; /* of a term that is over */
+	return kind;
+}
+
 enum cache_kind
 cache_look(struct cache_thread *t, struct span key, uint64_t hash, struct store_view *v)
 {
-	return store_find(t->store, key, hash, v) ? cache_kind(t, v) : CACHE_NONE;
+	return kind_of(t, v, store_find(t->store, key, hash, v));
 }
 
 enum cache_kind
 cache_look_locked(struct cache_thread *t, struct span key, uint64_t hash, struct store_view *v)
 {
-	return store_find_locked(t->store, key, hash, v) ? cache_kind(t, v) : CACHE_NONE;
+	return kind_of(t, v, store_find_locked(t->store, key, hash, v));
+}
+
+void
+cache_count_gone(struct cache_thread *t, enum store_gone gone)
+{
+	if (gone == STORE_EXPIRED)
+		CACHE_COUNT(t, get_expired);
+	else if (gone == STORE_FLUSHED)
+		CACHE_COUNT(t, get_flushed);
 }
 
 bool

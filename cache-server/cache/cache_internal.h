@@ -84,10 +84,13 @@ cache_kind(const struct cache_thread *t, const struct store_view *v)
 	return __builtin_expect(v->unproven, 0) ? CACHE_UNPROVEN : CACHE_LIVE;
 }
 
-/* store_find() and cache_kind(). */
+/* store_find() and cache_kind(); v->gone is set with CACHE_NONE. */
 enum cache_kind cache_look(struct cache_thread *t, struct span key, uint64_t hash, struct store_view *v);
 enum cache_kind cache_look_locked(struct cache_thread *t, struct span key, uint64_t hash,
 				  struct store_view *v);
+
+/* A read missed the key: counted by why, as memcached does. */
+void cache_count_gone(struct cache_thread *t, enum store_gone gone);
 
 /* An epoch as a number of this container's and a time; false: the source is not known. */
 bool cache_epoch_of(const struct cache_thread *t, const struct epoch *e, uint32_t *source,

@@ -15,6 +15,8 @@ cache_get(struct cache_thread *t, struct span key, uint64_t hash, struct store_v
 		}
 		if (kind == CACHE_UNPROVEN)
 			CACHE_COUNT(t, unproven_refused);
+	} else {
+		cache_count_gone(t, out->gone);
 	}
 	CACHE_COUNT(t, get_misses);
 	return false;
@@ -68,10 +70,12 @@ is_new_enough(struct cache_thread *t, const struct cache_get_meta *m)
 }
 
 static enum cache_result
-meta_miss(struct cache_thread *t, enum cache_kind kind)
+meta_miss(struct cache_thread *t, const struct cache_get_meta *m, enum cache_kind kind)
 {
 	CACHE_COUNT(t, cmd_get);
 	CACHE_COUNT(t, get_misses);
+	if (kind == CACHE_NONE)
+		cache_count_gone(t, m->view.gone);
 	if (kind == CACHE_UNPROVEN)
 		CACHE_COUNT(t, unproven_refused);
 	return CACHE_NOT_FOUND;
@@ -214,14 +218,14 @@ cache_get_meta(struct cache_thread *t, struct cache_get_meta *m)
 
 		if (kind == CACHE_NONE) {
 			if (!m->vivify)
-				return meta_miss(t, kind);
+				return meta_miss(t, m, kind);
 			r = meta_vivify(t, m);
 			if (r == CACHE_NOT_FOUND)
 				continue;
-			return r == CACHE_OK ? r : (meta_miss(t, kind), r);
+			return r == CACHE_OK ? r : (meta_miss(t, m, kind), r);
 		}
 		if ((kind != CACHE_LIVE && !may_see_stale(t, m, kind)) || !is_new_enough(t, m))
-			return meta_miss(t, kind);
+			return meta_miss(t, m, kind);
 		if (m->has_touch) {
 			r = meta_touch(t, m);
 		} else if (kind != CACHE_LIVE || is_recache_due(t, m, m->view.expiry) ||
@@ -232,7 +236,7 @@ cache_get_meta(struct cache_thread *t, struct cache_get_meta *m)
 			return meta_hit(t, m, kind);
 		}
 		if (r != CACHE_NOT_FOUND)
-			return r == CACHE_OK ? r : (meta_miss(t, kind), r);
+			return r == CACHE_OK ? r : (meta_miss(t, m, kind), r);
 		/* It went away in between. */
 	}
 }
@@ -284,6 +288,8 @@ cache_lease_get(struct cache_thread *t, struct cache_lease *l)
 		return;
 	}
 	CACHE_COUNT(t, get_misses);
+	if (kind == CACHE_NONE)
+		cache_count_gone(t, l->view.gone);
 	if (l->token == TOKEN_HOT)
 		CACHE_COUNT(t, lease_hot);
 	else
@@ -311,7 +317,11 @@ cache_touch(struct cache_thread *t, struct span key, uint64_t hash, uint32_t exp
 		struct store_view from;
 		bool done = false;
 
-		if (cache_look(t, key, hash, &now) != CACHE_LIVE)
+		enum cache_kind kind = cache_look(t, key, hash, &now);
+
+		if (kind == CACHE_NONE)
+			cache_count_gone(t, now.gone);
+		if (kind != CACHE_LIVE)
 			break;
 		if ((r = cache_copy(t, key, hash, &how, &d, &from)) != CACHE_OK)
 			break;

@@ -48,6 +48,16 @@ marker_split(struct span *key, struct span *token)
 	return false;
 }
 
+/*
+ * A marker that goes early lets somebody read what is old, one that goes late costs him a longer way.  Store
+ * seconds are whole ones, and a restart may gain one: so a token gets two more than asked for.
+ */
+static uint32_t
+at_least(uint32_t expiry)
+{
+	return expiry <= CACHE_PAST || expiry > UINT32_MAX - 2 ? expiry : expiry + 2;
+}
+
 enum cache_result
 marker_set(struct cache_thread *t, struct span key, uint64_t hash, struct span token, uint32_t expiry)
 {
@@ -59,8 +69,8 @@ marker_set(struct cache_thread *t, struct span key, uint64_t hash, struct span t
 		CACHE_COUNT(t, store_too_large);
 		return CACHE_TOO_LARGE;
 	}
-	put = marker_table_put(t->cache->markers, (struct marker_name){key, hash}, token, expiry, now(t),
-			       &expired);
+	put = marker_table_put(t->cache->markers, (struct marker_name){key, hash}, token, at_least(expiry),
+			       now(t), &expired);
 	count_expired(t, expired);
 	switch (put) {
 	case MARKER_ADDED:

@@ -152,10 +152,11 @@ put_items(const struct settings *set, const struct cache_counters *c, const stru
 	if (set->lru_maintainer)
 		U64("evicted_active", GET(st, store_evicted_active));
 	U64("evictions", GET(st, store_evicted));
-	/* Expired items are found by going through segments, as memcached's crawler does through its lists.
+	/* Expired and flushed items are found by going through segments, as memcached's crawler does through
+	 * its lists.
 	 */
-	U64("reclaimed", GET(st, store_expired));
-	U64("crawler_reclaimed", GET(st, store_expired));
+	U64("reclaimed", GET(st, store_expired) + GET(st, store_flushed_items));
+	U64("crawler_reclaimed", GET(st, store_expired) + GET(st, store_flushed_items));
 	U64("crawler_items_checked", 0);
 	U64("lrutail_reflocked", 0);
 	if (set->lru_maintainer) {

@@ -72,12 +72,12 @@ put_items(const struct report_class_row *c, unsigned n, bool lists, const struct
 	ITEM_U64("evicted_time", 0);
 	ITEM_U64("outofmemory", GET(counters, store_no_memory));
 	ITEM_U64("tailrepairs", 0);
-	ITEM_U64("reclaimed", GET(st, store_expired));
+	ITEM_U64("reclaimed", GET(st, store_expired) + GET(st, store_flushed_items));
 	ITEM_U64("expired_unfetched", GET(st, store_expired_unfetched));
 	ITEM_U64("evicted_unfetched", GET(st, store_evicted_unfetched));
 	if (lists)
 		ITEM_U64("evicted_active", GET(st, store_evicted_active));
-	ITEM_U64("crawler_reclaimed", GET(st, store_expired));
+	ITEM_U64("crawler_reclaimed", GET(st, store_expired) + GET(st, store_flushed_items));
 	ITEM_U64("crawler_items_checked", 0);
 	ITEM_U64("lrutail_reflocked", 0);
 	if (lists) {

@@ -315,6 +315,9 @@ finish(struct conn *c)
 			want(c, EPOLLOUT);
 			return CONN_OPEN;
 		}
+		/* Who stopped because of what was pending goes on: no event will say that it is gone. */
+		if (c->session.want == SESSION_DRAIN || c->session.want == SESSION_WATCH)
+			worker_wait(c->worker, c);
 	}
 	take_back(c);
 	if (__builtin_expect(c->closing, 0))
@@ -417,6 +420,9 @@ read_turn(struct conn *c)
 			return CONN_GONE;
 		if (c->session.want == SESSION_SINK) {
 			noted(c);
+			take_back(c);
+			if (c->tls && tls_has_more(c->tls))
+				worker_wait(c->worker, c);
 			return CONN_OPEN;
 		}
 		return feed(c, c->in, c->in_len);
@@ -442,7 +448,7 @@ conn_go_on(struct conn *c)
 		watch_lines(c);
 		return;
 	}
-	if (out_pending(&c->out) > 0 && c->session.want == SESSION_DRAIN)
+	if (out_pending(&c->out) > 0 && (c->session.want == SESSION_DRAIN || c->closing))
 		return; /* EPOLLOUT will say when */
 	if (c->session.want == SESSION_YIELD || c->session.want == SESSION_DRAIN)
 		feed(c, c->in, c->in_len);

@@ -220,11 +220,14 @@ close_idle(struct worker *w, uint32_t now)
 	pthread_mutex_unlock(&w->lock);
 	while (next) {
 		struct conn *c = next;
+		uint32_t last;
 
 		pthread_mutex_lock(&w->lock);
 		next = c->next;
 		pthread_mutex_unlock(&w->lock);
-		if (c->watcher || now - atomic_load_explicit(&c->last_s, memory_order_relaxed) <= limit)
+		last = atomic_load_explicit(&c->last_s, memory_order_relaxed);
+		/* One that came just now may be younger than `now`. */
+		if (c->watcher || last >= now || now - last <= limit)
 			continue;
 		metric_bump(&w->metrics.idle_kicks, 1);
 		conn_close(c, WATCH_CLOSE_IDLE);
@@ -275,6 +278,8 @@ serve_waiting(struct worker *w)
 static void
 serve(struct worker *w, struct epoll_event *events, int n)
 {
+	bool woken = false;
+
 	for (int i = 0; i < n; i++) {
 		void *source = events[i].data.ptr;
 
@@ -286,10 +291,13 @@ serve(struct worker *w, struct epoll_event *events, int n)
 			datagram_event(source);
 			break;
 		case CONN_WAKE:
-			on_wake(w);
+			woken = true;
 			break;
 		}
 	}
+	/* Last: a watcher that turns out to be gone is freed, and may have an event in this batch. */
+	if (woken)
+		on_wake(w);
 }
 
 static void *

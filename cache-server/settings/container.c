@@ -291,7 +291,8 @@ check_one(const struct container_settings *c, const char *file, struct err_detai
 	if (!is_name(o->name))
 		return bad(c, file, why, "\"%.60s\" is no name; take 1 to 32 letters, digits, _ - and .",
 			   o->name);
-	if (o->port == 0 && !c->any_port && o->udp_port == 0 && o->socket[0] == '\0')
+	if (!c->no_address && o->port == 0 && !c->any_port && o->udp_port == 0 && !c->any_udp_port &&
+	    o->socket[0] == '\0')
 		return bad(c, file, why,
 			   "\"%s\" has neither port nor socket, so nobody could use it; give it one",
 			   o->name);

@@ -62,6 +62,8 @@ struct container_settings {
 	struct container_options opt; /* what was written; strings are never NULL */
 	enum container_policy policy; /* opt.policy */
 	bool any_port;		      /* -p -1: any free TCP port */
+	bool any_udp_port;	      /* -U -1 */
+	bool no_address;	      /* -p 0 and nothing else: nobody can connect, and that is allowed */
 	struct listen_list tcp;	      /* where it listens; made by settings_parse() */
 	struct listen_list udp;	      /* the same hosts with opt.udp_port */
 	struct yaml_place at;	      /* where it was declared, for messages; line 0: on the command line */

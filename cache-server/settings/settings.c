@@ -364,13 +364,15 @@ add_default(struct settings *s)
 
 	c->policy = s->disable_evictions ? CONTAINER_STORE : CONTAINER_EVICT;
 	c->any_port = s->unix_socket[0] == '\0' && s->port < 0;
+	c->any_udp_port = s->unix_socket[0] == '\0' && s->udp_port < 0;
+	c->no_address = s->unix_socket[0] == '\0' && s->port == 0 && s->udp_port == 0;
 	replace(&c->opt.name, "default");
 	replace(&c->opt.policy, s->disable_evictions ? "store" : "evict");
 	replace(&c->opt.socket, s->unix_socket);
 	replace(&c->opt.persist, s->memory_file);
 	if (s->unix_socket[0] == '\0') {
 		c->opt.port = s->port > 0 ? (uint64_t)s->port : 0;
-		c->opt.udp_port = s->udp_port;
+		c->opt.udp_port = s->udp_port > 0 ? (uint64_t)s->udp_port : 0;
 	}
 	c->opt.memory = s->memory;
 	c->opt.max_ttl = s->max_ttl;
@@ -406,7 +408,7 @@ load_containers(struct parser *p)
 	if (err == ERR_OK) { /* what `stats settings` shows is the first one */
 		first = &s->containers.at[0].opt;
 		s->port = (int64_t)first->port;
-		s->udp_port = first->udp_port;
+		s->udp_port = (int64_t)first->udp_port;
 		s->memory = first->memory;
 		s->disable_evictions = s->containers.at[0].policy != CONTAINER_EVICT;
 		s->stale_ttl = first->stale_ttl;
@@ -499,7 +501,7 @@ make_all_listeners(struct settings *s, struct err_detail *why)
 
 		if (c->opt.port != 0 || c->any_port)
 			err = make_listeners(s, c, own, (uint16_t)c->opt.port, false, &c->tcp, why);
-		if (err == ERR_OK && c->opt.udp_port != 0)
+		if (err == ERR_OK && (c->opt.udp_port != 0 || c->any_udp_port))
 			err = make_listeners(s, c, own, (uint16_t)c->opt.udp_port, true, &c->udp, why);
 	}
 	return err;
@@ -555,7 +557,7 @@ finish(struct parser *p)
 		s->protocol = LISTEN_ASCII;
 	}
 	if (s->udp_port != 0 && !p->given[SETTINGS_ROW_port])
-		s->port = (int64_t)s->udp_port;
+		s->port = s->udp_port;
 	err = make_containers(p);
 	if (err == ERR_OK)
 		err = make_all_listeners(s, p->why);
@@ -604,6 +606,9 @@ put_notices(struct parser *p, struct buf *out)
 			   buf_str(&p->stray));
 	if (p->s->pid_file[0] != '\0' && !p->s->daemonize)
 		buf_put_str(out, "squeal-cache: notice: -P is only used with -d\n");
+	if (p->s->containers.at[0].no_address)
+		buf_put_str(out,
+			    "squeal-cache: notice: with -p 0 and neither -U nor -s nobody can connect\n");
 }
 
 err_t

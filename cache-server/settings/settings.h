@@ -60,7 +60,7 @@
 /*   field                letter long                 -o name               kind     argument  default        min      max         use     help */
 #define SETTINGS_FLAGS(X)                                                                                                               \
 	X(port,               'p', "port",                NULL,                 PORT,    "num",    "11211",       0,       65535,      ACTS,   "TCP port to listen on; 0: none; -1: any free one") \
-	X(udp_port,           'U', "udp-port",            NULL,                 UINT,    "num",    "0",           0,       65535,      ACTS,   "UDP port to listen on; 0: none; without -p it is the TCP port too") \
+	X(udp_port,           'U', "udp-port",            NULL,                 PORT,    "num",    "0",           0,       65535,      ACTS,   "UDP port to listen on; 0: none; -1: any free one; without -p it is the TCP port too") \
 	X(unix_socket,        's', "unix-socket",         NULL,                 TEXT,    "file",   "",            0,       0,          ACTS,   "unix socket to listen on; disables TCP and UDP") \
 	X(unix_mask,          'a', "unix-mask",           NULL,                 OCTAL,   "mask",   "700",         0,       07777,      ACTS,   "access mask of the unix socket, in octal") \
 	X(shutdown_command,   'A', "enable-shutdown",     NULL,                 BOOL,    NULL,     "no",          0,       0,          ACTS,   "take the command \"shutdown\"") \
@@ -167,7 +167,7 @@
 	S("maxbytes",              NOW,      memory)               \
 	S("maxconns",              U64,      maxconns)             \
 	S("tcpport",               I64,      port)                 \
-	S("udpport",               U64,      udp_port)             \
+	S("udpport",               I64,      udp_port)             \
 	S("inter",                 TEXT,     listen)               \
 	S("verbosity",             NOW,      verbose)              \
 	S("oldest",                NOW,      oldest)               \

@@ -8,13 +8,18 @@
  * Where free segments come from, the cheapest first: what has expired or been flushed; what holds much that
  * is dead; and, unless the store refuses, the oldest items, of which the better half stays.
  *
- * All ranges of TTLs take turns by the age of their oldest segment, so that every item has the same time to
- * prove its worth, and a range gives way in proportion to what it has.  Survivors go to the end of the queue.
+ * Two generations wait for their turn, as in S3-FIFO (Yang et al., SOSP'23): recruits, the segments that
+ * lanes have filled, and veterans, those that merges have made.  While there are more recruits than a third
+ * of all they give way, and those of their items that somebody has read become veterans; most items are never
+ * read again, and so take up room for a third of the time only.  Else the veterans do, and the better half
+ * stays.  Within a generation all ranges of TTLs take turns by the age of their oldest segment, so that every
+ * item has the same time to prove its worth.
  */
 
 enum {
-	BATCH = 8, /* segments that are judged together */
-	KEEP = 2,  /* one part in so many stays; more copying than with 4, but fewer misses (README.md) */
+	BATCH = 8,    /* segments that are judged together */
+	KEEP = 2,     /* one part in so many stays; more copying than with 4, but fewer misses (README.md) */
+	RECRUITS = 3, /* one part in so many is for items that have not been through a merge (README.md) */
 	SCAN = 4096,
 	VAIN = 10,	/* merges in a row that gained nothing: it is full */
 	PATIENCE = 256, /* rounds of waiting for readers before more is emptied */
@@ -24,7 +29,7 @@ enum {
 uint32_t
 evict_goal(const struct store *s)
 {
-	uint32_t n = s->supply.usable / 64, least = s->threads + 1;
+	uint32_t n = s->supply.usable / 128, least = s->threads + 1;
 
 	if (n < least)
 		n = least;
@@ -117,15 +122,15 @@ find_dead(struct store *s)
 	return best;
 }
 
-/* The range whose oldest segment is the oldest of all; TTL_RANGES: nothing is closed. */
+/* With the lock: the queue of one generation whose oldest segment is the oldest; SUPPLY_QUEUES: nothing can
+ * be emptied. */
 static unsigned
-oldest_range(struct store *s)
+oldest_of(struct store *s, unsigned first)
 {
 	uint64_t least = UINT64_MAX;
-	unsigned r, best = TTL_RANGES;
+	unsigned best = SUPPLY_QUEUES;
 
-	pthread_mutex_lock(&s->supply.lock);
-	for (r = 0; r < TTL_RANGES; r++) {
+	for (unsigned r = first; r < first + TTL_RANGES; r++) {
 		uint32_t id = s->supply.first[r];
 
 		/* One with a writer that takes its time is stepped over. */
@@ -136,8 +141,22 @@ oldest_range(struct store *s)
 			best = r;
 		}
 	}
-	pthread_mutex_unlock(&s->supply.lock);
 	return best;
+}
+
+static unsigned
+oldest_queue(struct store *s)
+{
+	const uint32_t *closed = s->supply.closed;
+	unsigned turn, queue;
+
+	pthread_mutex_lock(&s->supply.lock);
+	turn = closed[1] != 0 && closed[0] < (closed[0] + closed[1]) / RECRUITS ? TTL_RANGES : 0;
+	queue = oldest_of(s, turn);
+	if (queue == SUPPLY_QUEUES)
+		queue = oldest_of(s, TTL_RANGES - turn);
+	pthread_mutex_unlock(&s->supply.lock);
+	return queue;
 }
 
 static bool
@@ -146,10 +165,10 @@ evict_oldest(struct store *s)
 	uint32_t ids[BATCH], id;
 	uint64_t bytes[MERGE_SCORES] = {0}, all = 0, keep, sum = 0;
 	struct merge_rule rule = {MERGE_SCORES, 0};
-	unsigned r = oldest_range(s), n = 0, i, batch = s->supply.usable / 32;
+	unsigned r = oldest_queue(s), n = 0, i, batch = s->supply.usable / 32;
 	bool any = false;
 
-	if (r == TTL_RANGES)
+	if (r == SUPPLY_QUEUES)
 		return false;
 	if (batch < 1)
 		batch = 1;
@@ -163,7 +182,8 @@ evict_oldest(struct store *s)
 		merge_weigh(s, ids[i], bytes);
 	for (i = 0; i < MERGE_SCORES; i++)
 		all += bytes[i];
-	keep = all / KEEP;
+	/* Where all has been read, some of it goes nevertheless. */
+	keep = r < TTL_RANGES ? all / 4 * 3 : all / KEEP;
 	/* From the best score down, as long as it fits; what was never read does not stay. */
 	while (rule.cutoff > 1 && sum + bytes[rule.cutoff - 1] <= keep)
 		sum += bytes[--rule.cutoff];
@@ -195,7 +215,7 @@ evict_step(struct store *s, bool hard)
 	uint32_t id;
 	unsigned r;
 
-	for (r = 0; r < TTL_RANGES; r++) {
+	for (r = 0; r < SUPPLY_QUEUES; r++) {
 		id = supply_oldest(s, r);
 		if (id && is_over(s, id) && merge_segment(s, id, &all))
 			return true;

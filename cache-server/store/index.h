@@ -41,7 +41,7 @@ enum {
 	INDEX_MAX_BITS = 36,
 	INDEX_PLACE_BITS = 40,
 	INDEX_OFFSET_BITS = 17,
-	INDEX_LOAD = 5, /* items for each bucket; above it the table doubles */
+	INDEX_LOAD = 6, /* items for each bucket; above it the table doubles */
 };
 
 #define INDEX_PLACE_MASK ((1ull << INDEX_PLACE_BITS) - 1)

@@ -32,6 +32,9 @@
 enum { STORE_SLOTS = QUIESCE_MAX_THREADS };
 
 /* Segments that are nobody's, or not open.  Under `lock`; the atomics may be read without. */
+/* Closed segments by range: first those that lanes have filled, then those that merges made. */
+enum { SUPPLY_QUEUES = 2 * TTL_RANGES };
+
 struct supply {
 	pthread_mutex_t lock;
 	uint32_t *free; /* a stack */
@@ -44,9 +47,10 @@ struct supply {
 	_Atomic uint32_t nlimbo;
 	_Atomic uint32_t npinned; /* of them; as of the last supply_reap() */
 	uint32_t *next, *prev;	  /* closed segments of each range, oldest first */
-	uint32_t first[TTL_RANGES], last[TTL_RANGES];
-	uint32_t closed[TTL_RANGES]; /* how many */
-	_Atomic uint32_t usable;     /* segments within the limit of memory */
+	uint32_t first[SUPPLY_QUEUES], last[SUPPLY_QUEUES];
+	uint32_t closed[2];	 /* how many: of recruits, of veterans */
+	bool *veteran;		 /* of each segment: a merge made it */
+	_Atomic uint32_t usable; /* segments within the limit of memory */
 	uint32_t withheld;
 	uint32_t keep; /* free ones that only a merge may take */
 	uint64_t seq;
@@ -213,6 +217,9 @@ void item_publish(struct store *s, struct item *it, uint64_t order, uint64_t bit
 /* With its bucket locked, and out of the index: nothing leads there any more.  Pieces of a large value too.
  */
 void item_kill(struct store *s, struct item *it);
+
+/* Once for each item that ends without having been removed or replaced while it lived. */
+void item_count_gone(struct store *s, uint64_t state, enum store_gone gone);
 
 /* Seconds since a segment's start as the twelve bits of `state`, and back. */
 static inline uint64_t

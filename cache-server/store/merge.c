@@ -212,9 +212,9 @@ count_dropped(struct store *s, const struct item *it, uint64_t state, enum fate 
 	uint32_t seen = f->start + seen_decode(state >> ITEM_SEEN_SHIFT);
 
 	if (fate == FATE_EXPIRED) {
-		metric_inc(&s->metrics.store_expired);
-		if (!(state & ITEM_FETCHED))
-			metric_inc(&s->metrics.store_expired_unfetched);
+		item_count_gone(s, state, STORE_EXPIRED);
+	} else if (fate == FATE_FLUSHED) {
+		item_count_gone(s, state, STORE_FLUSHED);
 	} else if (fate == FATE_LIVES) {
 		metric_inc(&s->metrics.store_evicted);
 		if (!(state & ITEM_FETCHED))

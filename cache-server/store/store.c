@@ -308,6 +308,18 @@ item_kill(struct store *s, struct item *it)
 		supply_check_empty(s, id);
 }
 
+void
+item_count_gone(struct store *s, uint64_t state, enum store_gone gone)
+{
+	if (gone == STORE_EXPIRED) {
+		metric_inc(&s->metrics.store_expired);
+		if (!(state & ITEM_FETCHED))
+			metric_inc(&s->metrics.store_expired_unfetched);
+	} else if (gone == STORE_FLUSHED) {
+		metric_inc(&s->metrics.store_flushed_items);
+	}
+}
+
 /* --- reading ----------------------------------------------------------------------------------------------
  */
 
@@ -356,6 +368,16 @@ again:
 	return NULL;
 }
 
+static inline enum store_gone
+is_gone(const struct store *s, const struct segment_face *f, uint32_t expiry)
+{
+	if (f->flush != atomic_load_explicit((_Atomic uint32_t *)&s->flush, memory_order_acquire))
+		return STORE_FLUSHED;
+	if (item_expired(expiry, atomic_load_explicit((_Atomic uint32_t *)&s->now, memory_order_relaxed)))
+		return STORE_EXPIRED;
+	return STORE_HERE;
+}
+
 static inline bool
 view(const struct store *s, const struct item *it, uint64_t place, uint64_t state, struct store_view *out)
 {
@@ -363,9 +385,12 @@ view(const struct store *s, const struct item *it, uint64_t place, uint64_t stat
 	const struct segment_face *f = &s->pool.faces[id];
 	uint32_t expiry = segment_expiry(f, it, state);
 
-	if (f->flush != atomic_load_explicit((_Atomic uint32_t *)&s->flush, memory_order_acquire) ||
-	    item_expired(expiry, atomic_load_explicit((_Atomic uint32_t *)&s->now, memory_order_relaxed)))
+	enum store_gone gone = is_gone(s, f, expiry);
+
+	if (__builtin_expect(gone != STORE_HERE, 0)) {
+		out->gone = gone;
 		return false;
+	}
 	out->item = it;
 	out->state = state;
 	out->segment = id;
@@ -389,7 +414,11 @@ store_find(struct store_thread *t, struct span key, uint64_t hash, struct store_
 	uint64_t place, state;
 	const struct item *it = lookup(s, key, hash, &place, &state);
 
-	return it && view(s, it, place, state, out);
+	if (!it) {
+		out->gone = STORE_ABSENT;
+		return false;
+	}
+	return view(s, it, place, state, out);
 }
 
 bool
@@ -678,6 +707,13 @@ store_commit(struct store_thread *t, struct store_draft *d, uint64_t bits)
 	state = item_state(d->item);
 	key = span_make(item_key(d->item, state), item_klen(d->item));
 	old = lookup(s, key, d->hash, &place, &old_state);
+	if (old) {
+		const struct segment_face *of = &s->pool.faces[index_place_segment(place)];
+		enum store_gone gone = is_gone(s, of, segment_expiry(of, old, old_state));
+
+		if (__builtin_expect(gone != STORE_HERE, 0))
+			item_count_gone(s, old_state, gone);
+	}
 	order = cas = next_counter(t, old, old_state);
 	if (state & ITEM_CAS) {
 		if (d->cas != 0)

@@ -51,7 +51,7 @@ enum store_policy {
 	M(store_evicted,            COUNTER, "items",    "items dropped although they had not expired, to make room")    \
 	M(store_evicted_unfetched,  COUNTER, "items",    "items among them that nobody had read")                       \
 	M(store_evicted_active,     COUNTER, "items",    "items among them that had been read within the last minute")   \
-	M(store_expired,            COUNTER, "items",    "expired items whose memory was taken back")                    \
+	M(store_expired,            COUNTER, "items",    "expired items whose memory was taken back, or that were written anew") \
 	M(store_expired_unfetched,  COUNTER, "items",    "items among them that nobody had read")                        \
 	M(store_moved,              COUNTER, "items",    "items copied to another segment by a merge")                   \
 	M(store_merges,             COUNTER, "merges",   "merges of segments")                                           \
@@ -61,6 +61,7 @@ enum store_policy {
 	M(store_too_large,          COUNTER, "items",    "items refused because they are larger than an item may be")    \
 	M(store_index_grown,        COUNTER, "times",    "doublings of the hash table")                                  \
 	M(store_flushed,            COUNTER, "times",    "flushes of the whole store")                                   \
+	M(store_flushed_items,      COUNTER, "items",    "flushed items whose memory was taken back, or that were written anew") \
 	M(store_dropped_at_start,   COUNTER, "items",    "items of the memory file that could not be proven whole")      \
 	M(store_warm_items,         GAUGE,   "items",    "items found in the memory file at start")                      \
 	M(store_items,              GAUGE,   "items",    "items now, expired ones that were not taken back included")    \
@@ -128,6 +129,13 @@ void store_prefetch_item(const struct store *s, uint64_t hash);
 
 /* --- reading: a thread that joined and is online ------------------------------------------------------ */
 
+enum store_gone {
+	STORE_HERE,
+	STORE_ABSENT,  /* there is no item, or its memory has been taken back */
+	STORE_EXPIRED, /* the item is still there, but its time is over */
+	STORE_FLUSHED, /* the same, by store_flush() */
+};
+
 struct store_view {
 	const struct item *item;
 	uint64_t state;	   /* as loaded; use the accessors of item.h with it */
@@ -136,11 +144,12 @@ struct store_view {
 	uint32_t expiry;   /* store seconds; 0: never */
 	uint32_t segment;
 	bool unproven; /* it was there before this process, and store_caught_up() has not been called */
+	enum store_gone gone; /* why it was not found: set when store_find() says false, and only then */
 };
 
 /*
- * The item with this key; false when there is none, or it has expired or been flushed.  ITEM_STALE and
- * `unproven` are the caller's business.  Does not count as an access.
+ * The item with this key; false when there is none, or it has expired or been flushed: out->gone.  ITEM_STALE
+ * and `unproven` are the caller's business.  Does not count as an access.
  */
 bool store_find(struct store_thread *t, struct span key, uint64_t hash, struct store_view *out);
 

@@ -12,6 +12,7 @@ supply_init(struct supply *p, uint32_t count)
 	p->limbo = mem_zalloc(count + 1, sizeof *p->limbo);
 	p->next = mem_zalloc(count + 1, sizeof *p->next);
 	p->prev = mem_zalloc(count + 1, sizeof *p->prev);
+	p->veteran = mem_zalloc(count + 1, sizeof *p->veteran);
 	return true;
 }
 
@@ -23,6 +24,7 @@ supply_fini(struct supply *p)
 	free(p->limbo);
 	free(p->next);
 	free(p->prev);
+	free(p->veteran);
 }
 
 static void
@@ -36,6 +38,8 @@ set_state(struct segment *g, enum segment_state state)
 static void
 list_append(struct supply *p, unsigned range, uint32_t id)
 {
+	p->closed[p->veteran[id]]++;
+	range += p->veteran[id] ? TTL_RANGES : 0;
 	p->next[id] = 0;
 	p->prev[id] = p->last[range];
 	if (p->last[range])
@@ -43,12 +47,13 @@ list_append(struct supply *p, unsigned range, uint32_t id)
 	else
 		p->first[range] = id;
 	p->last[range] = id;
-	p->closed[range]++;
 }
 
 static void
 list_remove(struct supply *p, unsigned range, uint32_t id)
 {
+	p->closed[p->veteran[id]]--;
+	range += p->veteran[id] ? TTL_RANGES : 0;
 	if (p->prev[id])
 		p->next[p->prev[id]] = p->next[id];
 	else
@@ -58,7 +63,6 @@ list_remove(struct supply *p, unsigned range, uint32_t id)
 	else
 		p->last[range] = p->prev[id];
 	p->next[id] = p->prev[id] = 0;
-	p->closed[range]--;
 }
 
 /* With the lock. */
@@ -102,6 +106,7 @@ supply_open(struct store *s, unsigned range, uint32_t boot, bool merge)
 		g->id = id;
 		g->seq = ++p->seq;
 		g->range = (uint16_t)range;
+		p->veteran[id] = merge;
 		g->start = now;
 		g->base = range == 0 ? 0 : now + ttl_low(range);
 		g->boot = boot;

@@ -2,6 +2,7 @@
 #include "cache-server/serve/conn.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -219,6 +220,39 @@ quit_sends_what_was_asked_for_before(void **state)
 	assert_null(f->worker->conns);
 }
 
+/* The wake and the end of the watcher are events of one batch, in this order. */
+static void
+a_watcher_that_is_gone_when_it_is_woken_is_closed_once(void **state)
+{
+	struct fixture *f = *state;
+	struct session_log line = {.kind = SESSION_LOG_FETCHERS, .key = SPAN_LIT("a")};
+	struct err_detail why = {0};
+	struct epoll_event e;
+	bool left = true;
+
+	say(f, "watch fetchers\r\n");
+	conn_event(f->conn, EPOLLIN);
+	assert_string_equal(heard(f), "OK\r\n");
+	/* epoll forgets that the connection had something to read, so the wake comes first. */
+	assert_int_equal(epoll_wait(f->worker->epoll, &e, 1, 0), 0);
+	watch_log(f->worker->ring, &line, 1);
+	assert_true(watch_collect(f->server->watch));
+	assert_true(f->conn->woken);
+	shutdown(f->client, SHUT_RDWR);
+	quiesce_offline(f->worker->quiesce);
+	assert_int_equal(worker_start(f->worker, &why), ERR_OK);
+	while (left) {
+		pthread_mutex_lock(&f->worker->lock);
+		left = f->worker->conns != NULL;
+		pthread_mutex_unlock(&f->worker->lock);
+		sched_yield();
+	}
+	worker_stop(f->worker);
+	tick(f);
+	assert_int_equal(metric_get(&f->worker->metrics.curr_connections),
+			 (uint64_t)-1); /* no door counted it */
+}
+
 int
 main(void)
 {
@@ -232,6 +266,7 @@ main(void)
 	    T(a_client_that_does_not_read_is_not_read_from),
 	    T(a_connection_ends_with_its_client),
 	    T(quit_sends_what_was_asked_for_before),
+	    T(a_watcher_that_is_gone_when_it_is_woken_is_closed_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

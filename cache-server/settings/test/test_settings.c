@@ -118,6 +118,26 @@ without_flags_everything_has_memcacheds_default_but_the_addresses(void **state)
 }
 
 static void
+ports_may_be_any_free_one_or_none(void **state)
+{
+	struct buf out = BUF_INIT;
+	struct settings s;
+
+	expect_listeners("-p -1 -l 127.0.0.1", "default tcp 127.0.0.1:0");
+	expect_listeners("-U -1 -l 127.0.0.1", "default tcp 127.0.0.1:0 udp 127.0.0.1:0");
+	expect_listeners("-p 7 -U -1 -l 127.0.0.1", "default tcp 127.0.0.1:7 udp 127.0.0.1:0");
+	expect_listeners("-p -1 -U 7 -l 127.0.0.1", "default tcp 127.0.0.1:0 udp 127.0.0.1:7");
+	expect_listeners("-U 7 -l 127.0.0.1", "default tcp 127.0.0.1:7 udp 127.0.0.1:7");
+	s = good("-p 0", &out);
+	assert_string_equal(buf_str(&out),
+			    "squeal-cache: notice: with -p 0 and neither -U nor -s nobody can connect\n");
+	assert_int_equal(s.containers.at[0].tcp.n + s.containers.at[0].udp.n, 0);
+	settings_fini(&s);
+	buf_fini(&out);
+	bad("-U -2", "-U: \"-2\"");
+}
+
+static void
 each_short_flag_reaches_its_field(void **state)
 {
 	struct settings s =
@@ -347,7 +367,6 @@ ports_and_sockets_follow_memcacheds_rules(void **state)
 	expect_listeners("-l 127.0.0.1 -l ::1 -l 127.0.0.1 -p 7", "default tcp 127.0.0.1:7 tcp [::1]:7");
 	expect_listeners("-l 127.0.0.1,127.0.0.1:8 -p 7", "default tcp 127.0.0.1:7 tcp 127.0.0.1:8");
 	expect_listeners("-p -1 -l 127.0.0.1", "default tcp 127.0.0.1:0");
-	bad("-p 0", "has neither port nor socket");
 }
 
 static void
@@ -559,6 +578,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(without_flags_everything_has_memcacheds_default_but_the_addresses),
+	    cmocka_unit_test(ports_may_be_any_free_one_or_none),
 	    cmocka_unit_test(each_short_flag_reaches_its_field),
 	    cmocka_unit_test(each_long_name_of_memcached_is_taken),
 	    cmocka_unit_test(a_value_stands_behind_its_letter_or_is_the_next_word),

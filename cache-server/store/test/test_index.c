@@ -224,7 +224,7 @@ static void
 a_moved_bucket_does_not_show_what_was_removed_later(void **state)
 {
 	struct fixture *f = *state;
-	uint64_t n = 5u << 12 | 1;
+	uint64_t n = ((uint64_t)INDEX_LOAD << INDEX_MIN_BITS) + 1;
 
 	for (uint64_t i = 0; i < n; i++)
 		insert(f->ix, hash_of(i), place_of(i));
@@ -264,7 +264,7 @@ an_index_that_was_cleared_while_growing_is_empty_and_of_use(void **state)
  * Constant keys are looked for all the time, others come and go, constant ones are replaced in between two
  * places, and the table doubles several times meanwhile.
  */
-enum { CONSTANT = 2000, OTHERS = 60000, CHANGERS = 2 };
+enum { CONSTANT = 2000, OTHERS = 80000, CHANGERS = 2 };
 
 struct scene {
 	struct fixture *f;

@@ -253,6 +253,54 @@ an_item_expires_at_its_second(void **state)
 	unmake(&f);
 }
 
+static uint64_t
+expired_items(struct fixture *f)
+{
+	return metric_get(&store_metrics(f->s)->store_expired);
+}
+
+static uint64_t
+flushed_items(struct fixture *f)
+{
+	return metric_get(&store_metrics(f->s)->store_flushed_items);
+}
+
+static void
+a_key_that_is_not_found_says_why_and_each_item_that_ended_counts_once(void **state)
+{
+	struct fixture f;
+	struct store_view v;
+
+	(void)state;
+	make(&f, 8 << 20, STORE_EVICT, 2);
+	assert_false(find(&f, "never", &v));
+	assert_int_equal(v.gone, STORE_ABSENT);
+	put(&f, "a", "x", 110);
+	put(&f, "b", "x", 110);
+	put(&f, "c", "x", 0);
+	put(&f, "d", "x", 0);
+	store_set_now(f.s, 110);
+	assert_false(find(&f, "a", &v));
+	assert_int_equal(v.gone, STORE_EXPIRED);
+	assert_int_equal(expired_items(&f), 0);
+	put(&f, "a", "y", 0);
+	assert_int_equal(expired_items(&f), 1);
+	store_flush(f.s);
+	assert_false(find(&f, "c", &v));
+	assert_int_equal(v.gone, STORE_FLUSHED);
+	assert_int_equal(flushed_items(&f), 0);
+	put(&f, "c", "y", 0);
+	assert_int_equal(flushed_items(&f), 1);
+	put(&f, "c", "z", 0); /* the one before lived */
+	while (store_upkeep(f.s, f.qt))
+		;
+	assert_false(find(&f, "d", &v));
+	assert_int_equal(v.gone, STORE_ABSENT);
+	assert_int_equal(expired_items(&f), 1);
+	assert_int_equal(flushed_items(&f), 4); /* b had expired, too, but all of its segment was flushed */
+	unmake(&f);
+}
+
 static void
 idle_time_is_since_the_last_access(void **state)
 {
@@ -587,6 +635,7 @@ main(void)
 	    cmocka_unit_test(a_cas_that_the_client_chose_is_kept_and_the_next_is_larger),
 	    cmocka_unit_test(flags_epoch_and_bits_come_back),
 	    cmocka_unit_test(an_item_expires_at_its_second),
+	    cmocka_unit_test(a_key_that_is_not_found_says_why_and_each_item_that_ended_counts_once),
 	    cmocka_unit_test(idle_time_is_since_the_last_access),
 	    cmocka_unit_test(a_flush_hides_everything_and_gives_the_memory_back),
 	    cmocka_unit_test(memory_that_runs_out_evicts),
