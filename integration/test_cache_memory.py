@@ -157,6 +157,19 @@ def test_reports_watchers_and_jobs_without_memory_are_errors(short, rundir):
     assert os.listdir(str(rundir) + "/jobs") == []
 
 
+def test_a_watcher_is_told_or_its_connection_ends(short):
+    s = short()
+    with s.cache.client() as w, s.cache.client() as c:
+        assert w.command(b"watch fetchers mutations") == b"OK"
+        assert c.command(b"mn") == b"MN"
+        s.set(1)
+        for i in range(200):
+            assert c.command(b"mg key%d" % i) == b"EN"
+        line = w.file.readline()
+        assert line == b"" or b"type=item_get key=key" in line
+        s.set(0)
+
+
 def test_tokens_of_markers_are_listed_or_the_connection_ends(short):
     port = free_port()
     s = short("--container", "name=m,port=%d,memory=16MiB,policy=marker" % port)
