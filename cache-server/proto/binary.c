@@ -169,9 +169,14 @@ static void
 get_marker(struct session *s, const struct request *r, bool with_key)
 {
 	uint64_t hash = store_hash(s->store, r->key);
-	struct buf tokens = BUF_INIT;
-	bool hit = marker_check(s->cache, r->key, hash, &tokens) > 0;
+	struct buf tokens;
+	bool hit;
 
+	if (!marking_room(&tokens)) {
+		s->out->failed = true;
+		return;
+	}
+	hit = marker_check(s->cache, r->key, hash, &tokens) > 0;
 	if (hit) {
 		reply_hit(s, r, with_key, true, 0, 0, tokens.len);
 		out_span(s->out, buf_span(&tokens));

@@ -1,5 +1,18 @@
 #include "cache-server/proto/marking.h"
 
+#include <stdlib.h>
+
+bool
+marking_room(struct buf *tokens)
+{
+	size_t room = (size_t)MARKER_MAX_TOKENS * (MARKER_MAX_TOKEN + 1);
+
+	*tokens = BUF_INIT;
+	tokens->p = tokens->base = malloc(room);
+	tokens->cap = tokens->base ? room : 0;
+	return tokens->base != NULL;
+}
+
 bool
 marking_split(struct span key, struct span *name, struct span *token)
 {

@@ -16,6 +16,10 @@
 
 enum { MARKING_MAX_VALUE = MARKER_MAX_TOKEN };
 
+/* An empty buffer that has room for all tokens of a key, so that listing them cannot fail in the middle.
+ * False: no memory; the connection must be closed, for "no token" would be an answer, and a wrong one. */
+bool marking_room(struct buf *tokens);
+
 /* Cuts the key at its last |#|; false: there is none, `*name` is the key and `*token` is empty. */
 bool marking_split(struct span key, struct span *name, struct span *token);
 

@@ -177,10 +177,17 @@ put_hit(struct session *s, const struct meta_request *m, const struct cache_get_
 static void
 get_marker(struct session *s, const struct meta_request *m)
 {
-	struct buf tokens = BUF_INIT;
-	bool hit = marker_check(s->cache, m->key, m->hash, &tokens) > 0;
-	char *to = out_room(s->out, MAX_HEAD + tokens.len);
 	struct out *o = s->out;
+	struct buf tokens;
+	bool hit;
+	char *to;
+
+	if (!marking_room(&tokens)) {
+		o->failed = true;
+		return;
+	}
+	hit = marker_check(s->cache, m->key, m->hash, &tokens) > 0;
+	to = out_room(o, MAX_HEAD + tokens.len);
 
 	text_note(s, SESSION_NOTE_GET, m->key, m->hash, hit, tokens.len);
 	if (!hit) {

@@ -1,6 +1,7 @@
 #include "cache-server/proto/text.h"
 
 #include "cache-server/cache/marker.h"
+#include "cache-server/proto/marking.h"
 #include "cache-server/proto/number.h"
 
 /*
@@ -180,10 +181,15 @@ static void
 put_marker(struct session *s, const struct key *k, enum text_kind kind)
 {
 	struct span key = span_make(k->p, k->len);
-	struct buf tokens = BUF_INIT;
-	bool hit = marker_check(s->cache, key, k->hash, &tokens) > 0;
 	struct out *o = s->out;
+	struct buf tokens;
+	bool hit;
 
+	if (!marking_room(&tokens)) {
+		o->failed = true;
+		return;
+	}
+	hit = marker_check(s->cache, key, k->hash, &tokens) > 0;
 	text_note(s, SESSION_NOTE_GET, key, k->hash, hit, tokens.len);
 	if (hit) {
 		OUT_LITERAL(o, "VALUE ");

@@ -69,6 +69,7 @@ struct watch {
 	size_t nrings;
 	struct watcher *watchers[WATCH_MAX_WATCHERS];
 	size_t nwatchers;
+	struct buf line; /* of the collector; as long as a line can be from the start */
 };
 
 static size_t
@@ -97,6 +98,7 @@ watch_create(struct watch **out, const struct watch_options *opt, struct err_det
 		w->opt.watcher_bytes = MIN_BYTES;
 	pthread_mutex_init(&w->mutex, NULL);
 	pthread_mutex_init(&w->evictions_mutex, NULL);
+	(void)buf_room(&w->line, WATCH_MAX_LINE);
 	w->evictions = watch_ring_create(w);
 	if (w->evictions == NULL) {
 		watch_destroy(&w);
@@ -120,6 +122,7 @@ watch_destroy(struct watch **wp)
 	}
 	pthread_mutex_destroy(&w->evictions_mutex);
 	pthread_mutex_destroy(&w->mutex);
+	buf_fini(&w->line);
 	free(w);
 }
 
@@ -432,10 +435,19 @@ watch_add(struct watch *w, unsigned kinds, watch_wake_fn *wake, void *wake_arg)
 	wr->wake = wake;
 	wr->wake_arg = wake_arg;
 	wr->max = w->opt.watcher_bytes;
+	/* All that may ever wait, now: the collector has nobody to tell that there is no memory. */
+	wr->lines.p = wr->lines.base = malloc(wr->max);
+	wr->lines.cap = wr->lines.base ? wr->max : 0;
+	if (wr->lines.base == NULL) {
+		pthread_mutex_destroy(&wr->mutex);
+		free(wr);
+		return NULL;
+	}
 	pthread_mutex_lock(&w->mutex);
 	if (w->nwatchers == WATCH_MAX_WATCHERS) {
 		pthread_mutex_unlock(&w->mutex);
 		pthread_mutex_destroy(&wr->mutex);
+		buf_fini(&wr->lines);
 		free(wr);
 		return NULL;
 	}
@@ -545,14 +557,12 @@ collect_ring(struct watch *w, struct watch_ring *r, struct buf *line)
 bool
 watch_collect(struct watch *w)
 {
-	struct buf line = BUF_INIT;
 	bool found = false;
 
 	pthread_mutex_lock(&w->mutex);
 	for (size_t i = 0; i < w->nrings; i++)
-		found |= collect_ring(w, w->rings[i], &line);
+		found |= collect_ring(w, w->rings[i], &w->line);
 	pthread_mutex_unlock(&w->mutex);
-	buf_fini(&line);
 	return found;
 }
 

@@ -323,6 +323,10 @@ finish(struct conn *c)
 	if (__builtin_expect(c->closing, 0))
 		return gone(c, WATCH_CLOSE_NORMAL);
 	want(c, EPOLLIN);
+	/* The socket was full a moment ago, so the session stopped; now all is sent, and no event will say
+	 * so. */
+	if (__builtin_expect(c->session.want == SESSION_DRAIN, 0))
+		worker_wait(c->worker, c);
 	if (__builtin_expect(c->tls != NULL, 0) && !c->waiting && tls_has_more(c->tls))
 		worker_wait(c->worker, c);
 	return CONN_OPEN;

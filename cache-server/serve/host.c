@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cache-server/serve/server.h"
 #include "cache-server/serve/worker.h"
@@ -12,6 +13,20 @@ server_of(const struct conn *c)
 	return c->worker->server;
 }
 
+/*
+ * Reports, jobs and watchers are made of many small pieces of memory, and there is no half report: they begin
+ * only where as much as they need can be had.
+ */
+static bool
+has_room(void)
+{
+	enum { ROOM = 512 << 10 };
+	void *p = malloc(ROOM);
+
+	free(p);
+	return p != NULL;
+}
+
 /* --- the operations ------------------------------------------------------------------------------------ */
 
 static bool
@@ -20,6 +35,8 @@ stats(void *arg, struct cache *cache, struct span what, session_emit_fn *emit, v
 	struct conn *c = arg;
 
 	atomic_store_explicit(&c->state, "conn_parse_cmd", memory_order_relaxed);
+	if (!has_room())
+		return false;
 	if (span_is(what, "jobs"))
 		return jobs_stats(server_of(c)->jobs, cache, emit, emit_arg);
 	return report_stats(server_of(c)->report, cache, what, emit, emit_arg);
@@ -78,6 +95,10 @@ refresh_certificates(void *arg)
 static struct session_dump *
 dump(void *arg, struct cache *cache, struct span command, const char **why)
 {
+	*why = "SERVER_ERROR out of memory";
+	if (!has_room())
+		return NULL;
+	*why = NULL;
 	if (span_is(command, "backup -"))
 		return jobs_stream(server_of(arg)->jobs, cache, why);
 	return report_dump(server_of(arg)->report, cache, command, why);
@@ -86,6 +107,10 @@ dump(void *arg, struct cache *cache, struct span command, const char **why)
 static bool
 job(void *arg, struct cache *cache, struct span command, struct out *out)
 {
+	if (server_of(arg)->jobs && !has_room()) {
+		OUT_LITERAL(out, "SERVER_ERROR out of memory");
+		return true;
+	}
 	return jobs_command(server_of(arg)->jobs, cache, command, out);
 }
 

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
 
 #include "cache-server/serve/conn.h"
 #include "lib/core/hash.h"
@@ -281,6 +283,26 @@ on_usr1(void *arg, int signo)
 
 /* --- life ---------------------------------------------------------------------------------------------- */
 
+/* Ordinary memory is taken when it is used: without this the kernel would kill the server when that is. */
+static err_t
+check_memory(const struct container_list *l, struct err_detail *why)
+{
+	uint64_t machine = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE), all = 0;
+	struct sysinfo info;
+
+	if (sysinfo(&info) == 0)
+		machine += (uint64_t)info.totalswap * info.mem_unit;
+	for (size_t i = 0; i < l->n; i++)
+		if (l->at[i].opt.persist[0] == '\0')
+			all += l->at[i].opt.memory;
+	if (all > machine)
+		return err_set(
+		    why, ERR_CONFIG,
+		    "%llu MiB for items are more than the %llu MiB that this machine has; lower -m",
+		    (unsigned long long)(all >> 20), (unsigned long long)(machine >> 20));
+	return ERR_OK;
+}
+
 static err_t
 make_caches(struct server *s, struct err_detail *why)
 {
@@ -290,7 +312,7 @@ make_caches(struct server *s, struct err_detail *why)
 	    [CONTAINER_MARKER] = CACHE_MARKER,
 	};
 	const struct container_list *l = &s->settings->containers;
-	err_t err = ERR_OK;
+	err_t err = check_memory(l, why);
 
 	s->caches = mem_zalloc(l->n, sizeof *s->caches);
 	s->memory = mem_zalloc(l->n, sizeof *s->memory);

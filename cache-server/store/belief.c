@@ -11,7 +11,7 @@
 static bool
 restoring(const struct store *s)
 {
-	return atomic_load(&((struct store *)s)->open_boot) != s->boot;
+	return atomic_load(&((struct store *)s)->restoring);
 }
 
 void
@@ -86,8 +86,7 @@ store_restore_begins(struct store *s, struct store_belief *before)
 	if (begins) {
 		*before = (struct store_belief){store_is_caught_up(s), store_owed(s)};
 		atomic_store(&s->caught_up, false);
-		/* From here on segments are opened without a boot number that counts. */
-		atomic_store(&s->open_boot, 0);
+		atomic_store(&s->restoring, true);
 	}
 	pthread_mutex_unlock(&s->join_lock);
 	return begins;
@@ -101,7 +100,7 @@ store_restore_ends(struct store *s, const struct store_belief *before)
 		set_owed(s, before->owed);
 		atomic_store(&s->caught_up, before->caught_up);
 	}
-	atomic_store(&s->open_boot, s->boot);
+	atomic_store(&s->restoring, false);
 	pthread_mutex_unlock(&s->join_lock);
 }
 

@@ -59,9 +59,11 @@ struct index_rest {
 static struct index_table *
 table_create(unsigned bits)
 {
-	struct index_table *t = MEM_NEW(struct index_table);
+	struct index_table *t = calloc(1, sizeof *t);
 	size_t bytes = sizeof(struct index_bucket) << bits;
 
+	if (!t)
+		return NULL; /* it grows later */
 	t->bits = bits;
 	t->mask = (1ull << bits) - 1;
 	t->mapped = bytes;

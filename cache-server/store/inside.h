@@ -89,7 +89,7 @@ struct store {
 	_Atomic uint32_t now;
 	_Atomic uint32_t flush; /* epoch */
 	uint32_t boot;
-	_Atomic uint32_t open_boot; /* of new segments: boot, or 0 while a restore goes on (restore.h) */
+	_Atomic bool restoring; /* a restore goes on (restore.h) */
 	_Atomic bool caught_up;
 	_Atomic uint64_t owed; /* store_owed() */
 
@@ -102,7 +102,7 @@ struct store {
 	unsigned threads;
 	unsigned nlanes;
 	uint32_t max_open;
-	struct lane *lanes;
+	struct lane *lanes;	/* and one more behind them: a restore's */
 	_Atomic uint32_t nopen; /* of all lanes */
 
 	_Alignas(64) struct supply supply;
@@ -140,7 +140,7 @@ bool supply_init(struct supply *p, uint32_t count);
 void supply_fini(struct supply *p);
 
 /* A free segment, opened for this range; 0: none.  `merge`: may take the last ones. */
-uint32_t supply_open(struct store *s, unsigned range, bool merge);
+uint32_t supply_open(struct store *s, unsigned range, uint32_t boot, bool merge);
 
 /* It was opened, but nobody needs it. */
 void supply_give_back(struct store *s, uint32_t id);

@@ -106,7 +106,8 @@ lane_reserve(struct store_thread *t, const struct lane_want *w, bool last)
 		if (atomic_load_explicit(&s->nopen, memory_order_relaxed) >= s->max_open)
 			close_another(s, l, range);
 		/* The lane stays locked: it is one thread's own, or memory is too small for that. */
-		id = supply_open(s, range, last);
+		/* What is restored must not share a segment with anything that is proven. */
+		id = supply_open(s, range, l == &s->lanes[s->nlanes] ? 0 : s->boot, last);
 		if (id != 0) {
 			l->open[range] = id;
 			atomic_fetch_add_explicit(&s->nopen, 1, memory_order_relaxed);
@@ -146,7 +147,7 @@ lane_close_idle(struct store *s, bool all)
 	pthread_mutex_lock(&s->supply.lock);
 	seq = s->supply.seq;
 	pthread_mutex_unlock(&s->supply.lock);
-	for (i = 0; i < s->nlanes; i++) {
+	for (i = 0; i <= s->nlanes; i++) {
 		struct lane *l = &s->lanes[i];
 
 		lane_lock(l);

@@ -49,8 +49,10 @@ large_begin(struct store_thread *t, struct store_draft *d, const struct lane_wan
 	struct item *it;
 	err_t err = ERR_OK;
 
-	d->pieces = mem_alloc(n * sizeof *d->pieces);
 	d->npieces = 0;
+	d->pieces = malloc(n * sizeof *d->pieces);
+	if (!d->pieces)
+		return ERR_FULL;
 	for (i = 0; i < n; i++) {
 		part = left < s->piece ? (uint32_t)left : s->piece;
 		w = (struct lane_want){

@@ -124,7 +124,7 @@ fresh_target(struct store *s, uint32_t from)
 		if (m->target[m->hand])
 			close_target(s, m->hand);
 	}
-	id = supply_open(s, range, true);
+	id = supply_open(s, range, s->boot, true);
 	if (id == 0)
 		return 0;
 	b = &s->pool.heads[id];

@@ -35,6 +35,7 @@ struct restore {
 	unsigned bits;
 	bool again; /* an older version of it came in from the same backup */
 	struct store_belief before;
+	struct lane *lane; /* of the thread otherwise */
 	struct restore_figures figures;
 };
 
@@ -234,11 +235,12 @@ restore_create(struct restore **out, struct store_thread *t, uint64_t unix_now, 
 	*out = NULL;
 	if (!store_restore_begins(t->s, &before))
 		return err_set(why, ERR_BUSY, "a restore of this store is going on; wait for its end");
-	/* Segments that are open end. */
-	lane_close_idle(t->s, true);
 	r = MEM_NEW(struct restore);
 	r->before = before;
 	r->t = t;
+	/* The lane whose segments have no boot number that counts. */
+	r->lane = t->lane;
+	t->lane = &t->s->lanes[t->s->nlanes];
 	r->s = t->s;
 	r->epoch = unix_now - store_now(r->s);
 	new_reader(r);
@@ -297,8 +299,8 @@ restore_destroy(struct restore **rp)
 		return;
 	if (r->what == TAKE)
 		store_abort(r->t, &r->draft);
-	/* What is opened from now on is proven; nothing restored may share its segments.  If nothing came in,
-	 * what was served may be served again. */
+	r->t->lane = r->lane;
+	/* If nothing came in, what was served may be served again. */
 	store_restore_ends(r->s, r->figures.restored == 0 ? &r->before : NULL);
 	lane_close_idle(r->s, true);
 	backup_reader_destroy(&r->reader);

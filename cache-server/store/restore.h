@@ -7,14 +7,10 @@
  * deleted.  What the store already holds is newer than any backup and stays.
  *
  * Restored items are unproven, whatever store_caught_up() said before: they lie in segments without a boot
- * number that counts, and the store is not caught up from the beginning of the restore on.
- * store_caught_up() does nothing while it goes on.  Before it is called again the router must have delivered
- * everything since the newest backup began (restore_figures.began).  Items that clients store meanwhile are
- * unproven, too; those that were proven before stay so.
- *
- * A damaged backup ends the restore with an error.  What had been proven of it is in the store then, unproven
- * like all of it: less than the backup, never something older.
- *
+ * number that counts, and the store is not caught up from the beginning of the restore on.  Before anything
+ * unproven is served again the router must have delivered everything since the newest backup began
+ * (restore_figures.began).  What clients store meanwhile, and what they had stored since the start of the
+ * process, stays proven; what a memory file had kept from before the start waits with the restored items.
  * That is what store_owed() keeps from then on, also in a memory file, and store_caught_up_since() settles; a
  * plain store_caught_up() does not, since a router that delivers from its cursor cannot know what a backup
  * lacks.  A restore that brought nothing in leaves all as it was.

@@ -149,12 +149,12 @@ store_create(struct store **out, const struct store_options *opt, struct err_det
 	s->supply.usable = (uint32_t)count;
 	s->supply.withheld = s->mapping ? 0 : s->pool.count - (uint32_t)count;
 	choose_sizes(s, (uint32_t)count);
-	s->lanes = aligned_alloc(64, s->nlanes * sizeof *s->lanes);
+	s->lanes = aligned_alloc(64, (s->nlanes + 1) * sizeof *s->lanes);
 	if (!s->lanes) {
 		err = err_set(why, ERR_SYS, "the system has no memory for a store; free some");
 		goto done;
 	}
-	memset(s->lanes, 0, s->nlanes * sizeof *s->lanes);
+	memset(s->lanes, 0, (s->nlanes + 1) * sizeof *s->lanes);
 	items = restart_estimate(s);
 	if (items < opt->first_items)
 		items = opt->first_items;
@@ -170,7 +170,6 @@ store_create(struct store **out, const struct store_options *opt, struct err_det
 		supply_give_back(s, (uint32_t)i);
 	if (s->mapping)
 		restart_load(s);
-	atomic_store(&s->open_boot, s->boot);
 	*out = s;
 	s = NULL;
 done:

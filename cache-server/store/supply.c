@@ -87,7 +87,7 @@ put_free(struct store *s, uint32_t id)
 }
 
 uint32_t
-supply_open(struct store *s, unsigned range, bool merge)
+supply_open(struct store *s, unsigned range, uint32_t boot, bool merge)
 {
 	struct supply *p = &s->supply;
 	struct segment *g;
@@ -109,7 +109,7 @@ supply_open(struct store *s, unsigned range, bool merge)
 		p->veteran[id] = merge;
 		g->start = now;
 		g->base = range == 0 ? 0 : now + ttl_low(range);
-		g->boot = atomic_load_explicit(&s->open_boot, memory_order_relaxed);
+		g->boot = boot;
 		g->flush = atomic_load_explicit(&s->flush, memory_order_acquire);
 		atomic_store_explicit(&g->live, 0, memory_order_relaxed);
 		atomic_store_explicit(&g->sum, 0, memory_order_relaxed);

@@ -236,6 +236,29 @@ a_clean_restart_brings_everything_back_but_unproven(void **state)
 }
 
 static void
+what_a_restore_left_to_be_delivered_is_remembered(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	assert_true(set(f->s, f->t, 1, 1, NULL));
+	store_owe(f->s, 1000);
+	for (int clean = 0; clean < 2; clean++) {
+		stop(f, clean);
+		start(f);
+		assert_int_equal(store_owed(f->s), 1000);
+		store_caught_up(f->s);
+		assert_false(store_is_caught_up(f->s));
+	}
+	assert_int_equal(store_caught_up_since(f->s, 1000, NULL), ERR_OK);
+	stop(f, true);
+	start(f);
+	assert_int_equal(store_owed(f->s), 0);
+	store_caught_up(f->s);
+	assert_true(store_is_caught_up(f->s));
+}
+
+static void
 flags_expiry_epoch_and_chosen_cas_come_back(void **state)
 {
 	struct fixture *f = *state;
@@ -572,6 +595,7 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 	    T(a_clean_restart_brings_everything_back_but_unproven),
+	    T(what_a_restore_left_to_be_delivered_is_remembered),
 	    T(flags_expiry_epoch_and_chosen_cas_come_back),
 	    T(what_was_flushed_does_not_come_back),
 	    T(a_segment_with_a_flipped_bit_is_dropped_and_counted),
