@@ -35,7 +35,7 @@ check(const struct settings *s)
 	for (size_t i = 0; i < s->containers.n; i++) {
 		const struct container_settings *c = &s->containers.at[i];
 
-		if (c->tcp.n + c->udp.n == 0 && c->opt.socket[0] == '\0')
+		if (!c->no_address && c->tcp.n + c->udp.n == 0 && c->opt.socket[0] == '\0')
 			abort();
 		for (size_t j = 0; j < c->tcp.n; j++) {
 			const struct listen *l = &c->tcp.at[j];
