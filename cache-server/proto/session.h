@@ -50,9 +50,9 @@ struct session_host_ops {
 	const char *(*refresh_certificates)(void *arg);
 	/*
 	 * Starts a reply that is made in parts: `stats cachedump <class> <n>`, `lru_crawler metadump|mgdump
-	 * all|hash|<ids>` (the arguments have been looked at; *why is NULL), `backup -`.  NULL: *why is what to answer
-	 * instead, without line end ("BUSY …", "BADCLASS invalid class id", …).  NULL may also be the whole
-	 * function: there are no dumps.
+	 * all|hash|<ids>` (the arguments have been looked at; *why is NULL), `backup -`.  NULL: *why is what
+	 * to answer instead, without line end ("BUSY …", "BADCLASS invalid class id", …).  NULL may also be
+	 * the whole function: there are no dumps.
 	 */
 	struct session_dump *(*dump)(void *arg, struct cache *c, struct span command, const char **why);
 	/* Starts a backup, clone or other job by name; writes what to answer to `out` (without line end). */
