@@ -8,8 +8,8 @@
  *     2   so many have failed (written here)
  *     3   so many have been asked for (written here)
  *
- * Only what asks for memory of its own fails: malloc and its relatives, and anonymous mmap.  glibc's allocator
- * does not come back here for its own maps.
+ * Only what asks for memory of its own fails: malloc and its relatives, and anonymous mmap.  glibc's
+ * allocator does not come back here for its own maps.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -138,8 +138,7 @@ static const struct exchange CLASSIC[] = {
     {"delete b 0\r\n", "NOT_FOUND\r\n"},
     {"delete b 0 noreply\r\n", ""},
     {"delete\r\n", FORMAT},
-    {"delete b x\r\n",
-     "CLIENT_ERROR bad command line format.  Usage: delete <key> [time] [noreply]\r\n"},
+    {"delete b x\r\n", "CLIENT_ERROR bad command line format.  Usage: delete <key> [time] [noreply]\r\n"},
     {"delete b 2592001\r\n",
      "CLIENT_ERROR bad command line format.  Usage: delete <key> [time] [noreply]\r\n"},
 
