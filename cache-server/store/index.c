@@ -260,6 +260,11 @@ index_create(struct index **out, unsigned bits, struct quiesce *q, struct err_de
 	ix->rest->quiesce = q;
 	pthread_mutex_init(&ix->rest->lock, NULL);
 	atomic_store_explicit(&ix->table, t, memory_order_release);
+	/* Now rather than by the first insertion, when memory may be short. */
+	if (!pool_fill(ix->rest, INDEX_SPARE)) {
+		index_destroy(&ix);
+		return err_set(why, ERR_SYS, "no memory for the hash table's chains; free some memory");
+	}
 	note_sizes(ix);
 	*out = ix;
 	return ERR_OK;
