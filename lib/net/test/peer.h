@@ -68,10 +68,19 @@ peer_connect(unsigned port)
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
+	struct sockaddr_in6 to6 = {
+	    .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+
 	inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
-	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0)
-		return -1;
-	return fd;
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
+		return fd;
+	close(fd);
+	/* "localhost" is ::1 on many machines. */
+	fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&to6, sizeof(to6)) == 0)
+		return fd;
+	close(fd);
+	return -1;
 }
 
 /* -1 when nobody waits. */
