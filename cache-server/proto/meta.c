@@ -47,16 +47,20 @@ put_opaque(char *to, struct span flag)
 	return to + 1 + flag.len;
 }
 
-/* What every answer echoes: O and k. */
+/* O and k, which every answer echoes; other flags give nothing. */
+static char *
+put_echoed(char *to, const struct meta_request *m, struct span flag)
+{
+	if (flag.p[0] == 'O')
+		return put_opaque(to, flag);
+	return flag.p[0] == 'k' ? put_key(to, m) : to;
+}
+
 static char *
 put_echo(char *to, const struct meta_request *m)
 {
-	for (unsigned i = 0; i < m->n; i++) {
-		if (m->flag[i].p[0] == 'O')
-			to = put_opaque(to, m->flag[i]);
-		else if (m->flag[i].p[0] == 'k')
-			to = put_key(to, m);
-	}
+	for (unsigned i = 0; i < m->n; i++)
+		to = put_echoed(to, m, m->flag[i]);
 	return to;
 }
 
@@ -174,6 +178,30 @@ put_hit(struct session *s, const struct meta_request *m, const struct cache_get_
 	o->len = (size_t)(to - o->bytes);
 }
 
+/* "VA <length>" or "HD", then the flags, then put_body(). */
+static inline char *
+put_head(char *to, const struct meta_request *m, size_t len)
+{
+	to = put_two(to, meta_has(m, 'v') ? "VA" : "HD");
+	if (meta_has(m, 'v')) {
+		*to++ = ' ';
+		to = number_put(to, len);
+	}
+	return to;
+}
+
+/* The line's end, and the value for who asked for it. */
+static inline char *
+put_body(char *to, const struct meta_request *m, const char *p, size_t len)
+{
+	to = put_two(to, "\r\n");
+	if (meta_has(m, 'v')) {
+		memcpy(to, p, len);
+		to = put_two(to + len, "\r\n");
+	}
+	return to;
+}
+
 static void
 get_marker(struct session *s, const struct meta_request *m)
 {
@@ -194,11 +222,7 @@ get_marker(struct session *s, const struct meta_request *m)
 		if (!meta_has(m, 'q'))
 			reply_echo(s, m, "EN");
 	} else if (to != NULL) {
-		to = put_two(to, meta_has(m, 'v') ? "VA" : "HD");
-		if (meta_has(m, 'v')) {
-			*to++ = ' ';
-			to = number_put(to, tokens.len);
-		}
+		to = put_head(to, m, tokens.len);
 		for (unsigned i = 0; i < m->n; i++) {
 			switch (m->flag[i].p[0]) {
 			case 's':
@@ -209,21 +233,12 @@ get_marker(struct session *s, const struct meta_request *m)
 				to = put_letter(to, m->flag[i].p[0]);
 				*to++ = '0';
 				break;
-			case 'O':
-				to = put_opaque(to, m->flag[i]);
-				break;
-			case 'k':
-				to = put_key(to, m);
-				break;
 			default:
+				to = put_echoed(to, m, m->flag[i]);
 				break;
 			}
 		}
-		to = put_two(to, "\r\n");
-		if (meta_has(m, 'v')) {
-			memcpy(to, tokens.p, tokens.len);
-			to = put_two(to + tokens.len, "\r\n");
-		}
+		to = put_body(to, m, tokens.p, tokens.len);
 		o->len = (size_t)(to - o->bytes);
 	}
 	buf_fini(&tokens);
@@ -498,11 +513,7 @@ put_sum(struct session *s, const struct meta_request *m, const struct cache_arit
 
 	if (to == NULL)
 		return;
-	to = put_two(to, meta_has(m, 'v') ? "VA" : "HD");
-	if (meta_has(m, 'v')) {
-		*to++ = ' ';
-		to = number_put(to, len);
-	}
+	to = put_head(to, m, len);
 	for (unsigned i = 0; i < m->n; i++) {
 		switch (m->flag[i].p[0]) {
 		case 'c':
@@ -511,21 +522,12 @@ put_sum(struct session *s, const struct meta_request *m, const struct cache_arit
 		case 't':
 			to = put_ttl(s, to, a->expiry_out);
 			break;
-		case 'O':
-			to = put_opaque(to, m->flag[i]);
-			break;
-		case 'k':
-			to = put_key(to, m);
-			break;
 		default:
+			to = put_echoed(to, m, m->flag[i]);
 			break;
 		}
 	}
-	to = put_two(to, "\r\n");
-	if (meta_has(m, 'v')) {
-		memcpy(to, number, len);
-		to = put_two(to + len, "\r\n");
-	}
+	to = put_body(to, m, number, len);
 	s->out->len = (size_t)(to - s->out->bytes);
 }
 

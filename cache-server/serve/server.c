@@ -342,43 +342,6 @@ make_caches(struct server *s, struct err_detail *why)
 	return err;
 }
 
-/* Of one container, by whoever makes room in it. */
-static void
-on_evicted(void *arg, const struct item *it, uint64_t state, uint32_t expiry, uint32_t idle)
-{
-	struct server_evictions *e = arg;
-	struct watch_eviction line;
-	uint32_t now;
-
-	if (!(watch_wants(e->server->watch) & WATCH_EVICTIONS))
-		return;
-	now = store_now(cache_store(e->cache));
-	line = (struct watch_eviction){
-	    .key = span_make(item_key(it, state), item_klen(it)),
-	    .fetched = (state & ITEM_FETCHED) != 0,
-	    .ttl_s = expiry == 0    ? -1
-		     : expiry > now ? (int64_t)(expiry - now)
-				    : 0,
-	    .idle_s = idle,
-	    .class_id = 1,
-	    .size = item_size(it, state),
-	};
-	watch_log_eviction(e->server->watch, &line);
-}
-
-static void
-make_evictions(struct server *s)
-{
-	s->evictions = mem_zalloc(s->ncaches, sizeof *s->evictions);
-	for (size_t i = 0; i < s->ncaches; i++) {
-		struct server_evictions *e = &s->evictions[i];
-
-		e->server = s;
-		e->cache = s->caches[i];
-		store_on_evicted(cache_store(e->cache), on_evicted, e);
-	}
-}
-
 static void
 make_limits(struct server *s)
 {
@@ -493,7 +456,6 @@ server_create(struct server **out, const struct server_options *opt, struct err_
 	    (err = watch_create(&s->watch, &watch, why)) != ERR_OK)
 		goto done;
 	s->ring = watch_ring_create(s->watch);
-	make_evictions(s);
 	make_limits(s);
 	if ((err = make_workers(s, why)) != ERR_OK || (err = door_open(&s->door, s, why)) != ERR_OK ||
 	    (err = make_report(s, why)) != ERR_OK || (err = make_admin(s, why)) != ERR_OK ||
@@ -553,7 +515,6 @@ server_destroy(struct server **sp)
 	for (size_t i = 0; i < s->ncaches; i++)
 		cache_destroy(&s->caches[i], true);
 	watch_destroy(&s->watch);
-	free(s->evictions);
 	free(s->caches);
 	free((void *)s->memory);
 	free(s->limits);

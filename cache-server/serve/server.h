@@ -66,11 +66,6 @@ struct server_sight { /* the workers' tables in the order that report wants */
 	struct serve_metrics **metrics;
 };
 
-struct server_evictions { /* of one container, for watchers */
-	struct server *server;
-	struct cache *cache;
-};
-
 struct server {
 	const struct settings *settings;
 	const struct clock *clock;
@@ -90,8 +85,7 @@ struct server {
 	struct jobs *jobs; /* NULL without --job-dir */
 	struct tls *tls;   /* NULL without -Z */
 	struct watch *watch;
-	struct watch_ring *ring;	    /* the main thread's */
-	struct server_evictions *evictions; /* one for each container */
+	struct watch_ring *ring; /* the main thread's */
 	struct report *report;
 	struct server_sight *sight;
 	struct door *door;

@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 
-from .memcached import MemcachedClient
+from .memcached import Memcached, MemcachedClient
 from .pipeline import program
 from .process import Failure, Process, free_port, wait_until
 from .root import root_argv
@@ -48,8 +48,8 @@ def resident_bytes(pid):
     raise Failure("process %d has no VmRSS" % pid)
 
 
-class Cache:
-    """memory in MiB.  `options` come last, so they win."""
+class Cache(Memcached):
+    """The server that is judged, whichever it is.  memory in MiB.  `options` come last, so they win."""
 
     def __init__(self, dir, name="cache", server=None, port=None, threads=2, memory=64, conns=1024, options=()):
         self.name = name
@@ -64,22 +64,6 @@ class Cache:
     def pid(self):
         return self.process.pid
 
-    def start(self, wait=True):
-        self.process.start()
-        if wait:
-            self.wait_ready()
-        return self
-
-    def wait_ready(self, timeout=20):
-        def ready():
-            self.process.check_running()
-            try:
-                with self.client(timeout=1) as c:
-                    return c.command(b"version").startswith(b"VERSION")
-            except OSError:
-                return False
-        wait_until(ready, timeout, "%s to answer" % self.name)
-
     def stop(self, timeout=30):
         return self.process.stop(timeout)
 
@@ -87,9 +71,6 @@ class Cache:
         """SIGUSR1: memcached's way to ask that the memory file is left in order."""
         self.process.signal(signal.SIGUSR1)
         return self.process.wait(timeout)
-
-    def kill(self):
-        self.process.kill()
 
     def client(self, timeout=10, source=None):
         return CacheClient(self.port, timeout, source)
