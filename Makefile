@@ -71,7 +71,7 @@ GENERATED :=
 
 all: programs
 
-MODULES := lib/core lib/net lib/wire lib/broker lib/conf markers squeal/binlog squeal squeal/schema squeal/keys squeal/doctor \
+MODULES := lib/core lib/net lib/wire lib/broker lib/conf lib/route lib/deliver markers squeal/binlog squeal squeal/schema squeal/keys squeal/doctor \
 	   router replay cache-server integration
 include $(patsubst %,%/module.mk,$(MODULES))
 

@@ -34,8 +34,8 @@
 #include "lib/net/loop.h"
 #include "router/feed.h"
 #include "router/lane.h"
-#include "router/ring.h"
-#include "router/server.h"
+#include "lib/route/ring.h"
+#include "lib/deliver/server.h"
 
 /* clang-format off */
 /*	  name                        kind     unit       help */

@@ -15,8 +15,8 @@
 #include "lib/core/log.h"
 #include "lib/core/metric.h"
 #include "lib/core/span.h"
-#include "router/outbox.h"
-#include "router/ring.h"
+#include "lib/deliver/outbox.h"
+#include "lib/route/ring.h"
 
 /* clang-format off */
 /*	  name                          kind     unit       help */

@@ -16,7 +16,7 @@
 #include "lib/core/json.h"
 #include "lib/core/log.h"
 #include "lib/core/metric.h"
-#include "router/server.h"
+#include "lib/deliver/server.h"
 
 /* clang-format off */
 /*	  name                        kind     unit       help */

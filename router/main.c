@@ -16,7 +16,7 @@
 #include "router/delivery.h"
 #include "router/feed.h"
 #include "router/lane.h"
-#include "router/ring.h"
+#include "lib/route/ring.h"
 #include "router/router.h"
 #include "router/trace.h"
 

@@ -1,5 +1,4 @@
-ROUTER_SRC := router/delivery.c router/feed.c router/ketama.c router/keyhash.c router/lane.c router/outbox.c router/ring.c router/router.c \
-	      router/server.c router/trace.c
+ROUTER_SRC := router/delivery.c router/feed.c router/lane.c router/router.c router/trace.c
 ROUTER_A   := $(BUILD)/lib/router.a
 LIBS       += $(ROUTER_A)
 
@@ -7,7 +6,7 @@ $(ROUTER_A): $(call objs,$(ROUTER_SRC))
 $(BUILD)/crash/router.a: $(call tobjs,$(ROUTER_SRC))
 
 # Users before used.
-ROUTER_NEEDS := net broker wire conf core
+ROUTER_NEEDS := deliver route net broker wire conf core
 ROUTER_LIBS  := $(NET_LIBS) $(CONF_LIBS) -lsqlite3 -lprotobuf-c -lxxhash -lcrypto -lm
 
 ROUTER_BIN := $(BUILD)/bin/squeal-router
@@ -25,7 +24,6 @@ ROUTER_TESTS := $(patsubst router/test/%.c,$(BUILD)/test/router/test/%,$(wildcar
 TESTS        += $(ROUTER_TESTS)
 $(ROUTER_TESTS): $(ROUTER_A) $(patsubst %,$(BUILD)/lib/%.a,$(ROUTER_NEEDS))
 $(ROUTER_TESTS): TEST_LIBS := $(ROUTER_LIBS)
-$(BUILD)/test/router/test/test_ring_libmemcached: TEST_LIBS := $(ROUTER_LIBS) -lmemcached
 
 # Fills a log for measuring; not part of any check.
 $(BUILD)/bin/fill_log: $(BUILD)/obj/router/bench/fill_log.o $(patsubst %,$(BUILD)/lib/%.a,broker wire core)

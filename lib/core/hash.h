@@ -1,5 +1,5 @@
 /*
- * hash - hashing for tables inside this project (never for routing: see router/ring.h).
+ * hash - hashing for tables inside this project (never for routing: see lib/route/ring.h).
  *
  * Keys come from outside, so tables pass a seed drawn at random when they are made.
  *

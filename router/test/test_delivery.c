@@ -9,7 +9,7 @@
 #include "lib/core/file.h"
 #include "lib/wire/record.h"
 #include "router/delivery.h"
-#include "router/test/peer.h"
+#include "lib/deliver/test/peer.h"
 
 enum { NPEERS = 2, MANY = 3000 };
 

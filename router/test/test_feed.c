@@ -9,7 +9,7 @@
 
 #include "lib/wire/record.h"
 #include "router/feed.h"
-#include "router/test/lists.h"
+#include "lib/route/test/lists.h"
 
 struct fixture {
 	struct cluster cluster;

@@ -1,8 +1,8 @@
 /*
  * peer - a memcached for tests, in the test's own loop: real sockets, and manners as the test wants them.
  */
-#ifndef SQUEAL_ROUTER_TEST_PEER_H
-#define SQUEAL_ROUTER_TEST_PEER_H
+#ifndef SQUEAL_LIB_DELIVER_TEST_PEER_H
+#define SQUEAL_LIB_DELIVER_TEST_PEER_H
 
 #include <stdio.h>
 #include <stdlib.h>

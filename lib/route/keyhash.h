@@ -13,8 +13,8 @@
  *
  * Threads: one at a time per object.   Blocks: never.
  */
-#ifndef SQUEAL_ROUTER_KEYHASH_H
-#define SQUEAL_ROUTER_KEYHASH_H
+#ifndef SQUEAL_LIB_ROUTE_KEYHASH_H
+#define SQUEAL_LIB_ROUTE_KEYHASH_H
 
 #include <stdint.h>
 

@@ -22,8 +22,8 @@
  *
  * Threads: the loop's.   Blocks: never.   Clock: injected.
  */
-#ifndef SQUEAL_ROUTER_OUTBOX_H
-#define SQUEAL_ROUTER_OUTBOX_H
+#ifndef SQUEAL_LIB_DELIVER_OUTBOX_H
+#define SQUEAL_LIB_DELIVER_OUTBOX_H
 
 #include "lib/conf/topology.h"
 #include "lib/core/buf.h"

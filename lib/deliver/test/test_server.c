@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "router/server.h"
-#include "router/test/peer.h"
+#include "lib/deliver/server.h"
+#include "lib/deliver/test/peer.h"
 
 struct fixture {
 	struct router_options opt;

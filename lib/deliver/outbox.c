@@ -1,4 +1,4 @@
-#include "router/outbox.h"
+#include "lib/deliver/outbox.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,12 +1,12 @@
-#include "router/ring.h"
+#include "lib/route/ring.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/core/log.h"
 #include "lib/core/mem.h"
-#include "router/ketama.h"
-#include "router/keyhash.h"
+#include "lib/route/ketama.h"
+#include "lib/route/keyhash.h"
 
 struct ring {
 	const struct cluster *cluster;

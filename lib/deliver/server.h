@@ -14,15 +14,15 @@
  *
  * Threads: the loop's.   Blocks: never.   Clock: the loop's.
  */
-#ifndef SQUEAL_ROUTER_SERVER_H
-#define SQUEAL_ROUTER_SERVER_H
+#ifndef SQUEAL_LIB_DELIVER_SERVER_H
+#define SQUEAL_LIB_DELIVER_SERVER_H
 
 #include "lib/conf/topology.h"
 #include "lib/core/err.h"
 #include "lib/core/log.h"
 #include "lib/core/metric.h"
 #include "lib/net/loop.h"
-#include "router/outbox.h"
+#include "lib/deliver/outbox.h"
 
 /* clang-format off */
 /*	  name                        kind     unit       help */

@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "router/ketama.h"
-#include "router/test/lists.h"
+#include "lib/route/ketama.h"
+#include "lib/route/test/lists.h"
 
 static void
 circle_of(struct ketama *k, const struct test_list *list, bool weighted)

@@ -10,8 +10,8 @@
  *
  * Threads: one at a time.   Blocks: never.
  */
-#ifndef SQUEAL_ROUTER_RING_H
-#define SQUEAL_ROUTER_RING_H
+#ifndef SQUEAL_LIB_ROUTE_RING_H
+#define SQUEAL_LIB_ROUTE_RING_H
 
 #include "lib/conf/topology.h"
 #include "lib/core/buf.h"

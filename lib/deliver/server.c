@@ -1,4 +1,4 @@
-#include "router/server.h"
+#include "lib/deliver/server.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 #include "lib/net/stream.h"
 #include "lib/wire/mc_reply.h"
 #include "lib/wire/mc_request.h"
-#include "router/ring.h"
+#include "lib/route/ring.h"
 
 typedef struct server_metrics metric_owner;
 const struct metric_row server_metric_rows[] = {METRIC_ROWS(SERVER_METRICS)};

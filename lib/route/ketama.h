@@ -9,14 +9,14 @@
  *
  * Threads: any may look up; building needs the keyhash for itself.   Blocks: never.
  */
-#ifndef SQUEAL_ROUTER_KETAMA_H
-#define SQUEAL_ROUTER_KETAMA_H
+#ifndef SQUEAL_LIB_ROUTE_KETAMA_H
+#define SQUEAL_LIB_ROUTE_KETAMA_H
 
 #include <stddef.h>
 #include <stdint.h>
 
 #include "lib/conf/topology.h"
-#include "router/keyhash.h"
+#include "lib/route/keyhash.h"
 
 struct ketama_point {
 	uint32_t at;

@@ -1,6 +1,6 @@
 /* lists - the server lists that the routing tests share. */
-#ifndef SQUEAL_ROUTER_TEST_LISTS_H
-#define SQUEAL_ROUTER_TEST_LISTS_H
+#ifndef SQUEAL_LIB_ROUTE_TEST_LISTS_H
+#define SQUEAL_LIB_ROUTE_TEST_LISTS_H
 
 #include "lib/conf/topology.h"
 

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "router/outbox.h"
+#include "lib/deliver/outbox.h"
 
 struct fixture {
 	struct router_options opt;

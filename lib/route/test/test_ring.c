@@ -9,10 +9,10 @@
 #include <cmocka.h>
 
 #include "lib/core/file.h"
-#include "router/ring.h"
-#include "router/test/lists.h"
+#include "lib/route/ring.h"
+#include "lib/route/test/lists.h"
 
-#define GOLDEN "router/test/golden/libmemcached.txt"
+#define GOLDEN "lib/route/test/golden/libmemcached.txt"
 
 static const struct test_list *
 list_named(const char *name)

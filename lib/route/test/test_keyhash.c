@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "router/keyhash.h"
+#include "lib/route/keyhash.h"
 
 static uint32_t
 hash(const char *name, const char *key)

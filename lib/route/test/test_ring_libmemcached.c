@@ -1,7 +1,7 @@
 /*
  * Asks the installed libmemcached for its choice, key by key, and wants the ring to agree.
  *
- * With the word "golden" as its argument it writes the table of router/test/golden/libmemcached.txt instead:
+ * With the word "golden" as its argument it writes the table of lib/route/test/golden/libmemcached.txt instead:
  * "list distribution hash key server-index" lines that come from libmemcached alone, so that the ring stays
  * checked where libmemcached is not installed.
  */
@@ -16,8 +16,8 @@
 #include <cmocka.h>
 #include <libmemcached/memcached.h>
 
-#include "router/ring.h"
-#include "router/test/lists.h"
+#include "lib/route/ring.h"
+#include "lib/route/test/lists.h"
 
 enum { KEYS = 10000, KEY_BYTES = 60 };
 

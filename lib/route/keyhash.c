@@ -1,4 +1,4 @@
-#include "router/keyhash.h"
+#include "lib/route/keyhash.h"
 
 #include <openssl/err.h>
 #include <openssl/evp.h>

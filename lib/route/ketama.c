@@ -1,4 +1,4 @@
-#include "router/ketama.h"
+#include "lib/route/ketama.h"
 
 #include <math.h>
 #include <stdlib.h>
