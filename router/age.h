@@ -1,8 +1,9 @@
 /*
- * age - when the records were appended that somebody has read and not finished: a few samples of (offset, time).
+ * age - when the records were appended that somebody has read and not finished: a few samples of (offset,
+ * time).
  *
- * However many records there are, AGE_SAMPLES are kept; where they are too many every second one goes.  So the
- * answer may be that of a record somewhat before the one asked for, never of a later one.
+ * However many records there are, AGE_SAMPLES are kept; where they are too many every second one goes.  So
+ * the answer may be that of a record somewhat before the one asked for, never of a later one.
  *
  * Threads: one at a time.   Blocks: never.   Time: given by the caller, microseconds since 1970 UTC.
  */

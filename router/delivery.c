@@ -82,9 +82,12 @@ show_metrics(struct delivery *d, bool show)
 	lanes_show(&d->lanes, show);
 	lanes_labels(&d->lanes, NULL, &labels);
 	if (show) {
-		metric_registry_add(r, delivery_metric_rows, delivery_metric_nrows, &d->metrics, buf_str(&labels));
-		metric_registry_add(r, feed_metric_rows, feed_metric_nrows, &d->feed_metrics, buf_str(&labels));
-		metric_registry_add(r, broker_metric_rows, broker_metric_nrows, &d->broker_metrics, buf_str(&labels));
+		metric_registry_add(r, delivery_metric_rows, delivery_metric_nrows, &d->metrics,
+				    buf_str(&labels));
+		metric_registry_add(r, feed_metric_rows, feed_metric_nrows, &d->feed_metrics,
+				    buf_str(&labels));
+		metric_registry_add(r, broker_metric_rows, broker_metric_nrows, &d->broker_metrics,
+				    buf_str(&labels));
 	} else {
 		metric_registry_remove(r, &d->metrics);
 		metric_registry_remove(r, &d->feed_metrics);
@@ -118,7 +121,6 @@ delivery_create(struct delivery **out, const struct delivery_context *ctx, struc
 	    .loop = ctx->loop,
 	    .opt = ctx->opt,
 	    .cursors = ctx->cursors,
-	    .namespace = ctx->cluster->opt.namespace,
 	    .log = ctx->log,
 	    .registry = ctx->registry,
 	    .seed = ctx->seed,
@@ -142,6 +144,7 @@ delivery_create(struct delivery **out, const struct delivery_context *ctx, struc
 	if (err != ERR_OK)
 		goto done;
 	d->feed = feed_create(ctx->ring, d->lanes.outboxes, d->lanes.n, &d->feed_metrics, ctx->log);
+	feed_namespace(d->feed, ctx->cluster->opt.namespace);
 	show_metrics(d, true);
 	*out = d;
 	d = NULL;
@@ -285,8 +288,8 @@ skip_hole(struct delivery *d, uint64_t from, uint64_t next)
 }
 
 /*
- * Reads one slice for the lanes at `from` that have room, for no longer than `us` where that is not 0; false when
- * there was nothing to read.
+ * Reads one slice for the lanes at `from` that have room, for no longer than `us` where that is not 0; false
+ * when there was nothing to read.
  */
 static bool
 read_slice(struct delivery *d, uint64_t from, uint64_t us)
@@ -439,7 +442,7 @@ on_tick(void *arg)
 	}
 	look_at_lanes(d);
 	for (size_t i = 0; i < d->lanes.n; i++)
-		lane_caught_up(d->lanes.lane[i], d->log_end, d->ctx.partition, d->ctx.partitions);
+		lane_caught_up(d->lanes.lane[i], d->log_end);
 	d->more = true;
 	places_arrived(&d->places);
 	take_turn(d);
@@ -542,7 +545,8 @@ delivery_partitions(struct delivery *d, uint32_t partitions)
 	if (partitions == d->ctx.partitions)
 		return;
 	show_metrics(d, false);
-	d->ctx.partitions = d->lanes.ctx.partitions = partitions;
+	d->ctx.partitions = partitions;
+	lanes_partitions(&d->lanes, partitions);
 	show_metrics(d, true);
 }
 

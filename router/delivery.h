@@ -5,8 +5,8 @@
  * (the first record that it has not acknowledged whole).  Servers at the foremost place are fed together by
  * the live feed; a server whose queue is full does not take the next record and so falls behind alone.  When
  * it has room again it is fed from its own place, in short slices between those of the live feed, until it
- * meets the others again (places.h).  The live feed waits for nobody, and a server that is away costs its queue
- * (queue_bytes) and nothing else.
+ * meets the others again (places.h).  The live feed waits for nobody, and a server that is away costs its
+ * queue (queue_bytes) and nothing else.
  *
  * A delivery has connections of its own: nothing that happens in one partition is felt in another.  Without
  * delivery_connect() it connects when the partition has its first record.
@@ -75,7 +75,8 @@ struct delivery_context {
 	const struct router_options *opt; /* may change between callbacks; see delivery_reloaded() */
 	const struct cluster *cluster;
 	uint32_t partition;
-	uint32_t partitions; /* that the log has, at least 1; delivery_partitions() says when there are more */
+	uint32_t
+	    partitions; /* that the log has, at least 1; delivery_partitions() says when there are more */
 	struct ring *ring;
 	struct cursor_store *cursors;
 	struct log *log;		  /* may be NULL */
@@ -100,8 +101,8 @@ void delivery_destroy(struct delivery **d);
 /* Opens the log and begins. */
 void delivery_start(struct delivery *d);
 
-/* Connects to the servers although the partition may be empty; `server` NULL: to all.  One that is not known is
- * none of ours. */
+/* Connects to the servers although the partition may be empty; `server` NULL: to all.  One that is not known
+ * is none of ours. */
 void delivery_connect(struct delivery *d, const char *server);
 
 /* Takes changed options. */
@@ -111,14 +112,14 @@ void delivery_reloaded(struct delivery *d);
 void delivery_partitions(struct delivery *d, uint32_t partitions);
 
 /*
- * Sends nothing more to `server` (NULL: to all), or goes on.  What is in flight is awaited; the server falls behind
- * alone.  False: there is no such server.  A restart of the program forgets it.
+ * Sends nothing more to `server` (NULL: to all), or goes on.  What is in flight is awaited; the server falls
+ * behind alone.  False: there is no such server.  A restart of the program forgets it.
  */
 bool delivery_pause(struct delivery *d, const char *server, bool pause);
 
 /*
- * Reads nothing more; calls done(arg) once when every server that is up and not paused has acknowledged what it was
- * sent (from inside is possible).
+ * Reads nothing more; calls done(arg) once when every server that is up and not paused has acknowledged what
+ * it was sent (from inside is possible).
  */
 void delivery_drain(struct delivery *d, void (*done)(void *arg), void *arg);
 

@@ -105,7 +105,8 @@ lane_pause(struct lane *lane, bool pause)
 		return;
 	lane->paused = pause;
 	metric_set(&lane->metrics.router_paused, pause);
-	log_notice(lane->log, pause ? "deliveries to the server are paused" : "deliveries to the server go on",
+	log_notice(lane->log,
+		   pause ? "deliveries to the server are paused" : "deliveries to the server go on",
 		   F_STR("server", server_name(lane->server)));
 	outbox_pause(lane->outbox, pause);
 	server_pump(lane->server);
@@ -146,8 +147,8 @@ lane_greeted(struct lane *lane)
 	if (lane->greeted == greeting || !server_is_up(lane->server))
 		return;
 	lane->greeted = greeting;
-	if (server_identity(lane->server).changed != SERVER_OTHER)
-		return;
+	/* IDENTITY */
+	return;
 	if (!lane->placed) {
 		lane->distrust = true;
 		return;
@@ -158,7 +159,7 @@ lane_greeted(struct lane *lane)
 }
 
 void
-lane_caught_up(struct lane *lane, uint64_t log_end, uint32_t part, uint32_t parts)
+lane_caught_up(struct lane *lane, uint64_t log_end)
 {
 	uint64_t greeting = server_greetings(lane->server);
 
@@ -167,7 +168,7 @@ lane_caught_up(struct lane *lane, uint64_t log_end, uint32_t part, uint32_t part
 		return;
 	lane->told = greeting;
 	if (server_can(lane->server) & OUTBOX_CAUGHT_UP) {
-		outbox_caught_up(lane->outbox, part, parts);
+		outbox_caught_up(lane->outbox);
 		server_pump(lane->server);
 	}
 }

@@ -7,7 +7,8 @@
  * acknowledged; across a change of logs, and where another server answers at the address, it means nothing
  * until then.
  *
- * A paused lane sends nothing more.  It fills up like that of a server that is away, and the log has the rest.
+ * A paused lane sends nothing more.  It fills up like that of a server that is away, and the log has the
+ * rest.
  *
  * Threads: the loop's.   Blocks: never.   Time: given by the caller.
  */
@@ -54,8 +55,8 @@ struct lane {
 	bool unproven; /* what the server holds may be anything until its flush is done */
 	bool distrust; /* flush it when it is placed */
 	bool paused;
-	uint64_t told;	   /* the greeting (server_greetings()) that lane_caught_up() has answered */
-	uint64_t greeted;  /* the greeting that lane_greeted() has looked at */
+	uint64_t told;	  /* the greeting (server_greetings()) that lane_caught_up() has answered */
+	uint64_t greeted; /* the greeting that lane_greeted() has looked at */
 	char log_id[CURSOR_LOG_ID_MAX + 1];
 	bool had_cursor;      /* when the lane was made */
 	struct cursor cursor; /* as loaded or saved last */
@@ -74,8 +75,8 @@ void lane_fini(struct lane *lane);
 /* Begins to connect, unless it has begun. */
 void lane_start(struct lane *lane);
 
-/* What the server holds is not what its cursor says: it is flushed before anything else counts.  Before the first
- * lane_place(). */
+/* What the server holds is not what its cursor says: it is flushed before anything else counts.  Before the
+ * first lane_place(). */
 void lane_distrust(struct lane *lane);
 
 /* Finds the place in a log that was just opened: at the cursor, or where another log begins, with a gap
@@ -89,17 +90,16 @@ void lane_advance(struct lane *lane, uint64_t next);
 void lane_gap(struct lane *lane, uint64_t from, uint64_t to, const char *reason);
 
 /*
- * Looks at a connection that came up since the last call: where another server answers than before, whose values
- * our deletes have not reached, it is flushed first.
+ * Looks at a connection that came up since the last call: where another server answers than before, whose
+ * values our deletes have not reached, it is flushed first.
  */
 void lane_greeted(struct lane *lane);
 
 /*
  * The place has come to the log's end as it was after the server's last greeting: a squeal-cache that
- * restarted is told so, once for each connection: the part of all parts that this lane's log is.  `log_end` must
- * have been asked for after the greeting.
+ * restarted is told so, once for each connection.  `log_end` must have been asked for after the greeting.
  */
-void lane_caught_up(struct lane *lane, uint64_t log_end, uint32_t part, uint32_t parts);
+void lane_caught_up(struct lane *lane, uint64_t log_end);
 
 /* Has the place come to the log's end since the server's last greeting? */
 bool lane_is_caught_up(const struct lane *lane);

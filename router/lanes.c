@@ -77,6 +77,18 @@ lanes_show(struct lanes *l, bool show)
 		show_lane(l, l->lane[i], show);
 }
 
+void
+lanes_partitions(struct lanes *l, uint32_t partitions)
+{
+	bool shown = l->shown;
+
+	lanes_show(l, false);
+	l->ctx.partitions = partitions;
+	lanes_show(l, shown);
+	for (size_t i = 0; i < l->n; i++)
+		outbox_part(l->lane[i]->outbox, l->ctx.partition, partitions);
+}
+
 /* --- who is there -----------------------------------------------------------------------------------------
  */
 
@@ -93,12 +105,12 @@ make_lane(struct lanes *l, const struct server_options *opt, struct lane **out, 
 	ctx.opt = l->ctx.opt;
 	ctx.log = l->ctx.log;
 	ctx.seed = hash_span(buf_span(&name), l->ctx.seed + l->ctx.partition);
-	ctx.namespace = l->ctx.namespace;
 	ctx.on_progress = l->ctx.on_progress;
 	ctx.on_acked = l->ctx.on_acked;
 	ctx.arg = lane;
 	lane_init(lane, server_create(opt, &ctx), l->ctx.opt, l->ctx.log);
 	lane->owner = l->ctx.owner;
+	outbox_part(lane->outbox, l->ctx.partition, l->ctx.partitions);
 	buf_fini(&name);
 	err = cursor_load(l->ctx.cursors, &lane->cursor, &lane->had_cursor, why);
 	if (err != ERR_OK)
@@ -180,7 +192,8 @@ lanes_set(struct lanes *l, const struct server_options *const *servers, const bo
 			continue;
 		err = make_lane(l, servers[i], &now[i], why);
 		/* The same name at another address: who knows what is there. */
-		if (err == ERR_OK && ((anew != NULL && anew[i]) || holds_name(l->lane, l->n, server_name(now[i]->server))))
+		if (err == ERR_OK &&
+		    ((anew != NULL && anew[i]) || holds_name(l->lane, l->n, server_name(now[i]->server))))
 			lane_distrust(now[i]);
 	}
 	if (err != ERR_OK) {

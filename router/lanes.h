@@ -16,7 +16,6 @@ struct lanes_context {
 	struct loop *loop;
 	const struct router_options *opt;
 	struct cursor_store *cursors;
-	const char *namespace;
 	struct log *log;		  /* may be NULL */
 	struct metric_registry *registry; /* may be NULL */
 	uint64_t seed;			  /* of the jitter */
@@ -28,7 +27,7 @@ struct lanes_context {
 
 struct lanes {
 	struct lanes_context ctx;
-	struct lane **lane;	   /* in the cluster's order */
+	struct lane **lane;	  /* in the cluster's order */
 	struct outbox **outboxes; /* of each */
 	size_t n;
 	bool shown;
@@ -39,15 +38,19 @@ void lanes_init(struct lanes *l, const struct lanes_context *ctx);
 void lanes_fini(struct lanes *l);
 
 /*
- * The lanes of these servers.  One that is there by its name and is connected to by the same address stays as it is;
- * others are made, with the cursors that they were saved with; the rest goes, and its cursors are forgotten.
- * `anew[i]` (may be NULL): what the server holds is not what a cursor says.  On error nothing has changed.
+ * The lanes of these servers.  One that is there by its name and is connected to by the same address stays as
+ * it is; others are made, with the cursors that they were saved with; the rest goes, and its cursors are
+ * forgotten. `anew[i]` (may be NULL): what the server holds is not what a cursor says.  On error nothing has
+ * changed.
  */
 err_t lanes_set(struct lanes *l, const struct server_options *const *servers, const bool *anew, size_t n,
 		struct err_detail *why) MUST_CHECK;
 
 /* Shows the metrics of all of them, or hides them.  Those that come later are like the others. */
 void lanes_show(struct lanes *l, bool show);
+
+/* The log has so many partitions. */
+void lanes_partitions(struct lanes *l, uint32_t partitions);
 
 /* Labels of this partition's metrics, and of one server's where `server` is not NULL. */
 void lanes_labels(const struct lanes *l, const char *server, struct buf *out);

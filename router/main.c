@@ -41,7 +41,8 @@ static const char help[] =
     "  squeal-router --help | --version | --metrics\n"
     "\n"
     "--cluster may be left out where there is only one; --explain then answers for every cluster.\n"
-    "--instance is this router's name among those of the cluster that share a Kafka log; it should stay the same "
+    "--instance is this router's name among those of the cluster that share a Kafka log; it should stay the "
+    "same "
     "over restarts. Without it: the host's name and the cluster's.\n"
     "--metrics prints a table of the metrics in Markdown.\n"
     "\n"
@@ -229,7 +230,8 @@ run(struct topology *t, const struct cluster *cluster, const char *config, const
 	log_level_parse(span_of(t->router.log_level), &level);
 	log = log_create("router", level, clock_system(), NULL, NULL);
 	log_info(log, "starting", F_STR("version", SQUEAL_VERSION), F_STR("config", config),
-		 F_STR("cluster", cluster->opt.name), F_STR("instance", buf_str(&name)), F_UINT("servers", cluster->nservers));
+		 F_STR("cluster", cluster->opt.name), F_STR("instance", buf_str(&name)),
+		 F_UINT("servers", cluster->nservers));
 	setup.topology = t;
 	setup.config = config;
 	setup.cluster = cluster;

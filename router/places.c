@@ -79,8 +79,8 @@ places_sort(struct places *p)
 }
 
 /*
- * Goes through the places that are to be read, hindmost first, and returns the one numbered `which`; *n is how many
- * there are.  A place is that of its hindmost lane; those up to PLACES_NEAR before it wait there.
+ * Goes through the places that are to be read, hindmost first, and returns the one numbered `which`; *n is
+ * how many there are.  A place is that of its hindmost lane; those up to PLACES_NEAR before it wait there.
  */
 static struct lane *
 places_head(const struct places *p, uint64_t live, size_t which, size_t *n)
@@ -91,7 +91,8 @@ places_head(const struct places *p, uint64_t live, size_t which, size_t *n)
 	for (size_t i = 0; i < p->n && p->order[i]->next_read < live; i++) {
 		struct lane *lane = p->order[i];
 
-		if (lane->full || lane->dry || (head != NULL && lane->next_read <= head->next_read + PLACES_NEAR))
+		if (lane->full || lane->dry ||
+		    (head != NULL && lane->next_read <= head->next_read + PLACES_NEAR))
 			continue;
 		head = lane;
 		if ((*n)++ == which)
@@ -110,7 +111,8 @@ places_behind(struct places *p, uint64_t live)
 	head = places_head(p, live, 0, &n);
 	if (n <= 1)
 		return head;
-	/* The hindmost and the last ones before the live feed: these are done soonest, and that one meets the rest. */
+	/* The hindmost and the last ones before the live feed: these are done soonest, and that one meets the
+	 * rest. */
 	served = n < PLACES_MAX ? n : PLACES_MAX;
 	which = p->turn++ % served;
 	return which == 0 ? head : places_head(p, live, n - which, &n);

@@ -32,16 +32,17 @@ void places_fini(struct places *p);
 uint64_t places_live(const struct places *p);
 
 /*
- * Is a server that is up behind `live`?  Then those ahead take no more than half a queue, so that servers of equal
- * speed meet again and share one reading.  Nobody is ever short of work for that.
+ * Is a server that is up behind `live`?  Then those ahead take no more than half a queue, so that servers of
+ * equal speed meet again and share one reading.  Nobody is ever short of work for that.
  */
 bool places_followed(const struct places *p, uint64_t live);
 
-/* Notes in `takes` who of those at from .. upto has room for the next record; false when nobody has.  `patient`:
- * half a queue is enough. */
+/* Notes in `takes` who of those at from .. upto has room for the next record; false when nobody has.
+ * `patient`: half a queue is enough. */
 bool places_choose(struct places *p, uint64_t from, uint64_t upto, bool patient);
 
-/* Whose place is read next of those behind `live`, the places taking turns; NULL when nobody there has room. */
+/* Whose place is read next of those behind `live`, the places taking turns; NULL when nobody there has room.
+ */
 struct lane *places_behind(struct places *p, uint64_t live);
 
 /* More of the log has arrived. */

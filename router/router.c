@@ -1,5 +1,6 @@
 #include "router/router.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/broker/group.h"

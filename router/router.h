@@ -1,6 +1,6 @@
 /*
- * router - the daemon of one cluster, put together: the group that shares the log's partitions out, a delivery for
- * each that is ours, admin port, signals.
+ * router - the daemon of one cluster, put together: the group that shares the log's partitions out, a
+ * delivery for each that is ours, admin port, signals.
  *
  * Threads: the one that calls it.   Blocks: until it is told to stop.   Clock: injected.
  */

@@ -1,6 +1,6 @@
 /*
- * status - what /status and /readyz say of a cluster's router: over all partitions that it delivers, and each of
- * them.
+ * status - what /status and /readyz say of a cluster's router: over all partitions that it delivers, and each
+ * of them.
  *
  * Threads: the loop's.   Blocks: never.
  */
@@ -26,8 +26,8 @@ struct status {
 void status_ready(const struct status *s, struct admin_reasons *reasons);
 
 /*
- * Members of an object.  "log" and "servers" are those of the only partition; where there are several, "servers" has
- * each once with sums over them, and "partitions" has all of them with everything.
+ * Members of an object.  "log" and "servers" are those of the only partition; where there are several,
+ * "servers" has each once with sums over them, and "partitions" has all of them with everything.
  */
 void status_write(const struct status *s, struct json *j);
 

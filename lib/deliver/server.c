@@ -91,8 +91,8 @@ server_create(const struct server_options *opt, const struct server_context *ctx
 	outbox.log = ctx->log;
 	outbox.metrics = &s->outbox_metrics;
 	outbox.server = s->name;
-	outbox.namespace = ctx->namespace;
 	outbox.on_acked = ctx->on_acked;
+	outbox.on_coalesced = ctx->on_coalesced;
 	outbox.arg = ctx->arg;
 	s->outbox = outbox_create(&outbox, 0);
 	loop_timer_init(&s->pause, ctx->loop, server_connect, s);
@@ -279,6 +279,8 @@ abilities_of(const char *version)
 		can |= OUTBOX_HOLDOFF;
 	if (strstr(ours, " epoch") != NULL)
 		can |= OUTBOX_CAUGHT_UP;
+	if (strstr(ours, " parts") != NULL)
+		can |= OUTBOX_CAUGHT_UP_PART;
 	return can;
 }
 
@@ -523,14 +525,10 @@ server_outbox_metrics(const struct server *s)
 }
 
 void
-server_metrics_add(struct server *s, struct metric_registry *r)
+server_metrics_add(struct server *s, struct metric_registry *r, const char *labels)
 {
-	struct buf label = BUF_INIT;
-
-	buf_printf(&label, "server=\"%s\"", s->name);
-	metric_registry_add(r, server_metric_rows, server_metric_nrows, &s->metrics, buf_str(&label));
-	metric_registry_add(r, outbox_metric_rows, outbox_metric_nrows, &s->outbox_metrics, buf_str(&label));
-	buf_fini(&label);
+	metric_registry_add(r, server_metric_rows, server_metric_nrows, &s->metrics, labels);
+	metric_registry_add(r, outbox_metric_rows, outbox_metric_nrows, &s->outbox_metrics, labels);
 }
 
 void

@@ -144,6 +144,7 @@ start(struct fixture *f)
 	if (delivery_create(&f->d, &ctx, &why) != ERR_OK)
 		fail_msg("%s", err_why(&why));
 	delivery_start(f->d);
+	delivery_connect(f->d, NULL);
 }
 
 /* As kill -9 does: nothing is saved. */
