@@ -59,9 +59,9 @@ ketama_init(struct ketama *k, const struct server_options *servers, size_t nserv
 
 	*k = (struct ketama){0};
 	for (size_t s = 0; s < nservers; s++)
-		total += servers[s].weight;
+		total += (uint64_t)servers[s].weight;
 	for (size_t s = 0; s < nservers; s++) {
-		uint32_t n = weighted ? digests_of(servers[s].weight, total, nservers) : POINTS;
+		uint32_t n = weighted ? digests_of((uint64_t)servers[s].weight, total, nservers) : POINTS;
 
 		k->points =
 		    mem_realloc(k->points, (k->n + (size_t)n * POINTS_PER_MD5 + 1) * sizeof(k->points[0]));

@@ -1,4 +1,4 @@
-ROUTE_SRC := lib/route/ketama.c lib/route/keyhash.c lib/route/ring.c
+ROUTE_SRC := lib/route/ketama.c lib/route/keyhash.c lib/route/prefixes.c lib/route/ring.c lib/route/route.c lib/route/route_explain.c
 ROUTE_A   := $(BUILD)/lib/route.a
 LIBS      += $(ROUTE_A)
 

@@ -14,7 +14,7 @@ struct test_list {
 
 #define TEST_SERVER(h, p, w)                                                                                 \
 	{                                                                                                    \
-		.host = (char *)(h), .port = (p), .weight = (w), .connect = (char *)""                       \
+		.host = (char *)(h), .port = (p), .weight = (w), .name = (char *)"", .connect = (char *)""                       \
 	}
 
 static const struct test_list test_lists[] = {
