@@ -3,6 +3,7 @@
 #define SQUEAL_LIB_ROUTE_TEST_LISTS_H
 
 #include "lib/conf/topology.h"
+#include "lib/route/ring.h"
 
 enum { TEST_LIST_MAX = 24 };
 
@@ -65,6 +66,21 @@ test_cluster(const struct test_list *list, const char *distribution, const char 
 	c.servers = (struct server_options *)list->servers;
 	c.nservers = list->n;
 	return c;
+}
+
+/* The description of a ring of the list.  Algorithms to which weights mean nothing are told of none. */
+static inline struct ring_spec
+test_spec(const struct test_list *list, const char *algorithm, const char *hash)
+{
+	static const double ones[TEST_LIST_MAX] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+						   1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+	const struct algorithm *a = algorithm_find(algorithm);
+	struct ring_spec spec = {.algorithm = algorithm, .servers = list->servers, .nservers = list->n};
+
+	if (a != NULL && a->weight != ALGORITHM_WEIGHT_WHOLE)
+		spec.weights = ones;
+	spec.hash = a != NULL && a->hashes[0] == '\0' ? "default" : hash;
+	return spec;
 }
 
 #endif
