@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "lib/conf/cluster.h"
-#include "lib/conf/distribution.h"
 #include "lib/core/mem.h"
 #include "lib/route/route_inside.h"
+#include "lib/route/route_key.h"
 
 /* --- building ---------------------------------------------------------------------------------------------
  */
@@ -46,14 +46,30 @@ add_pool_name(struct route *r, const char *name)
 	return (uint32_t)i;
 }
 
+/* What the algorithm does not take was left out of the file, or is the cluster's for its other pools. */
 static err_t
-make_ring(struct route_pool *p, const struct cluster *c, struct err_detail *why)
+make_ring(struct ring **out, const struct pool *p, struct err_detail *why)
 {
-	p->alone =
-	    (struct cluster){.opt = c->opt, .servers = p->conf->servers, .nservers = p->conf->nservers};
-	p->alone.opt.distribution = p->conf->opt.distribution;
-	p->alone.opt.hash = p->conf->opt.hash;
-	return ring_create(&p->ring, &p->alone, why);
+	const struct algorithm *a = algorithm_find(p->opt.distribution);
+	const char **names = mem_zalloc(p->nservers, sizeof(names[0]));
+	struct ring_spec spec = {
+	    .algorithm = p->opt.distribution, .servers = p->servers, .nservers = p->nservers, .names = names};
+	struct err_detail detail = {0};
+	err_t err;
+
+	for (size_t i = 0; i < p->nservers; i++)
+		names[i] = p->servers[i].name;
+	if (a != NULL && a->hashes[0] != '\0')
+		spec.hash = p->opt.hash;
+	if (a != NULL && algorithm_takes(a, 'T'))
+		spec.hash_tag = p->opt.hash_tag;
+	if (a != NULL && algorithm_takes(a, 'S'))
+		spec.salt = p->opt.salt;
+	err = ring_create(out, &spec, &detail);
+	if (err != ERR_OK)
+		err = err_set(why, err, "pool \"%s\": %s", p->opt.name, err_why(&detail));
+	free(names);
+	return err;
 }
 
 /* What is done with a pool's keys.  The pool is of the latest configuration; NULL where that has none. */
@@ -91,13 +107,13 @@ static err_t
 fill_pool(struct route *r, struct generation *g, struct route_pool *p, const struct pool *conf,
 	  struct err_detail *why)
 {
-	const struct distribution *d = distribution_find(conf->opt.distribution);
+	const struct algorithm *a = algorithm_find(conf->opt.distribution);
 	bool old = g != &r->gens[0];
 
 	p->conf = conf;
 	p->id = add_pool_name(r, conf->opt.name);
 	p->stop = strcmp(conf->opt.hash_stop, "on") == 0 ||
-		  (strcmp(conf->opt.hash_stop, "auto") == 0 && d != NULL && d->salt);
+		  (strcmp(conf->opt.hash_stop, "auto") == 0 && a != NULL && strcmp(a->peer, "mcrouter") == 0);
 	p->shadow = strcmp(conf->opt.role, "shadow") == 0;
 	p->prefix = span_of(conf->opt.namespace);
 	set_action(p, find_pool(&r->gens[0].cluster, conf->opt.name));
@@ -106,7 +122,7 @@ fill_pool(struct route *r, struct generation *g, struct route_pool *p, const str
 		p->servers[i] = add_server(r, &conf->servers[i], conf, old);
 	if (strcmp(conf->opt.kind, "replicated") == 0)
 		return ERR_OK;
-	return make_ring(p, &g->cluster, why);
+	return make_ring(&p->ring, conf, why);
 }
 
 static bool
@@ -223,28 +239,16 @@ route_destroy(struct route **rp)
 /* --- choosing ---------------------------------------------------------------------------------------------
  */
 
-static bool
-part_means(struct span part, struct span own)
-{
-	return span_is(part, "*") || span_eq(part, own);
-}
-
 bool
 generation_strip(const struct generation *g, struct span *key)
 {
-	struct span rest = *key, region, cluster;
+	struct route_key parts;
 
 	if (g->region.len == 0 || key->len == 0 || key->p[0] != '/')
 		return true;
-	rest = span_from(rest, 1);
-	if (span_find(rest, SPAN_LIT("/")) < 0)
-		return true;
-	region = span_cut(&rest, '/');
-	if (span_find(rest, SPAN_LIT("/")) < 0)
-		return true;
-	cluster = span_cut(&rest, '/');
-	*key = rest;
-	return part_means(region, g->region) && part_means(cluster, g->clustername);
+	parts = route_key_split(*key);
+	*key = parts.sent;
+	return route_key_means(&parts, g->region, g->clustername);
 }
 
 struct route_choice

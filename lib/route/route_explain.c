@@ -45,6 +45,24 @@ put_action(const struct route_pool *p, struct buf *out)
 		buf_put_str(out, "delete");
 }
 
+/* Without its first line, the key. */
+static void
+put_ring_lines(const struct ring *ring, struct span hashed, struct buf *out)
+{
+	struct buf text = BUF_INIT;
+	struct span rest, line;
+
+	ring_explain(ring, hashed, &text);
+	rest = buf_span(&text);
+	while (option_line(&rest, &line)) {
+		if (span_starts(line, SPAN_LIT("key: ")))
+			continue;
+		buf_put_span(out, line);
+		buf_putc(out, '\n');
+	}
+	buf_fini(&text);
+}
+
 /* One pool's part: the servers, and how they were found. */
 static void
 explain_pool(const struct route *r, const struct route_pool *p, struct span key, struct buf *out)
@@ -66,7 +84,11 @@ explain_pool(const struct route *r, const struct route_pool *p, struct span key,
 		buf_put_str(out, " (the namespace is not hashed)\n");
 	}
 	if (p->ring != NULL) {
-		ring_explain(p->ring, hashed, out);
+		const struct route_server *s = &r->servers[p->servers[ring_route(p->ring, hashed)]];
+
+		put_ring_lines(p->ring, hashed, out);
+		if (s->opt->connect[0] != '\0')
+			buf_printf(out, "connect: %s\n", s->opt->connect);
 		return;
 	}
 	for (size_t i = 0; i < p->conf->nservers; i++)

@@ -12,7 +12,6 @@ enum { ROUTE_NO_POOL = -1 };
 struct route_pool {
 	const struct pool *conf; /* of our copy */
 	struct ring *ring;	 /* NULL: replicated */
-	struct cluster alone;	 /* what the ring is made from */
 	uint32_t *servers;	 /* as the pool counts them -> as the route counts them */
 	uint32_t id;		 /* for route_pool_name() */
 	bool stop;		 /* hashed up to |#| */
