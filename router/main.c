@@ -183,18 +183,19 @@ explain(const struct topology *t, const struct cluster *only, const char *text)
 		return EXIT_USAGE;
 	}
 	for (size_t i = 0; i < t->nclusters && exit_code == EXIT_OK; i++) {
+		struct ring_spec spec = ring_spec_of_cluster(&t->clusters[i]);
 		struct ring *ring;
 
 		if (only != NULL && only != &t->clusters[i])
 			continue;
-		if (ring_create(&ring, &t->clusters[i], &why) != ERR_OK) {
+		if (ring_create(&ring, &spec, &why) != ERR_OK) {
 			fprintf(stderr, "squeal-router: %s\n", err_why(&why));
 			exit_code = EXIT_CONFIG;
 			break;
 		}
 		if (out.len > 0)
 			buf_putc(&out, '\n');
-		ring_explain(ring, key, &out);
+		ring_explain_cluster(ring, &t->clusters[i], key, &out);
 		ring_destroy(&ring);
 	}
 	fputs(buf_str(&out), stdout);

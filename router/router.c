@@ -356,7 +356,7 @@ explain_page(void *arg, const char *query, struct buf *out, int *status)
 	struct buf key = BUF_INIT;
 
 	if (admin_query(query, "key", &key) && key.len > 0) {
-		ring_explain(r->ring, buf_span(&key), out);
+		ring_explain_cluster(r->ring, r->setup->cluster, buf_span(&key), out);
 	} else {
 		*status = 400;
 		buf_put_str(out, "which key? /explain?key=user:42\n");
@@ -398,13 +398,14 @@ router_run(const struct router_setup *setup, struct err_detail *why)
 	static const struct daemon_ops ops = {.drain = drain, .reload = reload};
 	struct router r = {.setup = setup};
 	struct daemon_options daemon_opt = {0};
+	struct ring_spec spec = ring_spec_of_cluster(setup->cluster);
 	err_t err;
 
 	err = loop_create(&r.loop, setup->clock, why);
 	if (err != ERR_OK)
 		goto done;
 	r.registry = metric_registry_create();
-	err = ring_create(&r.ring, setup->cluster, why);
+	err = ring_create(&r.ring, &spec, why);
 	if (err != ERR_OK)
 		goto done;
 	r.trace = trace_create(&setup->topology->router, setup->clock, &r.trace_metrics, setup->log);

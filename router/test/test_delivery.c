@@ -181,6 +181,7 @@ setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct err_detail why = {0};
+	struct ring_spec spec;
 
 	strcpy(f->dir, "/tmp/squeal-delivery-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
@@ -213,7 +214,8 @@ setup(void **state)
 	f->cluster.opt.namespace = (char *)"";
 	f->cluster.servers = f->servers;
 	f->cluster.nservers = NPEERS;
-	assert_int_equal(ring_create(&f->ring, &f->cluster, &why), ERR_OK);
+	spec = ring_spec_of_cluster(&f->cluster);
+	assert_int_equal(ring_create(&f->ring, &spec, &why), ERR_OK);
 	open_writer(f);
 	*state = f;
 	return 0;

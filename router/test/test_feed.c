@@ -27,9 +27,11 @@ setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct err_detail why = {0};
+	struct ring_spec spec;
 
 	f->cluster = test_cluster(&test_lists[0], "ketama", "default");
-	assert_int_equal(ring_create(&f->ring, &f->cluster, &why), ERR_OK);
+	spec = ring_spec_of_cluster(&f->cluster);
+	assert_int_equal(ring_create(&f->ring, &spec, &why), ERR_OK);
 	f->opt.window_keys = 100;
 	f->opt.windows = 1;
 	clock_fake_init(&f->clock);
