@@ -96,16 +96,16 @@ show_metrics(struct delivery *d, bool show)
 	buf_fini(&labels);
 }
 
-/* The servers of the ring. */
+/* The servers of the route. */
 static err_t
 set_lanes(struct delivery *d, struct err_detail *why)
 {
-	size_t n = d->ctx.cluster->nservers;
+	size_t n = route_nservers(d->ctx.route);
 	const struct server_options **servers = mem_zalloc(n + 1, sizeof(servers[0]));
 	err_t err;
 
 	for (size_t i = 0; i < n; i++)
-		servers[i] = &d->ctx.cluster->servers[i];
+		servers[i] = route_server(d->ctx.route, i);
 	err = lanes_set(&d->lanes, servers, NULL, n, why);
 	if (err == ERR_OK)
 		places_set(&d->places, d->lanes.lane, n);
@@ -143,8 +143,7 @@ delivery_create(struct delivery **out, const struct delivery_context *ctx, struc
 	err = set_lanes(d, why);
 	if (err != ERR_OK)
 		goto done;
-	d->feed = feed_create(ctx->ring, d->lanes.outboxes, d->lanes.n, &d->feed_metrics, ctx->log);
-	feed_namespace(d->feed, ctx->cluster->opt.namespace);
+	d->feed = feed_create(ctx->route, d->lanes.outboxes, d->lanes.n, &d->feed_metrics, ctx->log);
 	show_metrics(d, true);
 	*out = d;
 	d = NULL;
@@ -263,7 +262,7 @@ on_record(void *arg, const struct broker_record *rec)
 	d->reading.expect = rec->offset + 1;
 	if (rec->damaged) {
 		bad_record(d, rec->offset, "the record's checksum does not match");
-	} else if (feed_record(d->feed, rec->offset, rec->bytes, d->places.takes, &why) != ERR_OK) {
+	} else if (feed_record(d->feed, rec->offset, rec->at_us, rec->bytes, d->places.takes, &why) != ERR_OK) {
 		bad_record(d, rec->offset, err_why(&why));
 	} else {
 		for (size_t i = 0; i < d->lanes.n; i++) {

@@ -34,7 +34,7 @@
 #include "lib/core/metric.h"
 #include "lib/deliver/server.h"
 #include "lib/net/loop.h"
-#include "lib/route/ring.h"
+#include "lib/route/route.h"
 #include "router/feed.h"
 #include "router/lane.h"
 
@@ -77,7 +77,7 @@ struct delivery_context {
 	uint32_t partition;
 	uint32_t
 	    partitions; /* that the log has, at least 1; delivery_partitions() says when there are more */
-	struct ring *ring;
+	const struct route *route; /* of the cluster */
 	struct cursor_store *cursors;
 	struct log *log;		  /* may be NULL */
 	struct metric_registry *registry; /* may be NULL */

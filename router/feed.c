@@ -106,8 +106,8 @@ put_hop(struct feed *f, const struct piece *piece, const struct route_hop *hop)
 	if (outbox_put(o, &k) != ERR_OK) {
 		metric_inc(&f->metrics->router_keys_invalid);
 		log_warn(f->log, "a key in the log cannot be sent; it is skipped",
-			 F_UINT("offset", piece->offset), F_SPAN("gtid", txn->gtid), F_UINT("bytes", k.key.len),
-			 F_SPAN("key", span_first(k.key, 300)));
+			 F_UINT("offset", piece->offset), F_SPAN("gtid", txn->gtid),
+			 F_UINT("bytes", k.key.len), F_SPAN("key", span_first(k.key, 300)));
 		return false;
 	}
 	metric_inc(&f->metrics->router_keys);

@@ -2,9 +2,9 @@
  * feed - takes a record of the log apart and puts its deletes into the outboxes of the servers that take
  * part.
  *
- * The keys and marker keys of a transaction go where the route says (lib/route/route.h), each with the longest
- * hold-off that the transaction, the pool or a cold cluster asks for.  A key that cannot be sent is counted and
- * logged, and the rest of the record goes on.
+ * The keys and marker keys of a transaction go where the route says (lib/route/route.h), each with the
+ * longest hold-off that the transaction, the pool or a cold cluster asks for.  A key that cannot be sent is
+ * counted and logged, and the rest of the record goes on.
  *
  * Threads: the loop's.   Blocks: never.
  */
@@ -42,8 +42,8 @@ struct feed; /* opaque */
 
 /* `outboxes`: one per server of the route, in its order.  The pointers must outlive the feed, or the next
  * feed_route(). */
-struct feed *feed_create(const struct route *route, struct outbox **outboxes, size_t n, struct feed_metrics *metrics,
-			 struct log *log);
+struct feed *feed_create(const struct route *route, struct outbox **outboxes, size_t n,
+			 struct feed_metrics *metrics, struct log *log);
 void feed_destroy(struct feed **f);
 
 /* From the next record on: another route, with other outboxes. */
@@ -57,8 +57,8 @@ void feed_cold(struct feed *f, uint32_t holdoff_ms);
 
 /*
  * Puts in the deletes for the servers with takes_part[i], which are told neither the record's end nor its
- * beginning.  `at_us`: when the record came into the log.  ERR_BAD_RECORD: it cannot be decoded, and nothing was
- * put in.
+ * beginning.  `at_us`: when the record came into the log.  ERR_BAD_RECORD: it cannot be decoded, and nothing
+ * was put in.
  */
 err_t feed_record(struct feed *f, uint64_t offset, uint64_t at_us, struct span bytes, const bool *takes_part,
 		  struct err_detail *why) MUST_CHECK;

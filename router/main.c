@@ -13,7 +13,7 @@
 #include "lib/core/hash.h"
 #include "lib/core/log.h"
 #include "lib/core/option.h"
-#include "lib/route/ring.h"
+#include "lib/route/route.h"
 #include "lib/wire/mc_request.h"
 #include "router/delivery.h"
 #include "router/feed.h"
@@ -183,20 +183,19 @@ explain(const struct topology *t, const struct cluster *only, const char *text)
 		return EXIT_USAGE;
 	}
 	for (size_t i = 0; i < t->nclusters && exit_code == EXIT_OK; i++) {
-		struct ring_spec spec = ring_spec_of_cluster(&t->clusters[i]);
-		struct ring *ring;
+		struct route *route;
 
 		if (only != NULL && only != &t->clusters[i])
 			continue;
-		if (ring_create(&ring, &spec, &why) != ERR_OK) {
+		if (route_create(&route, &t->clusters[i], NULL, 0, &why) != ERR_OK) {
 			fprintf(stderr, "squeal-router: %s\n", err_why(&why));
 			exit_code = EXIT_CONFIG;
 			break;
 		}
 		if (out.len > 0)
 			buf_putc(&out, '\n');
-		ring_explain_cluster(ring, &t->clusters[i], key, &out);
-		ring_destroy(&ring);
+		route_explain(route, key, SPAN_LIT(""), &out);
+		route_destroy(&route);
 	}
 	fputs(buf_str(&out), stdout);
 	buf_fini(&out);

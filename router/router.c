@@ -9,7 +9,7 @@
 #include "lib/net/admin.h"
 #include "lib/net/daemon.h"
 #include "lib/net/loop.h"
-#include "lib/route/ring.h"
+#include "lib/route/route.h"
 #include "router/delivery.h"
 #include "router/status.h"
 #include "router/trace.h"
@@ -20,7 +20,7 @@ struct router {
 	const struct router_setup *setup;
 	struct loop *loop;
 	struct metric_registry *registry;
-	struct ring *ring;
+	struct route *route;
 	struct group *group;
 	struct broker_metrics group_metrics; /* of what the group itself asks the log */
 	struct loop_fd group_fd;
@@ -108,7 +108,7 @@ on_assigned(void *arg, uint32_t partition, struct cursor_store *cursors)
 	    .cluster = setup->cluster,
 	    .partition = partition,
 	    .partitions = partitions_of(r),
-	    .ring = r->ring,
+	    .route = r->route,
 	    .cursors = cursors,
 	    .log = setup->log,
 	    .registry = r->registry,
@@ -356,7 +356,7 @@ explain_page(void *arg, const char *query, struct buf *out, int *status)
 	struct buf key = BUF_INIT;
 
 	if (admin_query(query, "key", &key) && key.len > 0) {
-		ring_explain_cluster(r->ring, r->setup->cluster, buf_span(&key), out);
+		route_explain(r->route, buf_span(&key), SPAN_LIT(""), out);
 	} else {
 		*status = 400;
 		buf_put_str(out, "which key? /explain?key=user:42\n");
@@ -398,14 +398,13 @@ router_run(const struct router_setup *setup, struct err_detail *why)
 	static const struct daemon_ops ops = {.drain = drain, .reload = reload};
 	struct router r = {.setup = setup};
 	struct daemon_options daemon_opt = {0};
-	struct ring_spec spec = ring_spec_of_cluster(setup->cluster);
 	err_t err;
 
 	err = loop_create(&r.loop, setup->clock, why);
 	if (err != ERR_OK)
 		goto done;
 	r.registry = metric_registry_create();
-	err = ring_create(&r.ring, &spec, why);
+	err = route_create(&r.route, setup->cluster, NULL, 0, why);
 	if (err != ERR_OK)
 		goto done;
 	r.trace = trace_create(&setup->topology->router, setup->clock, &r.trace_metrics, setup->log);
@@ -435,7 +434,7 @@ done:
 	admin_close(&r.admin);
 	leave_group(&r);
 	trace_destroy(&r.trace);
-	ring_destroy(&r.ring);
+	route_destroy(&r.route);
 	if (r.registry != NULL)
 		metric_registry_destroy(&r.registry);
 	loop_destroy(&r.loop);
