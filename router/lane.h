@@ -45,9 +45,12 @@ struct lane {
 	struct log *log; /* may be NULL */
 	void *owner;	 /* for the caller */
 	struct server *server;
-	struct outbox *outbox; /* the server's */
-	uint64_t next_read;    /* the place */
-	bool started;	       /* the server is connected to */
+	struct outbox *outbox;		  /* the server's */
+	uint64_t next_read;		  /* the place */
+	struct server_security *security; /* the owner's */
+	uint64_t security_sum;		  /* tells its settings from others */
+	bool shadow;			  /* does not count for readiness */
+	bool started;			  /* the server is connected to */
 	bool full;
 	bool heavy;    /* the outbox is more than half full */
 	bool dry;      /* what comes next in the log has not arrived here yet */

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/broker/group.h"
 #include "lib/core/mem.h"
@@ -12,6 +13,7 @@
 #include "lib/route/route.h"
 #include "router/delivery.h"
 #include "router/status.h"
+#include "router/story.h"
 #include "router/trace.h"
 
 enum { DRAIN_MS = 2000, STATUS_MS = 10000, GROUP_MS = 1000 };
@@ -27,9 +29,12 @@ struct router {
 	char trouble[400]; /* with the group; "" when there is none */
 	struct trace *trace;
 	struct trace_metrics trace_metrics;
+	struct story *story;
+	struct story_metrics story_metrics;
 	struct delivery **deliveries; /* of our partitions, in the order in which they came */
 	size_t n;
 	size_t draining; /* deliveries that are not drained yet */
+	bool cold;	 /* every delete holds fills off */
 	bool paused;	 /* all servers: also those of partitions that come later */
 	struct admin *admin;
 	struct daemon *daemon;
@@ -55,6 +60,18 @@ on_acked(void *arg, const struct delivery *d, const struct server *s, const stru
 
 	(void)d;
 	trace_delete(r->trace, server_name(s), ack->offset, ack->key);
+	story_acked(r->story, ack->ref, ack->sent_us, ack->acked_us,
+		    ack->hit == OUTBOX_HIT    ? 1
+		    : ack->hit == OUTBOX_MISS ? 0
+					      : -1);
+}
+
+static void
+on_coalesced(void *arg, uint64_t ref, uint64_t offset)
+{
+	struct router *r = arg;
+
+	story_coalesced(r->story, ref, offset);
 }
 
 static void
@@ -88,6 +105,13 @@ partitions_of(const struct router *r)
 	return n > 0 ? n : 1;
 }
 
+/* The hold-off of a cold cluster. */
+static uint32_t
+cold_of(const struct router *r)
+{
+	return r->cold ? (uint32_t)r->setup->cluster->opt.cold_holdoff : 0;
+}
+
 /* One partition connects to the servers even when it is empty, so that /status knows them. */
 static void
 connect_one(struct router *r)
@@ -105,15 +129,16 @@ on_assigned(void *arg, uint32_t partition, struct cursor_store *cursors)
 	    .loop = r->loop,
 	    .log_opt = &setup->topology->log,
 	    .opt = &setup->topology->router,
-	    .cluster = setup->cluster,
 	    .partition = partition,
 	    .partitions = partitions_of(r),
 	    .route = r->route,
+	    .story = r->story,
 	    .cursors = cursors,
 	    .log = setup->log,
 	    .registry = r->registry,
 	    .seed = setup->seed,
 	    .on_acked = on_acked,
+	    .on_coalesced = on_coalesced,
 	    .on_settled = on_settled,
 	    .on_greeted = on_greeted,
 	    .arg = r,
@@ -132,6 +157,7 @@ on_assigned(void *arg, uint32_t partition, struct cursor_store *cursors)
 	r->deliveries[r->n++] = d;
 	if (r->paused)
 		delivery_pause(d, NULL, true);
+	delivery_cold(d, cold_of(r));
 	delivery_start(d);
 	for (size_t i = 0; i < r->n; i++)
 		delivery_partitions(r->deliveries[i], partitions_of(r));
@@ -275,27 +301,81 @@ changed(void *arg, const char *section, const char *name, bool taken)
 			 F_STR("name", name));
 }
 
+/* Another route for every partition, or the old one for all. */
+static err_t
+change_route(struct router *r, struct route *fresh, struct err_detail *why)
+{
+	struct route *former = r->route;
+	size_t staged = 0;
+	err_t err = ERR_OK;
+
+	for (; staged < r->n && err == ERR_OK; staged++)
+		err = delivery_stage(r->deliveries[staged], fresh, NULL, why);
+	if (err != ERR_OK) {
+		for (size_t i = 0; i + 1 < staged; i++)
+			delivery_abandon(r->deliveries[i]);
+		return err;
+	}
+	for (size_t i = 0; i < r->n; i++)
+		delivery_commit(r->deliveries[i]);
+	r->route = fresh;
+	route_destroy(&former);
+	return ERR_OK;
+}
+
+/* Everything that can fail is made first; then all of it takes the place of what was. */
+static err_t
+reload_topology(struct router *r, struct err_detail *why)
+{
+	const struct router_setup *setup = r->setup;
+	struct topology *fresh = NULL;
+	const struct cluster *cluster;
+	struct route *route = NULL;
+	err_t err;
+
+	err = topology_load(&fresh, setup->config, why);
+	if (err != ERR_OK)
+		goto done;
+	cluster = topology_cluster(fresh, setup->cluster->opt.name);
+	if (cluster == NULL) {
+		err =
+		    err_set(why, ERR_CONFIG, "%s: there is no cluster \"%s\" any more; stop its router first",
+			    setup->config, setup->cluster->opt.name);
+		goto done;
+	}
+	err = route_create(&route, cluster, NULL, 0, why);
+	if (err == ERR_OK)
+		err = change_route(r, route, why);
+	if (err != ERR_OK)
+		goto done;
+	route = NULL;
+	topology_reload(setup->topology, fresh, changed, r);
+done:
+	route_destroy(&route);
+	topology_destroy(&fresh);
+	return err;
+}
+
 static void
 reload(void *arg)
 {
 	struct router *r = arg;
 	const struct router_setup *setup = r->setup;
-	struct topology *fresh = NULL;
 	struct err_detail why = {0};
 	enum log_level level;
 
-	if (topology_load(&fresh, setup->config, &why) != ERR_OK) {
+	if (reload_topology(r, &why) != ERR_OK) {
 		log_error(setup->log, "the configuration was not reloaded; the old one stays",
 			  F_STR("reason", err_why(&why)));
 		return;
 	}
-	topology_reload(setup->topology, fresh, changed, r);
-	topology_destroy(&fresh);
 	if (log_level_parse(span_of(setup->topology->router.log_level), &level))
 		log_set_level(setup->log, level);
 	trace_reopen(r->trace);
-	for (size_t i = 0; i < r->n; i++)
+	for (size_t i = 0; i < r->n; i++) {
+		delivery_cold(r->deliveries[i], cold_of(r));
 		delivery_reloaded(r->deliveries[i]);
+	}
 	log_notice(setup->log, "configuration reloaded", F_STR("file", setup->config));
 }
 
@@ -409,6 +489,9 @@ router_run(const struct router_setup *setup, struct err_detail *why)
 		goto done;
 	r.trace = trace_create(&setup->topology->router, setup->clock, &r.trace_metrics, setup->log);
 	metric_registry_add(r.registry, trace_metric_rows, trace_metric_nrows, &r.trace_metrics, "");
+	r.story = story_create(setup->topology->router.trace_memory, setup->clock, &r.story_metrics);
+	metric_registry_add(r.registry, story_metric_rows, story_metric_nrows, &r.story_metrics, "");
+	r.cold = strcmp(setup->cluster->opt.mode, "cold") == 0;
 	err = join_group(&r, why);
 	if (err != ERR_OK)
 		goto done;
@@ -434,6 +517,7 @@ done:
 	admin_close(&r.admin);
 	leave_group(&r);
 	trace_destroy(&r.trace);
+	story_destroy(&r.story);
 	route_destroy(&r.route);
 	if (r.registry != NULL)
 		metric_registry_destroy(&r.registry);
