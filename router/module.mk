@@ -1,4 +1,4 @@
-ROUTER_SRC := router/age.c router/delivery.c router/feed.c router/intake.c router/lane.c router/lanes.c router/places.c \
+ROUTER_SRC := $(filter-out router/main.c,$(wildcard router/*.c))
 	      router/router.c router/status.c router/story.c router/top.c router/trace.c
 ROUTER_A   := $(BUILD)/lib/router.a
 LIBS       += $(ROUTER_A)
