@@ -102,8 +102,7 @@ static void
 put_hops(struct buf *out, const struct yaml_node *s)
 {
 	static const char *const hops[][2] = {{"commit_to_seen", "commit to squeal"},
-					      {"seen_to_logged", "to the log"},
-					      {"logged_to_queued", "to the router"},
+					      {"seen_to_queued", "through the log"},
 					      {"queued_to_sent", "waiting"},
 					      {"sent_to_acked", "to the server and back"}};
 	char path[80];
