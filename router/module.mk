@@ -1,5 +1,4 @@
 ROUTER_SRC := $(filter-out router/main.c,$(wildcard router/*.c))
-	      router/router.c router/status.c router/story.c router/top.c router/trace.c
 ROUTER_A   := $(BUILD)/lib/router.a
 LIBS       += $(ROUTER_A)
 
