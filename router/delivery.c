@@ -425,6 +425,8 @@ on_open(void *arg)
 	struct delivery *d = arg;
 
 	place_lanes(d);
+	for (size_t i = 0; i < d->lanes.n; i++)
+		d->lanes.lane[i]->asked = broker_ask(d->in.reader);
 	if (d->in.end > d->in.first)
 		delivery_connect(d, NULL);
 	d->more = true;
@@ -449,8 +451,10 @@ on_tick(void *arg)
 				 "the log was trimmed before the server could take these records");
 	}
 	look_at_lanes(d);
-	for (size_t i = 0; i < d->lanes.n; i++)
-		lane_caught_up(d->lanes.lane[i], d->in.end);
+	for (size_t i = 0; i < d->lanes.n; i++) {
+		if (broker_answered(d->in.reader, d->lanes.lane[i]->asked))
+			lane_caught_up(d->lanes.lane[i], d->in.end);
+	}
 	d->more = true;
 	places_arrived(&d->places);
 	take_turn(d);
@@ -487,6 +491,8 @@ on_progress(void *arg, struct server *s)
 
 	if (new) {
 		lane_greeted(lane);
+		if (d->in.reader != NULL)
+			lane->asked = broker_ask(d->in.reader);
 		if (d->ctx.on_greeted != NULL)
 			d->ctx.on_greeted(d->ctx.arg, s, server_can(s));
 	}

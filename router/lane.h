@@ -59,6 +59,7 @@ struct lane {
 	bool distrust; /* flush it when it is placed */
 	bool paused;
 	uint64_t told;	  /* the greeting (server_greetings()) that lane_caught_up() has answered */
+	uint64_t asked;	  /* broker_ask() after that greeting */
 	uint64_t greeted; /* the greeting that lane_greeted() has looked at */
 	char log_id[CURSOR_LOG_ID_MAX + 1];
 	bool had_cursor;      /* when the lane was made */

@@ -1,4 +1,4 @@
-ROUTER_SRC := $(filter-out router/main.c,$(wildcard router/*.c))
+ROUTER_SRC := $(filter-out router/main.c,$(sort $(wildcard router/*.c)))
 ROUTER_A   := $(BUILD)/lib/router.a
 LIBS       += $(ROUTER_A)
 

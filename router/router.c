@@ -10,10 +10,10 @@
 #include "lib/net/admin.h"
 #include "lib/net/daemon.h"
 #include "lib/net/loop.h"
-#include "lib/route/route.h"
+#include "router/control.h"
 #include "router/delivery.h"
+#include "router/routing.h"
 #include "router/status.h"
-#include "router/story.h"
 #include "router/trace.h"
 
 enum { DRAIN_MS = 2000, STATUS_MS = 10000, GROUP_MS = 1000 };
@@ -22,15 +22,14 @@ struct router {
 	const struct router_setup *setup;
 	struct loop *loop;
 	struct metric_registry *registry;
-	struct route *route;
+	struct routing *routing;
+	struct control *control;
 	struct group *group;
 	struct broker_metrics group_metrics; /* of what the group itself asks the log */
 	struct loop_fd group_fd;
 	char trouble[400]; /* with the group; "" when there is none */
 	struct trace *trace;
 	struct trace_metrics trace_metrics;
-	struct story *story;
-	struct story_metrics story_metrics;
 	struct delivery **deliveries; /* of our partitions, in the order in which they came */
 	size_t n;
 	size_t draining; /* deliveries that are not drained yet */
@@ -60,10 +59,7 @@ on_acked(void *arg, const struct delivery *d, const struct server *s, const stru
 
 	(void)d;
 	trace_delete(r->trace, server_name(s), ack->offset, ack->key);
-	story_acked(r->story, ack->ref, ack->sent_us, ack->acked_us,
-		    ack->hit == OUTBOX_HIT    ? 1
-		    : ack->hit == OUTBOX_MISS ? 0
-					      : -1);
+	control_acked(r->control, ack);
 }
 
 static void
@@ -71,7 +67,7 @@ on_coalesced(void *arg, uint64_t ref, uint64_t offset)
 {
 	struct router *r = arg;
 
-	story_coalesced(r->story, ref, offset);
+	story_coalesced(control_story(r->control), ref, offset);
 }
 
 static void
@@ -94,6 +90,12 @@ on_greeted(void *arg, const struct server *s, unsigned can)
 		delivery_connect(r->deliveries[i], server_name(s));
 }
 
+static struct routing_users
+users_of(const struct router *r)
+{
+	return (struct routing_users){r->deliveries, r->n};
+}
+
 /* --- partitions -------------------------------------------------------------------------------------------
  */
 
@@ -103,6 +105,12 @@ partitions_of(const struct router *r)
 	uint32_t n = group_partitions(r->group);
 
 	return n > 0 ? n : 1;
+}
+
+static bool
+is_cold(const struct cluster *c)
+{
+	return strcmp(c->opt.mode, "cold") == 0;
 }
 
 /* The hold-off of a cold cluster. */
@@ -131,8 +139,9 @@ on_assigned(void *arg, uint32_t partition, struct cursor_store *cursors)
 	    .opt = &setup->topology->router,
 	    .partition = partition,
 	    .partitions = partitions_of(r),
-	    .route = r->route,
-	    .story = r->story,
+	    .route = routing_route(r->routing),
+	    .anew = routing_anew(r->routing),
+	    .story = control_story(r->control),
 	    .cursors = cursors,
 	    .log = setup->log,
 	    .registry = r->registry,
@@ -212,9 +221,13 @@ on_group_tick(void *arg)
 {
 	struct router *r = arg;
 
+	struct routing_users users;
+
 	group_turn(r->group);
 	for (size_t i = 0; i < r->n; i++)
 		delivery_partitions(r->deliveries[i], partitions_of(r));
+	users = users_of(r);
+	routing_look(r->routing, &users);
 }
 
 static err_t
@@ -301,26 +314,11 @@ changed(void *arg, const char *section, const char *name, bool taken)
 			 F_STR("name", name));
 }
 
-/* Another route for every partition, or the old one for all. */
-static err_t
-change_route(struct router *r, struct route *fresh, struct err_detail *why)
+static void
+set_cold(struct router *r)
 {
-	struct route *former = r->route;
-	size_t staged = 0;
-	err_t err = ERR_OK;
-
-	for (; staged < r->n && err == ERR_OK; staged++)
-		err = delivery_stage(r->deliveries[staged], fresh, NULL, why);
-	if (err != ERR_OK) {
-		for (size_t i = 0; i + 1 < staged; i++)
-			delivery_abandon(r->deliveries[i]);
-		return err;
-	}
 	for (size_t i = 0; i < r->n; i++)
-		delivery_commit(r->deliveries[i]);
-	r->route = fresh;
-	route_destroy(&former);
-	return ERR_OK;
+		delivery_cold(r->deliveries[i], cold_of(r));
 }
 
 /* Everything that can fail is made first; then all of it takes the place of what was. */
@@ -328,30 +326,28 @@ static err_t
 reload_topology(struct router *r, struct err_detail *why)
 {
 	const struct router_setup *setup = r->setup;
+	struct routing_users users = users_of(r);
+	bool was_cold = is_cold(setup->cluster);
 	struct topology *fresh = NULL;
 	const struct cluster *cluster;
-	struct route *route = NULL;
 	err_t err;
 
 	err = topology_load(&fresh, setup->config, why);
 	if (err != ERR_OK)
-		goto done;
+		return err;
 	cluster = topology_cluster(fresh, setup->cluster->opt.name);
-	if (cluster == NULL) {
+	if (cluster == NULL)
 		err =
 		    err_set(why, ERR_CONFIG, "%s: there is no cluster \"%s\" any more; stop its router first",
 			    setup->config, setup->cluster->opt.name);
-		goto done;
+	else
+		err = routing_change(r->routing, cluster, &users, why);
+	if (err == ERR_OK) {
+		topology_reload(setup->topology, fresh, changed, r);
+		/* A file that says the same as before leaves alone what squealctl mode has said. */
+		if (is_cold(setup->cluster) != was_cold)
+			r->cold = !was_cold;
 	}
-	err = route_create(&route, cluster, NULL, 0, why);
-	if (err == ERR_OK)
-		err = change_route(r, route, why);
-	if (err != ERR_OK)
-		goto done;
-	route = NULL;
-	topology_reload(setup->topology, fresh, changed, r);
-done:
-	route_destroy(&route);
 	topology_destroy(&fresh);
 	return err;
 }
@@ -372,10 +368,9 @@ reload(void *arg)
 	if (log_level_parse(span_of(setup->topology->router.log_level), &level))
 		log_set_level(setup->log, level);
 	trace_reopen(r->trace);
-	for (size_t i = 0; i < r->n; i++) {
-		delivery_cold(r->deliveries[i], cold_of(r));
+	set_cold(r);
+	for (size_t i = 0; i < r->n; i++)
 		delivery_reloaded(r->deliveries[i]);
-	}
 	log_notice(setup->log, "configuration reloaded", F_STR("file", setup->config));
 }
 
@@ -423,25 +418,78 @@ ready_page(void *arg, struct admin_reasons *reasons)
 static void
 status_page(void *arg, struct json *j)
 {
-	struct status s = status_of(arg);
+	const struct router *r = arg;
+	struct status s = status_of(r);
 
 	status_write(&s, j);
+	json_kv_str(j, "mode", r->cold ? "cold" : "warm");
+	rings_status(routing_rings(r->routing), j);
+	control_status(r->control, j);
 }
 
-/* /explain?key=user%3A42 */
+/* --- what squealctl asks for ------------------------------------------------------------------------------
+ */
+
 static void
-explain_page(void *arg, const char *query, struct buf *out, int *status)
+explain(void *arg, struct span key, struct buf *text)
 {
 	struct router *r = arg;
-	struct buf key = BUF_INIT;
 
-	if (admin_query(query, "key", &key) && key.len > 0) {
-		route_explain(r->route, buf_span(&key), SPAN_LIT(""), out);
-	} else {
-		*status = 400;
-		buf_put_str(out, "which key? /explain?key=user:42\n");
-	}
-	buf_fini(&key);
+	route_explain(routing_route(r->routing), key, SPAN_LIT(""), text);
+}
+
+static bool
+pause_server(void *arg, const char *server, bool paused)
+{
+	struct router *r = arg;
+	size_t i;
+
+	if (server != NULL && !route_server_find(routing_route(r->routing), server, &i))
+		return false;
+	if (server == NULL)
+		r->paused = paused;
+	for (i = 0; i < r->n; i++)
+		delivery_pause(r->deliveries[i], server, paused);
+	return true;
+}
+
+static void
+set_mode(void *arg, bool cold)
+{
+	struct router *r = arg;
+
+	r->cold = cold;
+	set_cold(r);
+	log_notice(r->setup->log, "mode was set", F_STR("mode", cold ? "cold" : "warm"));
+}
+
+static err_t
+seal(void *arg, size_t *rings, struct err_detail *why)
+{
+	struct router *r = arg;
+	struct routing_users users = users_of(r);
+	err_t err = routing_seal(r->routing, r->setup->cluster, &users, rings, why);
+
+	if (err == ERR_OK && *rings > 0)
+		log_notice(r->setup->log, "rings of before are sealed", F_UINT("rings", *rings));
+	return err;
+}
+
+static void
+make_control(struct router *r)
+{
+	static const struct control_ops ops = {
+	    .explain = explain, .pause = pause_server, .mode = set_mode, .seal = seal};
+	struct control_context ctx = {
+	    .loop = r->loop,
+	    .opt = &r->setup->topology->router,
+	    .registry = r->registry,
+	    .seed = r->setup->seed,
+	    .ops = &ops,
+	    .arg = r,
+	};
+
+	r->control = control_create(&ctx);
 }
 
 static err_t
@@ -463,7 +511,7 @@ open_admin(struct router *r, struct err_detail *why)
 		return err;
 	admin_on_ready(r->admin, ready_page, r);
 	admin_on_status(r->admin, status_page, r);
-	admin_page(r->admin, "/explain", "text/plain; charset=utf-8", explain_page, r);
+	control_open(r->control, r->admin);
 	log_info(setup->log, "admin port is open", F_STR("address", opt.address),
 		 F_UINT("port", admin_port(r->admin)));
 	return ERR_OK;
@@ -484,14 +532,13 @@ router_run(const struct router_setup *setup, struct err_detail *why)
 	if (err != ERR_OK)
 		goto done;
 	r.registry = metric_registry_create();
-	err = route_create(&r.route, setup->cluster, NULL, 0, why);
+	err = routing_open(&r.routing, setup->topology, setup->cluster, setup->clock, setup->log, why);
 	if (err != ERR_OK)
 		goto done;
+	make_control(&r);
 	r.trace = trace_create(&setup->topology->router, setup->clock, &r.trace_metrics, setup->log);
 	metric_registry_add(r.registry, trace_metric_rows, trace_metric_nrows, &r.trace_metrics, "");
-	r.story = story_create(setup->topology->router.trace_memory, setup->clock, &r.story_metrics);
-	metric_registry_add(r.registry, story_metric_rows, story_metric_nrows, &r.story_metrics, "");
-	r.cold = strcmp(setup->cluster->opt.mode, "cold") == 0;
+	r.cold = is_cold(setup->cluster);
 	err = join_group(&r, why);
 	if (err != ERR_OK)
 		goto done;
@@ -517,8 +564,8 @@ done:
 	admin_close(&r.admin);
 	leave_group(&r);
 	trace_destroy(&r.trace);
-	story_destroy(&r.story);
-	route_destroy(&r.route);
+	control_destroy(&r.control);
+	routing_close(&r.routing);
 	if (r.registry != NULL)
 		metric_registry_destroy(&r.registry);
 	loop_destroy(&r.loop);
