@@ -392,7 +392,7 @@ on_turn(void *arg)
 	metric_set(&d->metrics.router_live_offset, live);
 	if (d->in.reader == NULL)
 		return;
-	behind = places_behind(&d->places, live);
+	behind = places_behind(&d->places, live, clock_mono_ms(loop_clock(d->ctx.loop)));
 	if (behind != NULL) {
 		metric_inc(&d->metrics.router_catch_up_reads);
 		place = behind->next_read;

@@ -20,6 +20,7 @@ struct fixture {
 	struct lane lane[MOST];
 	struct lane *lanes[MOST];
 	struct places places;
+	uint64_t now_ms;
 };
 
 static void
@@ -80,7 +81,7 @@ count(struct fixture *f, size_t turns, size_t *served)
 {
 	memset(served, 0, MOST * sizeof(served[0]));
 	for (size_t i = 0; i < turns; i++) {
-		struct lane *lane = places_behind(&f->places, places_live(&f->places));
+		struct lane *lane = places_behind(&f->places, places_live(&f->places), ++f->now_ms);
 
 		if (lane != NULL)
 			served[lane - f->lane]++;
@@ -94,10 +95,10 @@ without_anybody_behind_nothing_is_read_but_the_live_feed(void **state)
 
 	places_set(&f->places, f->lanes, 0);
 	assert_int_equal(places_live(&f->places), 0);
-	assert_null(places_behind(&f->places, 0));
+	assert_null(places_behind(&f->places, 0, 1));
 	PUT(f, 50, 50, 50);
 	assert_int_equal(places_live(&f->places), 50);
-	assert_null(places_behind(&f->places, 50));
+	assert_null(places_behind(&f->places, 50, 1));
 	assert_true(places_choose(&f->places, 50, 50, false));
 	assert_true(f->places.takes[0] && f->places.takes[1] && f->places.takes[2]);
 }
@@ -114,7 +115,7 @@ those_without_room_are_waited_for_by_nobody(void **state)
 	assert_int_equal(served[0], 0);
 	assert_int_equal(served[1], 10);
 	f->lane[1].full = true;
-	assert_null(places_behind(&f->places, 9000));
+	assert_null(places_behind(&f->places, 9000, 5000));
 	f->lane[2].full = true;
 	assert_false(places_choose(&f->places, 9000, 9000, false));
 }
@@ -125,18 +126,17 @@ those_that_are_near_wait_for_the_hindmost_and_the_far_ones_do_not(void **state)
 	struct fixture *f = *state;
 	size_t served[MOST];
 
-	PUT(f, 10 + PLACES_NEAR, 10, 5, 5 + 3 * PLACES_NEAR, 100000);
+	PUT(f, 10 + PLACES_NEAR, 10, 5, 100000);
 	count(f, 30, served);
 	assert_int_equal(served[1], 0);
-	assert_int_equal(served[2], 10);
+	assert_int_equal(served[2], 15);
 	/* More than PLACES_NEAR before the hindmost. */
-	assert_int_equal(served[0], 10);
-	assert_int_equal(served[3], 10);
-	assert_int_equal(served[4], 0);
+	assert_int_equal(served[0], 15);
+	assert_int_equal(served[3], 0);
 }
 
 static void
-however_many_places_there_are_few_take_turns(void **state)
+however_many_places_there_are_the_first_and_the_last_take_turns(void **state)
 {
 	struct fixture *f = *state;
 	uint64_t at[MOST];
@@ -147,11 +147,33 @@ however_many_places_there_are_few_take_turns(void **state)
 	put(f, at, MOST);
 	count(f, 400, served);
 	assert_int_equal(served[0], 0); /* live */
-	for (size_t i = 1; i < MOST; i++) {
-		bool nearest = i < PLACES_MAX, hindmost = i == MOST - 1;
+	for (size_t i = 1; i < MOST; i++)
+		assert_int_equal(served[i], i == 1 || i == MOST - 1 ? 200 : 0);
+	/* Both have enough: somebody else gets something, and they keep their places. */
+	f->lane[1].full = f->lane[MOST - 1].full = true;
+	count(f, 10, served);
+	assert_int_equal(served[2], 10);
+	f->lane[1].full = f->lane[MOST - 1].full = false;
+	count(f, 10, served);
+	assert_int_equal(served[1], 5);
+	assert_int_equal(served[MOST - 1], 5);
+}
 
-		assert_int_equal(served[i], nearest || hindmost ? 400 / PLACES_MAX : 0);
-	}
+static void
+a_server_that_takes_nothing_for_long_loses_its_place(void **state)
+{
+	struct fixture *f = *state;
+	size_t served[MOST];
+
+	PUT(f, 10, 20000, 40000, 60000, 900000);
+	count(f, 10, served);
+	assert_int_equal(served[0], 5);
+	assert_int_equal(served[3], 5);
+	f->lane[0].full = true;
+	f->now_ms += PLACES_HOLD_MS;
+	count(f, 10, served);
+	assert_int_equal(served[1], 5);
+	assert_int_equal(served[3], 5);
 }
 
 static void
@@ -161,9 +183,9 @@ a_place_whose_records_have_not_arrived_is_left_alone_until_they_have(void **stat
 
 	PUT(f, 10, 20000);
 	f->lane[0].dry = true;
-	assert_null(places_behind(&f->places, 20000));
+	assert_null(places_behind(&f->places, 20000, 1));
 	places_arrived(&f->places);
-	assert_ptr_equal(places_behind(&f->places, 20000), &f->lane[0]);
+	assert_ptr_equal(places_behind(&f->places, 20000, 1), &f->lane[0]);
 }
 
 /* Puts all lanes at random places and reads until everybody is at the live feed; returns the records read.
@@ -189,7 +211,7 @@ come_together(struct fixture *f, bool slow, uint64_t live)
 		if (done)
 			return reads;
 		assert_true(turns < 200000);
-		head = places_behind(&f->places, live);
+		head = places_behind(&f->places, live, ++f->now_ms);
 		if (head == NULL)
 			continue;
 		from = head->next_read;
@@ -225,7 +247,8 @@ main(void)
 	    TEST(without_anybody_behind_nothing_is_read_but_the_live_feed),
 	    TEST(those_without_room_are_waited_for_by_nobody),
 	    TEST(those_that_are_near_wait_for_the_hindmost_and_the_far_ones_do_not),
-	    TEST(however_many_places_there_are_few_take_turns),
+	    TEST(however_many_places_there_are_the_first_and_the_last_take_turns),
+	    TEST(a_server_that_takes_nothing_for_long_loses_its_place),
 	    TEST(a_place_whose_records_have_not_arrived_is_left_alone_until_they_have),
 	    TEST(all_of_them_come_to_the_live_feed_and_share_readings),
 	};
