@@ -12,11 +12,11 @@
 #include "lib/core/hash.h"
 #include "lib/core/log.h"
 #include "lib/core/option.h"
+#include "lib/route/ring.h"
 #include "lib/wire/mc_request.h"
 #include "router/delivery.h"
 #include "router/feed.h"
 #include "router/lane.h"
-#include "lib/route/ring.h"
 #include "router/router.h"
 #include "router/trace.h"
 

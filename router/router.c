@@ -7,8 +7,8 @@
 #include "lib/net/admin.h"
 #include "lib/net/daemon.h"
 #include "lib/net/loop.h"
-#include "router/delivery.h"
 #include "lib/route/ring.h"
+#include "router/delivery.h"
 #include "router/trace.h"
 
 enum { DRAIN_MS = 2000, STATUS_MS = 10000 };

@@ -7,9 +7,9 @@
 #include <fcntl.h>
 
 #include "lib/core/file.h"
+#include "lib/deliver/test/peer.h"
 #include "lib/wire/record.h"
 #include "router/delivery.h"
-#include "lib/deliver/test/peer.h"
 
 enum { NPEERS = 2, MANY = 3000 };
 

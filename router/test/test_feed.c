@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
+#include "lib/route/test/lists.h"
 #include "lib/wire/record.h"
 #include "router/feed.h"
-#include "lib/route/test/lists.h"
 
 struct fixture {
 	struct cluster cluster;

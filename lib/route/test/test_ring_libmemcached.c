@@ -1,9 +1,9 @@
 /*
  * Asks the installed libmemcached for its choice, key by key, and wants the ring to agree.
  *
- * With the word "golden" as its argument it writes the table of lib/route/test/golden/libmemcached.txt instead:
- * "list distribution hash key server-index" lines that come from libmemcached alone, so that the ring stays
- * checked where libmemcached is not installed.
+ * With the word "golden" as its argument it writes the table of lib/route/test/golden/libmemcached.txt
+ * instead: "list distribution hash key server-index" lines that come from libmemcached alone, so that the
+ * ring stays checked where libmemcached is not installed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
