@@ -16,7 +16,6 @@ import logging
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import uuid
@@ -446,18 +445,17 @@ class Kafka:
             consumer.close()
 
     def members(self, group):
-        """{group.instance.id or member id: [(topic, partition)]}, by kafka-consumer-groups.sh."""
-        out = {}
+        """{group.instance.id: [(topic, partition)]} of static members, by kafka-consumer-groups.sh."""
+        out, header = {}, None
         for row in self._groups("--describe", "--members", "--verbose", "--group", group):
-            at = row.index("GROUP-INSTANCE-ID") if "GROUP-INSTANCE-ID" in row else None
-            if at is not None:
+            if "GROUP-INSTANCE-ID" in row:
                 header = row
-                continue
-            if not row or row[0] != group:
+            if header is None or not row or row[0] != group:
                 continue
             got = dict(zip(header, row))
+            # "squeal:0,1;other:0", or "-".
             out[got["GROUP-INSTANCE-ID"]] = sorted(
-                (topic, int(p)) for topic, ps in re.findall(r"([^(),\s]+)\(([0-9,]+)\)", got.get("ASSIGNMENT", ""))
+                (topic, int(p)) for topic, ps in re.findall(r"([^:;]+):([0-9,]+)", got["CURRENT-ASSIGNMENT"])
                 for p in ps.split(","))
         return out
 
@@ -477,8 +475,3 @@ class Kafka:
         said = self.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", self.bootstrap,
                          *args)
         return [line.split() for line in said.splitlines()]
-
-
-def signal_all(brokers, sig=signal.SIGSTOP):
-    for broker in brokers:
-        broker.process.signal(sig)
