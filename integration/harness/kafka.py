@@ -121,6 +121,27 @@ def _quiet():
     return log
 
 
+def _varint(n):
+    out = bytearray()
+    while n > 0x7f:
+        out.append(n & 0x7f | 0x80)
+        n >>= 7
+    return bytes(out) + bytes([n])
+
+
+def _field(number, value):
+    if isinstance(value, int):
+        return _varint(number << 3) + _varint(value)
+    value = value.encode() if isinstance(value, str) else value
+    return _varint(number << 3 | 2) + _varint(len(value)) + value
+
+
+def batch(source, keys, position="0-1-1", commit_us=0):
+    """An InvalidationBatch of one transaction, as squeal would write it (schemas/invalidation.proto)."""
+    txn = _field(1, position) + (_field(2, commit_us) if commit_us else b"") + b"".join(_field(6, k) for k in keys)
+    return _field(1, 1) + _field(2, source) + _field(3, position) + _field(5, txn)
+
+
 class Broker:
     """One JVM: a broker and a controller.  It keeps its ports and data over restarts."""
 
@@ -164,16 +185,31 @@ class Broker:
             "controller.quorum.voters": ",".join("%d@127.0.0.1:%d" % (b.id, b.controller_port) for b in all),
             "listeners": "CLIENTS://127.0.0.1:%d,BROKERS://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d"
                          % (self.port, self.inner_port, self.controller_port),
-            "listener.security.protocol.map": "CLIENTS:PLAINTEXT,BROKERS:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listener.security.protocol.map": "CLIENTS:%s,BROKERS:PLAINTEXT,CONTROLLER:PLAINTEXT"
+                                              % self.kafka.protocol,
             "log.dirs": self.data,
             "offsets.topic.replication.factor": n,
             "transaction.state.log.replication.factor": n,
             "default.replication.factor": n,
         })
+        if self.kafka.tls:
+            mine.update({"ssl.keystore.type": "PEM", "ssl.keystore.location": self.keystore()})
+        if self.kafka.users:
+            users = " ".join('user_%s="%s"' % user for user in self.kafka.users.items())
+            mine.update({"sasl.enabled.mechanisms": "PLAIN", "listener.name.clients.plain.sasl.jaas.config":
+                         "org.apache.kafka.common.security.plain.PlainLoginModule required %s;" % users})
         mine.update(self.kafka.properties)
         with open(self.config, "w") as f:
             for name, value in mine.items():
                 f.write("%s=%s\n" % (name, value))
+
+    def keystore(self):
+        path = os.path.join(self.dir, "server.pem")
+        with open(path, "w") as out:
+            for name in (self.kafka.tls.server_key, self.kafka.tls.server_cert):
+                with open(name) as f:
+                    out.write(f.read())
+        return path
 
     def start(self, wait=True):
         self.process.start()
@@ -218,18 +254,25 @@ def _uuid():
 class Kafka:
     """A cluster of brokers with the ids 1, 2, ...
 
-    properties  settings of every broker, before those that are usual here
+    properties  settings of every broker; they win over those that are usual here
     options     of the JVM; the usual ones are for a start that is fast, not for a load that is heavy
+    tls         a Certificates: `bootstrap` speaks TLS
+    users       {name: password}: `bootstrap` wants SASL PLAIN
+
+    bootstrap is for programs under test; the harness itself and the brokers among themselves use `inner`, plain.
     """
 
     def __init__(self, dir, brokers=1, name="kafka", properties=None, options=("-XX:TieredStopAtLevel=1",), keep=False,
-                 archive=True):
+                 archive=True, tls=None, users=None):
         kafka_dist()
         self.dir = dir
         self.name = name
         self.keep = keep
         self.properties = dict(properties or {})
         self.options = list(options)
+        self.tls = tls
+        self.users = dict(users or {})
+        self.protocol = "%s%s" % ("SASL_" if users else "", "SSL" if tls else "PLAINTEXT")
         self.archive = _archive() if archive is True else archive
         self.brokers = []
         for id in range(1, brokers + 1):
@@ -247,6 +290,10 @@ class Kafka:
     @property
     def bootstrap(self):
         return ",".join(b.address for b in self.brokers)
+
+    @property
+    def inner(self):
+        return ",".join("127.0.0.1:%d" % b.inner_port for b in self.brokers)
 
     def start(self):
         for broker in self.brokers:
@@ -267,7 +314,7 @@ class Kafka:
     # --- clients ------------------------------------------------------------------------------------------
 
     def _client_config(self, **more):
-        config = {"bootstrap.servers": self.bootstrap, "logger": _quiet(), "broker.address.family": "v4",
+        config = {"bootstrap.servers": self.inner, "logger": _quiet(), "broker.address.family": "v4",
                   "reconnect.backoff.max.ms": 200, "topic.metadata.refresh.interval.ms": 1000, "socket.timeout.ms": 10000}
         config.update({k.replace("_", "."): v for k, v in more.items()})
         return config
@@ -369,7 +416,7 @@ class Kafka:
         add = ",".join("%s=%s" % (k.replace("_", "."), "[%s]" % v if "," in str(v) else v)
                        for k, v in settings.items() if v is not None)
         drop = ",".join(k.replace("_", ".") for k, v in settings.items() if v is None)
-        self.tool("kafka.admin.ConfigCommand", "--bootstrap-server", self.bootstrap, "--alter", "--entity-type", "topics",
+        self.tool("kafka.admin.ConfigCommand", "--bootstrap-server", self.inner, "--alter", "--entity-type", "topics",
                   "--entity-name", topic, *((["--add-config", add] if add else []) +
                                             (["--delete-config", drop] if drop else [])))
 
@@ -388,7 +435,7 @@ class Kafka:
         with open(path, "w") as f:
             f.write('{"partitions": [{"topic": "%s", "partition": %d, "offset": %d}], "version": 1}'
                     % (topic, partition, before))
-        self.tool("org.apache.kafka.tools.DeleteRecordsCommand", "--bootstrap-server", self.bootstrap,
+        self.tool("org.apache.kafka.tools.DeleteRecordsCommand", "--bootstrap-server", self.inner,
                   "--offset-json-file", path)
 
     def expire(self, topic, partition=0, timeout=30):
@@ -402,10 +449,12 @@ class Kafka:
 
     # --- records and groups -------------------------------------------------------------------------------
 
-    def produce(self, topic, key, value, partition=0):
+    def producer(self, **more):
         from confluent_kafka import Producer
-        producer = Producer(self._client_config(**{"acks": "all"}))
-        failed = []
+        return Producer(self._client_config(acks="all", linger_ms=0, **more))
+
+    def produce(self, topic, key, value, partition=0):
+        producer, failed = self.producer(), []
         producer.produce(topic, value, key, partition=partition,
                          on_delivery=lambda error, _: failed.append(error) if error else None)
         if producer.flush(20) or failed:
@@ -472,6 +521,6 @@ class Kafka:
         return out
 
     def _groups(self, *args):
-        said = self.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", self.bootstrap,
+        said = self.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", self.inner,
                          *args)
         return [line.split() for line in said.splitlines()]
