@@ -198,8 +198,8 @@ class Pipeline:
     `config` has extra settings by section: {"squeal": {"linger": "5ms"}}.  Every acknowledged delete whose key
     starts with `trace_prefix` is in p.trace(cluster).
 
-    `kafka` makes the log a topic: True for a broker of its own, the number of brokers, or a Kafka that was made but not
-    started.  `topic` has the topic's "partitions", "replicas" and settings ("min.insync.replicas"); None: nobody makes
+    `kafka` makes the log a topic: True for a broker of its own, the number of brokers, Kafka's arguments, or a Kafka that
+    was made but not started.  `topic` has the topic's "partitions", "replicas" and settings ("min.insync.replicas"); None: nobody makes
     it.  `instances` are the names of each cluster's routers; p.routers has the first one by the cluster's name, all
     are in p.instances(cluster), and p.add_router(cluster, name) makes one more.
     """
@@ -209,7 +209,7 @@ class Pipeline:
                  library="libmariadb", cache=Memcached, kafka=None, topic=(), instances=None):
         self.dir = dir
         if kafka is not None and not isinstance(kafka, Kafka):
-            kafka = Kafka(dir, brokers=int(kafka), keep=keep)
+            kafka = Kafka(dir, keep=keep, **(kafka if isinstance(kafka, dict) else {"brokers": int(kafka)}))
         self.kafka = kafka
         self.topic = None if topic is None else dict(topic)
         self.state_path = os.path.join(dir, "writer-state.db")
