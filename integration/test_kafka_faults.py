@@ -131,6 +131,41 @@ def test_a_router_without_its_broker_goes_on_when_it_is_back(pipeline):
     p.routers["a"].wait_ready()
 
 
+def test_a_broker_that_is_far_away_costs_latency_and_no_throughput(pipeline):
+    """A tenth of a second each way: many appends are under way at a time."""
+    p = pipeline(kafka={"proxies": True}, trace_prefix="demo:")
+    p.kafka.brokers[0].proxy.delay = 0.1
+    load = loaded(p, rate=600)
+    before, began = load.progress()["commits"], time.monotonic()
+    going_on(load, 3000)
+    delivering(p)
+    # What is not yet delivered does not grow: the log keeps up with what is committed.
+    rate = (load.progress()["commits"] - before) / (time.monotonic() - began)
+    assert rate > 300, "%d commits per second" % rate
+    wait_until(lambda: p.squeal.metrics().total("squeal_queue_bytes") < 64 << 10, 10, "the queue to be short")
+    verdict = clean(load, p)
+    assert 100 < verdict["p50_ms"] < 1500, verdict
+
+
+def test_connections_to_the_broker_break_and_stand_still(pipeline):
+    p = pipeline(kafka={"proxies": True}, trace_prefix="demo:")
+    proxy = p.kafka.brokers[0].proxy
+    load = loaded(p)
+    connects = p.squeal.metrics().total("squeal_source_connect_total")
+    for _ in range(5):
+        proxy.cut()
+        time.sleep(random.random() * 0.5)
+    delivering(p)
+    # Half-open: what was under way may or may not have arrived.
+    proxy.stall()
+    time.sleep(8)
+    proxy.cut()
+    proxy.resume()
+    delivering(p, timeout=60)
+    clean(load, p, wait=60)
+    assert p.squeal.metrics().total("squeal_source_connect_total") == connects
+
+
 # --- what the topic refuses or no longer has ----------------------------------------------------------------
 
 

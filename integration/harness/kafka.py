@@ -22,6 +22,7 @@ import uuid
 
 from .database import template
 from .process import ROOT, Failure, Process, free_port, wait_until
+from .proxy import Proxy
 from .root import NoServer
 
 # What JVMs say when there is nothing to say, a fixed cluster, and what keeps a broker small.
@@ -151,6 +152,7 @@ class Broker:
         self.port = free_port()
         self.inner_port = free_port()
         self.controller_port = free_port()
+        self.proxy = Proxy(self.port) if kafka.proxies else None
         self.name = "%s-%d" % (kafka.name, id)
         self.dir = os.path.join(kafka.dir, self.name)
         self.data = os.path.join(self.dir, "data")
@@ -159,7 +161,7 @@ class Broker:
 
     @property
     def address(self):
-        return "127.0.0.1:%d" % self.port
+        return "127.0.0.1:%d" % (self.proxy.port if self.proxy else self.port)
 
     def prepare(self):
         shutil.rmtree(self.dir, ignore_errors=True)
@@ -185,6 +187,7 @@ class Broker:
             "controller.quorum.voters": ",".join("%d@127.0.0.1:%d" % (b.id, b.controller_port) for b in all),
             "listeners": "CLIENTS://127.0.0.1:%d,BROKERS://127.0.0.1:%d,CONTROLLER://127.0.0.1:%d"
                          % (self.port, self.inner_port, self.controller_port),
+            "advertised.listeners": "CLIENTS://%s,BROKERS://127.0.0.1:%d" % (self.address, self.inner_port),
             "listener.security.protocol.map": "CLIENTS:%s,BROKERS:PLAINTEXT,CONTROLLER:PLAINTEXT"
                                               % self.kafka.protocol,
             "log.dirs": self.data,
@@ -258,12 +261,14 @@ class Kafka:
     options     of the JVM; the usual ones are for a start that is fast, not for a load that is heavy
     tls         a Certificates: `bootstrap` speaks TLS
     users       {name: password}: `bootstrap` wants SASL PLAIN
+    proxies     `bootstrap` leads through a Proxy each: broker.proxy
 
     bootstrap is for programs under test; the harness itself and the brokers among themselves use `inner`, plain.
     """
 
     def __init__(self, dir, brokers=1, name="kafka", properties=None, options=("-XX:TieredStopAtLevel=1",), keep=False,
-                 archive=True, tls=None, users=None):
+                 archive=True, tls=None, users=None,
+                 proxies=False):
         kafka_dist()
         self.dir = dir
         self.name = name
@@ -272,6 +277,7 @@ class Kafka:
         self.options = list(options)
         self.tls = tls
         self.users = dict(users or {})
+        self.proxies = proxies
         self.protocol = "%s%s" % ("SASL_" if users else "", "SSL" if tls else "PLAINTEXT")
         self.archive = _archive() if archive is True else archive
         self.brokers = []
@@ -309,6 +315,9 @@ class Kafka:
             return
         for broker in self.brokers:
             broker.process.kill()
+            if broker.proxy:
+                broker.proxy.close()
+                broker.proxy = None
             shutil.rmtree(broker.data, ignore_errors=True)
 
     # --- clients ------------------------------------------------------------------------------------------
