@@ -260,6 +260,18 @@ broker_read_wait(struct broker_reader *r, uint64_t from, size_t max_records, siz
 	}
 }
 
+uint64_t
+broker_ask(struct broker_reader *r)
+{
+	return r->ops->ask != NULL ? r->ops->ask(r) : 0;
+}
+
+bool
+broker_answered(struct broker_reader *r, uint64_t asked)
+{
+	return r->ops->answered == NULL || r->ops->answered(r, asked);
+}
+
 int
 broker_reader_fd(const struct broker_reader *r)
 {

@@ -195,6 +195,13 @@ err_t broker_bounds(struct broker_reader *r, uint64_t *first, uint64_t *end,
 err_t broker_reader_checkpoint(struct broker_reader *r, const char *source, struct buf *out,
 			       struct err_detail *why) MUST_CHECK;
 
+/*
+ * Asks anew where the log ends.  broker_answered() says whether broker_bounds() tells what was found after that call:
+ * of a file it always does, of a log that is elsewhere as soon as that has answered.
+ */
+uint64_t broker_ask(struct broker_reader *r);
+bool broker_answered(struct broker_reader *r, uint64_t asked);
+
 struct broker_record {
 	uint64_t offset;
 	struct span source;

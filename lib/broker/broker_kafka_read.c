@@ -344,6 +344,21 @@ bounds(struct broker_reader *base, uint64_t *first, uint64_t *end, struct err_de
 	return ERR_OK;
 }
 
+static uint64_t
+ask(struct broker_reader *base)
+{
+	return kafka_watch_ask(((struct kafka_reader *)base)->watch);
+}
+
+static bool
+answered(struct broker_reader *base, uint64_t asked)
+{
+	struct kafka_reader *r = (struct kafka_reader *)base;
+
+	kafka_watch_view(r->watch, &r->view);
+	return r->view.round >= asked;
+}
+
 static err_t
 checkpoint(struct broker_reader *base, const char *source, struct buf *out, struct err_detail *why)
 {
@@ -437,6 +452,8 @@ static const struct broker_reader_ops kafka_reader_ops = {
     .close = close_reader,
     .log_id = log_id,
     .bounds = bounds,
+    .ask = ask,
+    .answered = answered,
     .checkpoint = checkpoint,
     .read = read_records,
     .fd = fd,

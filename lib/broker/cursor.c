@@ -214,7 +214,24 @@ save(struct cursor_store *base, const struct cursor *cursors, size_t n, struct e
 	return err;
 }
 
-static const struct cursor_ops cursor_file_ops = {.close = close_file, .load = load, .save = save};
+static err_t
+forget(struct cursor_store *base, const char *server, struct err_detail *why)
+{
+	struct cursor_file *s = (struct cursor_file *)base;
+	sqlite3_stmt *st = NULL;
+	err_t err;
+
+	err = store_prepare(&s->store, &st, "DELETE FROM cursors WHERE server = ?", why);
+	if (err != ERR_OK)
+		return err;
+	sqlite3_bind_text(st, 1, server, -1, SQLITE_STATIC);
+	err = store_run(&s->store, st, "saving", why);
+	sqlite3_finalize(st);
+	return err;
+}
+
+static const struct cursor_ops cursor_file_ops = {
+    .close = close_file, .load = load, .save = save, .forget = forget};
 
 /* --- any kind of store -------------------------------------------------------------------------------------
  */
@@ -241,4 +258,10 @@ err_t
 cursor_save(struct cursor_store *s, const struct cursor *cursors, size_t n, struct err_detail *why)
 {
 	return n > 0 ? s->ops->save(s, cursors, n, why) : ERR_OK;
+}
+
+err_t
+cursor_forget(struct cursor_store *s, const char *server, struct err_detail *why)
+{
+	return s->ops->forget != NULL ? s->ops->forget(s, server, why) : ERR_OK;
 }
