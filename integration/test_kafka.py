@@ -99,7 +99,7 @@ def test_a_record_is_a_protobuf_batch_under_the_name_of_its_source(pipeline):
     assert 'source: "shop"' in text and 'keys: "k:1"' in text and 'keys: "k:2"' in text
     # The position rides in the record.
     position = re.search(r'^position: "(.*)"$', text, re.M).group(1)
-    assert re.fullmatch(r"\d+-\d+-\d+(,\d+-\d+-\d+)*", position), position
+    assert re.fullmatch(r"gtid:\d+-\d+-\d+(,\d+-\d+-\d+)*", position), position
 
 
 def test_records_that_anybody_wrote_in_the_format_are_delivered(pipeline):
