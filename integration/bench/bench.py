@@ -8,6 +8,7 @@
     kafka      the same through one Apache Kafka broker on this machine (integration/kafka-dist); only when named
     packing    deletes per packet to a server, against one at a time
     memory     the most resident memory of squeal (a 1 GB transaction) and of a router (a server down for a minute)
+    catchup    a server that was away: time to catch up, latency of the others meanwhile: catchup_bench.py
     cache      squeal-cache against memcached 1.6.45 and pogocache: cache_bench.py says what and with which variables
 
 Prints a table and writes build/bench.json.  A bound that is missed is said to be; the exit code is 0 unless
@@ -33,6 +34,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import binlogs  # noqa: E402
 from cache_bench import bench_cache  # noqa: E402
+from catchup_bench import bench_catchup  # noqa: E402
 from harness import Failure, Load, Pipeline, run_dir, show_logs, wait_until  # noqa: E402
 from harness.pipeline import program  # noqa: E402
 from harness.process import BUILD  # noqa: E402
@@ -296,9 +298,10 @@ def bench_memory(report):
 def main():
     report = Report()
     parts = {"keys": bench_keys, "tail": bench_tail, "latency": bench_latency, "kafka": bench_kafka, "packing": bench_packing,
-             "memory": bench_memory, "cache": bench_cache}
+             "memory": bench_memory, "cache": bench_cache,
+             "catchup": bench_catchup}
     failed = []
-    for name in (os.environ.get("BENCH") or "keys tail latency packing memory cache").split():
+    for name in (os.environ.get("BENCH") or "keys tail latency packing memory catchup cache").split():
         try:
             parts[name](report)
         except Failure as e:
