@@ -249,7 +249,6 @@ outbox_put(struct outbox *o, const struct outbox_key *k)
 	}
 	unsent_add(&o->unsent, queue_end(o));
 	queue_key(o, &e, sent);
-	queue_changed(o);
 	return ERR_OK;
 }
 
@@ -530,7 +529,7 @@ windows_finish(struct outbox *o)
 	if (o->unsent_at < o->base)
 		o->unsent_at = o->base;
 	if (o->queue.len == 0)
-		unsent_clear(&o->unsent);
+		unsent_idle(&o->unsent);
 	queue_changed(o);
 }
 
