@@ -149,12 +149,16 @@ queue_changed(struct outbox *o)
 void
 outbox_txn(struct outbox *o, uint64_t offset, uint64_t seen_us, uint64_t commit_us)
 {
+	/* One look at the clock for each record. */
+	uint64_t now_us =
+	    o->in_open && o->in.offset == offset ? o->in.queued_us : clock_real_us(o->ctx.clock);
+
 	o->in_pending = o->in_open = true;
 	o->in = (struct entry_txn){.kind = ENTRY_TXN,
 				   .offset = offset,
 				   .seen_us = seen_us,
 				   .commit_us = commit_us,
-				   .queued_us = clock_real_us(o->ctx.clock)};
+				   .queued_us = now_us};
 }
 
 /* The entry that waits becomes what does for both. */
