@@ -20,6 +20,7 @@ enum {
 	FLIGHTS_MAX = 64, /* the range of router.windows */
 	FIRST_PAUSE_MS = 20,
 	FAILURES_BEFORE_SINGLE = 2,
+	UNSENT_SLOTS = 4096, /* 32 KiB */
 };
 
 enum window_state {
@@ -103,7 +104,7 @@ outbox_create(const struct outbox_context *ctx, uint64_t acked)
 	o->ctx = *ctx;
 	o->acked = acked;
 	o->last_end = o->last_flush = UINT64_MAX;
-	unsent_init(&o->unsent, hash_seed());
+	unsent_init(&o->unsent, hash_seed(), UNSENT_SLOTS);
 	limiter_init(&o->limiter, o->unsent.seed);
 	return o;
 }
@@ -532,8 +533,6 @@ windows_finish(struct outbox *o)
 	o->base += taken;
 	if (o->unsent_at < o->base)
 		o->unsent_at = o->base;
-	if (o->queue.len == 0)
-		unsent_idle(&o->unsent);
 	queue_changed(o);
 }
 
