@@ -37,6 +37,7 @@ pb_txn_fill(pb_txn *to, const struct record_txn *from, struct arena *a)
 	to->marker_keys = pb_list(a, from->markers, from->nmarkers);
 	to->n_marker_keys = from->nmarkers;
 	to->pool = pb_of(from->pool);
+	to->origin = pb_of(from->origin);
 }
 
 void

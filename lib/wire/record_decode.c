@@ -107,8 +107,9 @@ enum {
 	TXN_KEYS = 6,
 	TXN_MARKERS = 7,
 	TXN_POOL = 8,
+	TXN_ORIGIN = 9,
 	TXN_VARINTS = 1 << TXN_COMMIT_US | 1 << TXN_SEEN_US | 1 << TXN_CONTINUES | 1 << TXN_HOLDOFF_MS,
-	TXN_LENS = 1 << TXN_GTID | 1 << TXN_KEYS | 1 << TXN_MARKERS | 1 << TXN_POOL,
+	TXN_LENS = 1 << TXN_GTID | 1 << TXN_KEYS | 1 << TXN_MARKERS | 1 << TXN_POOL | 1 << TXN_ORIGIN,
 
 	EPOCH_LENS = 1 << 1,
 	EPOCH_VARINTS = 1 << 2 | 1 << 3,
@@ -161,6 +162,9 @@ txn_head(struct span in, struct record_txn *txn)
 		case TXN_POOL:
 			txn->pool = f.bytes;
 			break;
+		case TXN_ORIGIN:
+			txn->origin = f.bytes;
+			break;
 		}
 	}
 	return true;
@@ -172,7 +176,7 @@ txn_decode(struct span in, struct arena *arena, struct record_txn *txn)
 	struct span *keys, *markers;
 	struct field f = {0};
 
-	*txn = (struct record_txn){.gtid = {"", 0}, .pool = {"", 0}};
+	*txn = (struct record_txn){.gtid = {"", 0}, .pool = {"", 0}, .origin = {"", 0}};
 	if (!txn_head(in, txn))
 		return false;
 	txn->keys = keys = arena_alloc(arena, txn->nkeys * sizeof(*keys));

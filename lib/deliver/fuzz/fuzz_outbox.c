@@ -19,9 +19,18 @@ struct run {
 static void
 step(struct run *r, uint8_t what, uint8_t arg)
 {
-	static const char *const lines[] = {"MN\r\n",	       "NF\r\n",		"HD\r\n",	  "OK\r\n",
-					    "VERSION 1\r\n",   "CLIENT_ERROR no\r\n",	"SERVER_ERROR no\r\n", "ERROR\r\n",
-					    "DELETED\r\n",     "NOT_FOUND\r\n",		"STAT pid 1\r\n", "EN\r\n"};
+	static const char *const lines[] = {"MN\r\n",
+					    "NF\r\n",
+					    "HD\r\n",
+					    "OK\r\n",
+					    "VERSION 1\r\n",
+					    "CLIENT_ERROR no\r\n",
+					    "SERVER_ERROR no\r\n",
+					    "ERROR\r\n",
+					    "DELETED\r\n",
+					    "NOT_FOUND\r\n",
+					    "STAT pid 1\r\n",
+					    "EN\r\n"};
 	char key[2] = {(char)('a' + arg % 8), (char)('0' + arg / 8 % 4)};
 	struct outbox_key k = {.prefix = {"p", arg >> 7},
 			       .key = {key, 2},
@@ -102,13 +111,16 @@ take_replies(struct run *r)
 	}
 }
 
-/* Whatever is put in and answered, the cursor only rises, never passes the log, and nothing is lost: at the end a
- * server that is fine takes all that is left. */
+/* Whatever is put in and answered, the cursor only rises, never passes the log, and nothing is lost: at the
+ * end a server that is fine takes all that is left. */
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct run r = {.opt = {.window_keys = 3, .windows = 2, .backoff_max = 100, .sample_hits = 2}, .offset = 5, .acked = 5};
-	struct outbox_context ctx = {.opt = &r.opt, .clock = &r.clock.clock, .metrics = &r.metrics, .server = "fuzz"};
+	struct run r = {.opt = {.window_keys = 3, .windows = 2, .backoff_max = 100, .sample_hits = 2},
+			.offset = 5,
+			.acked = 5};
+	struct outbox_context ctx = {
+	    .opt = &r.opt, .clock = &r.clock.clock, .metrics = &r.metrics, .server = "fuzz"};
 
 	clock_fake_init(&r.clock);
 	r.o = outbox_create(&ctx, 5);
