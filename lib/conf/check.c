@@ -308,7 +308,7 @@ check_pool_words(const struct section_file *r, const struct section *f, const st
 	}
 	if (d->hashes[0] != '\0' && !distribution_has_hash(d, o->hash))
 		return section_bad(r, section_place(f, "hash"),
-				   "hash in %s: distribution: %s has no \"%s\" but %s", f->path,
+				   "hash in %s: distribution: %s has no hash \"%s\"; it has %s", f->path,
 				   o->distribution, o->hash, d->hashes);
 	return ERR_OK;
 }
@@ -416,8 +416,7 @@ check_server(const struct section_file *r, const struct section *f, struct serve
 	if (o->name[0] != '\0' && !distribution_find(distribution)->names)
 		return section_bad(
 		    r, section_place(f, "name"),
-		    "name in %s has no effect with distribution: %s; only twemproxy hashes names, so "
-		    "leave it out",
+		    "name in %s has no effect with distribution: %s, which hashes no names; leave it out",
 		    f->path, distribution);
 	return o->connect[0] == '\0' ? ERR_OK : check_address(r, f, "connect", o->connect, true);
 }
