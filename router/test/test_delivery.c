@@ -147,7 +147,6 @@ start(struct fixture *f)
 	struct delivery_context ctx = {.loop = f->loop,
 				       .log_opt = &f->log_opt,
 				       .opt = &f->opt,
-				       .cluster = f->cluster,
 				       .route = f->route,
 				       .seed = 3,
 				       .on_settled = on_settled,

@@ -22,6 +22,7 @@ struct peer {
 	int sock;
 	struct buf in, out;
 	struct buf deleted; /* " key key key " */
+	struct buf told;    /* what "caughtup" said, each followed by ";" */
 	size_t ndeleted, nflushes, nconnections;
 	/* manners */
 	bool no_meta;		/* answers ERROR to meta commands */
@@ -30,6 +31,7 @@ struct peer {
 	bool deaf;		/* does not even read */
 	const char *garbage;	/* says this instead of the next answer to an end mark, once */
 	const char *poison;	/* CLIENT_ERROR for keys that hold this */
+	const char *version;	/* instead of 1.6.18 */
 	unsigned server_errors; /* so many deletes are answered SERVER_ERROR */
 };
 
@@ -70,7 +72,14 @@ peer_line(struct peer *p, struct span line)
 	ptrdiff_t blank = span_find(key, SPAN_LIT(" "));
 
 	if (span_is(line, "version")) {
-		buf_put_str(&p->out, p->no_meta ? "VERSION 1.4.0\r\n" : "VERSION 1.6.18\r\n");
+		buf_printf(&p->out, "VERSION %s\r\n",
+			   p->version != NULL ? p->version
+			   : p->no_meta	      ? "1.4.0"
+					      : "1.6.18");
+	} else if (span_starts(line, SPAN_LIT("caughtup"))) {
+		buf_put_span(&p->told, line);
+		buf_putc(&p->told, ';');
+		buf_put_str(&p->out, "OK\r\n");
 	} else if (span_starts(line, SPAN_LIT("delete "))) {
 		peer_delete(p, span_from(line, 7), true);
 	} else if (span_is(line, "flush_all")) {
@@ -172,6 +181,7 @@ peer_fini(struct peer *p)
 	buf_fini(&p->in);
 	buf_fini(&p->out);
 	buf_fini(&p->deleted);
+	buf_fini(&p->told);
 }
 
 static inline bool
