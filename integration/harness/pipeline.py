@@ -16,6 +16,8 @@ from .process import BUILD, Failure, Process, free_port, wait_until
 
 
 def _yaml_value(value):
+    if isinstance(value, list):
+        return "[%s]" % ", ".join(_yaml_value(item) for item in value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
@@ -29,7 +31,7 @@ def _yaml(value, indent, out):
         if isinstance(item, dict):
             out.append("%s%s:" % (pad, key))
             _yaml(item, indent + 1, out)
-        elif isinstance(item, list):
+        elif isinstance(item, list) and item and isinstance(item[0], dict):
             out.append("%s%s:" % (pad, key))
             for row in item:
                 first = len(out)
