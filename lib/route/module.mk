@@ -15,4 +15,4 @@ TESTS       += $(ROUTE_TESTS)
 $(ROUTE_TESTS): $(ROUTE_A) $(patsubst %,$(BUILD)/lib/%.a,$(ROUTE_NEEDS))
 $(ROUTE_TESTS): TEST_LIBS := $(ROUTE_LIBS)
 $(BUILD)/test/lib/route/test/test_md5: TEST_LIBS := $(ROUTE_LIBS) -lcrypto
-$(BUILD)/test/lib/route/test/test_ring_libmemcached: TEST_LIBS := $(ROUTE_LIBS) -lmemcached -lhashkit
+$(BUILD)/test/lib/route/test/test_ring_libmemcached: TEST_LIBS := $(ROUTE_LIBS) -lmemcached
