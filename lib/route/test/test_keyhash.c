@@ -50,8 +50,8 @@ hashes_give_their_published_values(void **state)
 {
 	(void)state;
 	assert_int_equal(hash(KEYHASH_LIBMEMCACHED, "default", "a"), 0xca2e9442);
-	assert_int_equal(
-	    hash(KEYHASH_LIBMEMCACHED, "default", "The quick brown fox jumps over the lazy dog"), 0x519e91f5);
+	assert_int_equal(hash(KEYHASH_LIBMEMCACHED, "default", "The quick brown fox jumps over the lazy dog"),
+			 0x519e91f5);
 	assert_int_equal(hash(KEYHASH_LIBMEMCACHED, "md5", ""), 0xd98c1dd4);
 	assert_int_equal(hash(KEYHASH_LIBMEMCACHED, "crc", "123456789"), 0xcbf43926 >> 16 & 0x7fff);
 	assert_int_equal(hash(KEYHASH_LIBMEMCACHED, "fnv1_32", "foobar"), 0x31f0b262);

@@ -48,7 +48,8 @@ a_word_is_the_hash_of_its_eight_bytes(void **state)
 	static const char bytes[] = "\x01\x02\x03\x04\xf5\x06\x07\x08";
 
 	(void)state;
-	assert_true(murmur64a_word(0x080706f504030201, 4193360111u) == murmur64a(span_make(bytes, 8), 4193360111u));
+	assert_true(murmur64a_word(0x080706f504030201, 4193360111u) ==
+		    murmur64a(span_make(bytes, 8), 4193360111u));
 }
 
 int

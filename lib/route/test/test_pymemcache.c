@@ -39,9 +39,9 @@ of_a_str_the_lowest_byte_of_each_character_is_hashed(void **state)
 {
 	(void)state;
 	text_is(span_of("user:42"), false, "user:42");
-	text_is(span_of("\xc3\xbc"), false, "\xfc");		/* U+00FC */
-	text_is(span_of("\xe2\x82\xac!"), false, "\xac!");	/* U+20AC */
-	text_is(span_of("x\xf0\x9f\x98\x81"), false, "x\x01");	/* U+1F601 */
+	text_is(span_of("\xc3\xbc"), false, "\xfc");	       /* U+00FC */
+	text_is(span_of("\xe2\x82\xac!"), false, "\xac!");     /* U+20AC */
+	text_is(span_of("x\xf0\x9f\x98\x81"), false, "x\x01"); /* U+1F601 */
 }
 
 static void
@@ -49,8 +49,8 @@ a_key_that_is_no_utf_8_must_have_been_bytes(void **state)
 {
 	(void)state;
 	text_is(span_of("\xff"), false, "b'\\xff'");
-	text_is(span_of("\xc3"), false, "b'\\xc3'");		    /* cut off */
-	text_is(span_of("\xc0\xaf"), false, "b'\\xc0\\xaf'");	    /* overlong */
+	text_is(span_of("\xc3"), false, "b'\\xc3'");		       /* cut off */
+	text_is(span_of("\xc0\xaf"), false, "b'\\xc0\\xaf'");	       /* overlong */
 	text_is(span_of("\xed\xa0\x80"), false, "b'\\xed\\xa0\\x80'"); /* a surrogate */
 	text_is(span_of("\xf4\x90\x80\x80"), false, "b'\\xf4\\x90\\x80\\x80'");
 	text_is(span_of("\xc3\x28"), false, "b'\\xc3('");

@@ -83,8 +83,8 @@ counts(const char *algorithm, bool weighted)
 		golden_list(&g, 2, weights);
 		servers_of(servers, n, SIZE_MAX);
 		for (unsigned i = 0; i < golden_number(&g, 4); i++)
-			got[rendezvous_of(golden_series(g.field[3], i, room), servers, weighted ? weights : NULL,
-					  n)]++;
+			got[rendezvous_of(golden_series(g.field[3], i, room), servers,
+					  weighted ? weights : NULL, n)]++;
 		for (size_t i = 0; i < n; i++)
 			assert_int_equal(got[i], (uint32_t)expected[i]);
 		rows++;

@@ -45,7 +45,8 @@ lengths_on_both_sides_of_the_long_form_give_the_published_values(void **state)
 		bytes[i] = (unsigned char)(i + 128);
 	for (size_t i = 0; i < sizeof(golden) / sizeof(golden[0]); i++) {
 		for (size_t d = 0; d < 4; d++)
-			assert_int_equal(spooky32(span_make(bytes, golden[i].length + d), 0), golden[i].hash[d]);
+			assert_int_equal(spooky32(span_make(bytes, golden[i].length + d), 0),
+					 golden[i].hash[d]);
 	}
 }
 

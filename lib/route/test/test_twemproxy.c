@@ -14,9 +14,9 @@ static void
 what_stands_in_the_tag_is_hashed_and_else_the_whole_key(void **state)
 {
 	static const char *const cases[][2] = {
-	    {"user:{42}:ids", "42"}, {"{a}{b}", "a"},	  {"{}x", "{}x"},   {"x}y{z", "x}y{z"},
+	    {"user:{42}:ids", "42"}, {"{a}{b}", "a"},	 {"{}x", "{}x"},  {"x}y{z", "x}y{z"},
 	    {"x}y{z}", "z"},	     {"{open", "{open"}, {"{{a}}", "{a"}, {"plain", "plain"},
-	    {"x{}{b}", "x{}{b}"},    {"{", "{"},	  {"}", "}"},	    {"a{b}", "b"},
+	    {"x{}{b}", "x{}{b}"},    {"{", "{"},	 {"}", "}"},	  {"a{b}", "b"},
 	};
 
 	(void)state;

@@ -48,7 +48,8 @@ every_value_of_mcrouters_tests_is_reproduced(void **state)
 	while (golden_row(&g, "one", "wch3")) {
 		uint32_t *shares = shares_of(&g, 2, golden_number(&g, 3));
 
-		assert_int_equal(among(golden_key(&g, 4), shares, golden_number(&g, 3)), golden_number(&g, 5));
+		assert_int_equal(among(golden_key(&g, 4), shares, golden_number(&g, 3)),
+				 golden_number(&g, 5));
 		free(shares);
 		rows++;
 	}
@@ -70,7 +71,8 @@ every_sum_of_mcrouters_tests_is_reproduced(void **state)
 		uint32_t sum = 0;
 
 		for (unsigned i = 0; i < golden_number(&g, 5); i++)
-			sum = sum * 31 + among(golden_series(g.field[4], i, room), shares, golden_number(&g, 3));
+			sum = sum * 31 +
+			      among(golden_series(g.field[4], i, room), shares, golden_number(&g, 3));
 		if (sum != golden_number(&g, 6))
 			fail_msg("weight %s, %s servers, keys %s", g.field[2], g.field[3], g.field[4]);
 		free(shares);
