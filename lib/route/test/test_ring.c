@@ -150,7 +150,8 @@ every_algorithm_routes_explains_and_leaves_one_server_everything(void **state)
 		for (int i = 0; i < 2000; i++) {
 			size_t server;
 
-			/* fnv1a_64 as twemproxy has it spreads keys that differ in their last digits badly. */
+			/* fnv1a_64 as twemproxy has it spreads keys that differ in their last digits badly.
+			 */
 			snprintf(key, sizeof(key), "user:%u", (unsigned)i * 2654435761u);
 			server = ring_route(ring, span_of(key));
 			assert_true(server < 20);
