@@ -27,8 +27,8 @@ mix(uint64_t server, uint64_t key)
 }
 
 /*
- * (double)v.  The compiler's own conversion branches on the highest bit, which here is any coin; both halves are
- * exact, so their sum is rounded once, as the conversion is.
+ * (double)v.  The compiler's own conversion branches on the highest bit, which here is any coin; both halves
+ * are exact, so their sum is rounded once, as the conversion is.
  */
 static inline double
 to_double(uint64_t v)

@@ -259,6 +259,20 @@ twemproxys_modula_gives_a_server_a_slot_per_unit_of_weight(void **state)
 		assert_int_equal(ring_route(ring, span_of(key)), slot < 1 ? 0 : slot < 4 ? 1 : 2);
 	}
 	ring_destroy(&ring);
+	/* Weights that would be gigabytes of slots. */
+	spec.weights = (const double[]){2e9, 1, 2e9};
+	ring = ring_of(&spec);
+	for (int i = 0; i < 1000; i++) {
+		char key[32];
+		uint32_t slot;
+
+		snprintf(key, sizeof(key), "k%d", i);
+		slot = crc32_of(span_of(key)) % 4000000001u;
+		assert_int_equal(ring_route(ring, span_of(key)), slot < 2000000000u    ? 0
+								 : slot == 2000000000u ? 1
+										       : 2);
+	}
+	ring_destroy(&ring);
 }
 
 static void
