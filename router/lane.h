@@ -52,12 +52,12 @@ struct lane {
 	bool shadow;			  /* does not count for readiness */
 	bool started;			  /* the server is connected to */
 	bool full;
-	bool heavy;    /* the outbox is more than half full */
-	uint64_t served_ms;    /* when the log was read for it while it was behind; 0: never */
-	bool dry;      /* what comes next in the log has not arrived here yet */
-	bool placed;   /* in the log log_id */
-	bool unproven; /* what the server holds may be anything until its flush is done */
-	bool distrust; /* flush it when it is placed */
+	bool heavy;	    /* the outbox is more than half full */
+	uint64_t served_ms; /* when the log was read for it while it was behind; 0: never */
+	bool dry;	    /* what comes next in the log has not arrived here yet */
+	bool placed;	    /* in the log log_id */
+	bool unproven;	    /* what the server holds may be anything until its flush is done */
+	bool distrust;	    /* flush it when it is placed */
 	bool paused;
 	uint64_t told;	  /* the greeting (server_greetings()) that lane_caught_up() has answered */
 	uint64_t asked;	  /* broker_ask() after that greeting */

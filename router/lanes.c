@@ -123,28 +123,30 @@ make_lane(struct lanes *l, const struct lanes_server *of, struct lane **out, str
 {
 	struct server_security_options security = security_of(of->pool);
 	struct lane *lane = MEM_NEW(struct lane);
+	struct server_security *secured;
 	struct server_context ctx = {0};
 	struct buf name = BUF_INIT;
 	err_t err;
 
 	*out = NULL;
-	err = server_security_create(&lane->security, &security, why);
+	err = server_security_create(&secured, &security, why);
 	if (err != ERR_OK) {
 		free(lane);
 		return err;
 	}
-	lane->security_sum = security_sum(&security);
 	ring_server_name(of->opt, &name);
 	ctx.loop = l->ctx.loop;
 	ctx.opt = l->ctx.opt;
 	ctx.log = l->ctx.log;
 	ctx.seed = hash_span(buf_span(&name), l->ctx.seed + l->ctx.partition);
-	ctx.security = lane->security;
+	ctx.security = secured;
 	ctx.on_progress = l->ctx.on_progress;
 	ctx.on_acked = l->ctx.on_acked;
 	ctx.on_coalesced = l->ctx.on_coalesced;
 	ctx.arg = lane;
 	lane_init(lane, server_create(of->opt, &ctx), l->ctx.opt, l->ctx.log);
+	lane->security = secured;
+	lane->security_sum = security_sum(&security);
 	lane->owner = l->ctx.owner;
 	outbox_part(lane->outbox, l->ctx.partition, l->ctx.partitions);
 	buf_fini(&name);

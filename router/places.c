@@ -92,8 +92,8 @@ holds_place(const struct lane *lane, uint64_t now_ms)
 }
 
 /*
- * Goes through the places that are read, hindmost first, and returns the one numbered `which`; *n is how many there
- * are.  A place is that of its hindmost lane; those with room up to PLACES_NEAR before it wait there.
+ * Goes through the places that are read, hindmost first, and returns the one numbered `which`; *n is how many
+ * there are.  A place is that of its hindmost lane; those with room up to PLACES_NEAR before it wait there.
  */
 static struct lane *
 places_head(const struct places *p, uint64_t live, uint64_t now_ms, size_t which, size_t *n)

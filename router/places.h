@@ -3,9 +3,9 @@
  *
  * The foremost place is the live feed's.  Behind it the lanes that have room share readings: lanes that are
  * near each other wait at most PLACES_NEAR records for the hindmost of them, so that they meet and are fed
- * together; and PLACES_MAX places take turns, the hindmost and the one nearest to the live feed: a log that is
- * elsewhere delivers few places at a time.  Others come to their turn when these have enough for the moment.  A
- * lane without room (its server is slow, away or paused) is waited for by nobody.
+ * together; and PLACES_MAX places take turns, the hindmost and the one nearest to the live feed: a log that
+ * is elsewhere delivers few places at a time.  Others come to their turn when these have enough for the
+ * moment.  A lane without room (its server is slow, away or paused) is waited for by nobody.
  *
  * Threads: the loop's.   Blocks: never.
  */

@@ -208,6 +208,22 @@ compare_mark(struct kafka_writer *w, struct err_detail *why)
 	return err == ERR_OK ? lost_end(w, first, end, why) : err;
 }
 
+/* No checkpoint anywhere: a new source, or one whose records were removed after its state was lost. */
+static err_t
+say_nothing_known(struct kafka_writer *w, struct err_detail *why)
+{
+	uint64_t first, end;
+	err_t err = kafka_bounds(w->looker, w->mark.partition, ASK_MS, &first, &end, why);
+
+	if (err == ERR_OK && first > 0)
+		log_warn(w->ctx.log,
+			 "log: there is no checkpoint, neither in the state file nor in what the topic still has; if "
+			 "this source is not new, what it committed since was missed: flush the caches",
+			 F_STR("source", w->source), F_STR("topic", w->opt->topic),
+			 F_STR("state", w->opt->state));
+	return err;
+}
+
 /* Finds out where we are in the topic. */
 static err_t
 take_place(struct kafka_writer *w, struct err_detail *why)
@@ -238,6 +254,8 @@ take_place(struct kafka_writer *w, struct err_detail *why)
 		goto done;
 	if (checkpoint.len == 0) {
 		err = rebuild(w, UINT64_MAX, &found, why);
+		if (err == ERR_OK && !found)
+			err = say_nothing_known(w, why);
 	} else if (marked && strcmp(old.log_id, w->mark.log_id) == 0) {
 		w->mark.next = old.next;
 		w->mark.witness = old.witness;

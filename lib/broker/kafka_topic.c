@@ -5,7 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECORD_OVERHEAD = 1024, /* of a batch and a record beside its bytes, amply */ SHORT_RETENTION_MS = 3600 * 1000 };
+enum {
+	RECORD_OVERHEAD = 1024, /* of a batch and a record beside its bytes, amply */
+	SHORT_RETENTION_MS = 3600 * 1000,
+	SMALL_RETENTION_BYTES = 64 << 20,
+};
 
 /* --- asking ------------------------------------------------------------------------------------------------
  */
@@ -79,6 +83,22 @@ done:
 	rd_kafka_AdminOptions_destroy(o);
 	rd_kafka_queue_destroy(queue);
 	return err;
+}
+
+/* Every partition has a leader that knows so. */
+static bool
+is_there(struct kafka *k, int timeout_ms, struct kafka_topic *topic)
+{
+	struct err_detail unused = {0};
+	uint64_t first, end;
+
+	if (kafka_find_topic(k, timeout_ms, topic, &unused) != ERR_OK)
+		return false;
+	for (uint32_t p = 0; p < topic->npartitions; p++) {
+		if (kafka_bounds(k, p, timeout_ms, &first, &end, &unused) != ERR_OK)
+			return false;
+	}
+	return true;
 }
 
 static void
@@ -190,6 +210,13 @@ kafka_topic_judge(const struct log_options *opt, const struct kafka_topic *topic
 			 s->retention_ms, alter);
 		fn(arg, LOG_WARN, text);
 	}
+	if (s->retention_bytes >= 0 && s->retention_bytes < SMALL_RETENTION_BYTES) {
+		snprintf(text, sizeof(text),
+			 "retention.bytes is %" PRId64 ": a cache server that is away while more than this is "
+			 "written is flushed when it is back; run %s retention.bytes=-1",
+			 s->retention_bytes, alter);
+		fn(arg, LOG_WARN, text);
+	}
 	if (batch_bytes > 0 && s->max_message_bytes > 0 &&
 	    batch_bytes + RECORD_OVERHEAD > (uint64_t)s->max_message_bytes) {
 		snprintf(text, sizeof(text),
@@ -208,6 +235,7 @@ kafka_topic_check(struct kafka *k, const struct log_options *opt, uint64_t batch
 		  struct err_detail *why)
 {
 	char text[400], reason[200] = "no answer";
+	bool there = false;
 	err_t err = kafka_find_topic(k, timeout_ms, topic, why);
 
 	*settings = (struct kafka_settings){.known = false};
@@ -215,14 +243,9 @@ kafka_topic_check(struct kafka *k, const struct log_options *opt, uint64_t batch
 		err_clear(why);
 		err = create_topic(k, opt, timeout_ms, why);
 		/* It takes the cluster a moment to tell all brokers; each try asks anew. */
-		for (int i = 0; err == ERR_OK && i < 50; i++) {
-			struct err_detail unused = {0};
-
-			if (kafka_find_topic(k, timeout_ms, topic, &unused) == ERR_OK)
-				break;
+		for (int i = 0; err == ERR_OK && i < 50 && !(there = is_there(k, timeout_ms, topic)); i++)
 			rd_kafka_poll(kafka_rk(k), 100);
-		}
-		if (err == ERR_OK && topic->npartitions == 0)
+		if (err == ERR_OK && !there)
 			err = err_set(why, ERR_BUSY, "topic %s was created and is not there yet; it is tried again",
 				      opt->topic);
 		if (err == ERR_OK) {

@@ -17,3 +17,5 @@ $(BROKER_TESTS): TEST_LIBS := -lsqlite3 $(KAFKA_LIBS) -lxxhash
 # Prints what an append costs; not part of any check.
 $(BUILD)/bin/bench_broker: $(BUILD)/obj/lib/broker/bench/bench_broker.o $(BROKER_A) $(CORE_A)
 $(BUILD)/bin/bench_broker: PROGRAM_LIBS := -lsqlite3 $(KAFKA_LIBS) -lxxhash
+$(BUILD)/bin/bench_kafka: $(BUILD)/obj/lib/broker/bench/bench_kafka.o $(BROKER_A) $(CORE_A)
+$(BUILD)/bin/bench_kafka: PROGRAM_LIBS := -lsqlite3 $(KAFKA_LIBS) -lxxhash
