@@ -225,6 +225,7 @@ on_open(void *arg)
 	if (d->in.end > d->in.first)
 		delivery_connect(d, NULL);
 	d->more = true;
+	places_arrived(&d->places);
 	delivery_read_soon(d);
 }
 
