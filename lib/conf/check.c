@@ -424,5 +424,8 @@ check_server(const struct section_file *r, const struct section *f, struct serve
 		    r, section_place(f, "name"),
 		    "name in %s has no effect with distribution: %s, which hashes no names; leave it out",
 		    f->path, distribution);
+	if (strlen(o->name) > MAX_HASHED_NAME)
+		return section_bad(r, section_place(f, "name"), "name in %s has more than %d bytes", f->path,
+				   MAX_HASHED_NAME);
 	return o->connect[0] == '\0' ? ERR_OK : check_address(r, f, "connect", o->connect, true);
 }
