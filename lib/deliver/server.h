@@ -85,8 +85,8 @@ struct server_context {
 	void *arg;
 };
 
-/* `opt` is the server's part of squeal.yaml.  Nothing is sent before server_start().  What `ctx` and `opt`
- * point to must outlive the server. */
+/* `opt` is the server's part of squeal.yaml.  Nothing is sent before server_start().  What `ctx` points
+ * to must outlive the server; of `opt` a copy is made. */
 struct server *server_create(const struct server_options *opt, const struct server_context *ctx);
 void server_destroy(struct server **s);
 
@@ -127,8 +127,8 @@ void server_status(const struct server *s, struct json *j);
 const struct server_metrics *server_metrics(const struct server *s);
 const struct outbox_metrics *server_outbox_metrics(const struct server *s);
 
-/* Shows and hides both sets of metrics, with the label server="name". */
-void server_metrics_add(struct server *s, struct metric_registry *r);
+/* Shows and hides both sets of metrics; `labels` as in server="10.0.0.1:11211". */
+void server_metrics_add(struct server *s, struct metric_registry *r, const char *labels);
 void server_metrics_remove(struct server *s, struct metric_registry *r);
 
 #endif
