@@ -152,7 +152,7 @@
 
 #define LIMIT_OPTIONS(OPT)                                                                                         \
 	OPT(prefix,          STR,      "",            0, 0,           "",       YES, "keys that begin so, the longest prefix wins; required") \
-	OPT(rate,            UINT,     "0",           1, 100000000,   "keys/s", YES, "deletes of these keys per second and server, at most; required")
+	OPT(rate,            UINT,     "1000",          1, 100000000,   "keys/s", YES, "deletes of these keys per second and server, at most; required")
 /* clang-format on */
 
 struct region_options {
