@@ -150,12 +150,16 @@ queue_changed(struct outbox *o)
 void
 outbox_txn(struct outbox *o, uint64_t offset, uint64_t seen_us, uint64_t commit_us)
 {
+	/* One look at the clock for each record. */
+	uint64_t now_us =
+	    o->in_open && o->in.offset == offset ? o->in.queued_us : clock_real_us(o->ctx.clock);
+
 	o->in_pending = o->in_open = true;
 	o->in = (struct entry_txn){.kind = ENTRY_TXN,
 				   .offset = offset,
 				   .seen_us = seen_us,
 				   .commit_us = commit_us,
-				   .queued_us = clock_real_us(o->ctx.clock)};
+				   .queued_us = now_us};
 }
 
 /* The entry that waits becomes what does for both. */
@@ -250,7 +254,6 @@ outbox_put(struct outbox *o, const struct outbox_key *k)
 	}
 	unsent_add(&o->unsent, queue_end(o));
 	queue_key(o, &e, sent);
-	queue_changed(o);
 	return ERR_OK;
 }
 
@@ -538,7 +541,7 @@ windows_finish(struct outbox *o)
 	if (o->unsent_at < o->base)
 		o->unsent_at = o->base;
 	if (o->queue.len == 0)
-		unsent_clear(&o->unsent);
+		unsent_idle(&o->unsent);
 	queue_changed(o);
 }
 
