@@ -30,12 +30,12 @@
 #include "lib/core/json.h"
 #include "lib/core/log.h"
 #include "lib/core/metric.h"
+#include "lib/deliver/server.h"
 #include "lib/net/admin.h"
 #include "lib/net/loop.h"
+#include "lib/route/ring.h"
 #include "router/feed.h"
 #include "router/lane.h"
-#include "lib/route/ring.h"
-#include "lib/deliver/server.h"
 
 /* clang-format off */
 /*	  name                        kind     unit       help */

@@ -148,6 +148,15 @@ err_t broker_reader_open(struct broker_reader **out, const struct log_options *o
 			 const struct broker_context *ctx, struct err_detail *why) MUST_CHECK;
 void broker_reader_close(struct broker_reader **r);
 
+/*
+ * The same for one of the log's partitions, each of which is a log of its own: its own id, offsets and
+ * sources. A source's records are all in one partition.  broker_reader_open() opens partition 0, the only one
+ * of a file. ERR_NOT_FOUND: there is no such partition.
+ */
+err_t broker_reader_open_partition(struct broker_reader **out, const struct log_options *opt,
+				   uint32_t partition, const struct broker_context *ctx,
+				   struct err_detail *why) MUST_CHECK;
+
 /* 32 hex digits; valid as long as the reader. */
 const char *broker_reader_log_id(const struct broker_reader *r);
 
@@ -179,8 +188,10 @@ typedef bool broker_record_fn(void *arg, const struct broker_record *rec);
  * least). *next is where to go on, also on errors; it may jump ahead of what was handed over, because offsets
  * do. ERR_GAP: records at `from` were trimmed before they were read, or `from` lies beyond the end (the log
  * has lost its end, or is a copy); *next is the first offset that can be read.  ERR_NOT_FOUND: the file was
- * moved away or replaced: close and open again.  ERR_CORRUPT, ERR_IO, ERR_BUSY.  Never waits.  `fn` must not
- * use the reader.
+ * moved away or replaced: close and open again.  ERR_CORRUPT, ERR_IO, ERR_BUSY.  Never waits: of a log that
+ * is elsewhere nothing may come yet (*next stays `from`, ERR_OK) although there is more; then the fd becomes
+ * readable when it has arrived.  A reader follows a few places at a time (the live one and those that catch
+ * up) without fetching anything twice; more places take turns.  `fn` must not use the reader.
  */
 err_t broker_read(struct broker_reader *r, uint64_t from, size_t max_records, size_t max_bytes,
 		  broker_record_fn *fn, void *arg, uint64_t *next, struct err_detail *why) MUST_CHECK;

@@ -67,6 +67,17 @@ check_region(const struct section_file *r, const struct section *f, const struct
 err_t
 check_log(const struct section_file *r, const struct section *f, const struct log_options *o)
 {
+	if (strcmp(o->type, "kafka") == 0) {
+		if (o->brokers[0] == '\0')
+			return section_bad(
+			    r, section_place(f, "brokers"),
+			    "brokers in log is missing; name the brokers, as in "
+			    "\"log: {type: kafka, brokers: \"kafka1:9092,kafka2:9092\", topic: squeal}\"");
+		if (o->topic[0] == '\0')
+			return section_bad(r, section_place(f, "topic"),
+					   "topic in log is empty; name the topic");
+		return ERR_OK;
+	}
 	if (o->path[0] == '\0')
 		return section_bad(r, section_place(f, "path"),
 				   "path in log is missing; name the file of the log, as in "

@@ -58,6 +58,29 @@ put_property(struct json *j, const struct option_row *row)
 		json_kv_str(j, "type", "string");
 		json_kv_str(j, "default", row->def);
 		break;
+	case OPTION_LIST:
+		json_name(j, "type");
+		json_array(j);
+		json_str(j, "array");
+		json_str(j, "string");
+		json_array_end(j);
+		json_name(j, "items");
+		json_object(j);
+		json_kv_str(j, "type", "string");
+		json_object_end(j);
+		break;
+	case OPTION_MAP:
+		json_kv_str(j, "type", "object");
+		json_name(j, "additionalProperties");
+		json_object(j);
+		json_name(j, "type");
+		json_array(j);
+		json_str(j, "string");
+		json_str(j, "number");
+		json_str(j, "boolean");
+		json_array_end(j);
+		json_object_end(j);
+		break;
 	case OPTION_CHOICE:
 		put_choices(j, row->unit);
 		json_kv_str(j, "default", row->def);

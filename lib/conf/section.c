@@ -73,12 +73,56 @@ no_such_key(const struct section_file *f, const struct section *s, const struct 
 	return unknown_key(f, v, s->path, option_nearest_word(words, n, v->key), words, n);
 }
 
+/* The lines of a list or of a mapping of texts. */
+static err_t
+put_lines(const struct section_file *f, const struct section *s, const struct option_row *row,
+	  const struct yaml_node *node, struct buf *lines)
+{
+	for (const struct yaml_node *v = node->first; v != NULL; v = v->next) {
+		if (v->kind != YAML_TEXT)
+			return section_bad(f, v->at, "%s in %s holds single values, not %s", row->name,
+					   s->path, yaml_kind_text(v));
+		if (span_find(v->text, SPAN_LIT("\n")) >= 0)
+			return section_bad(f, v->at,
+					   "a value of %s in %s has more than one line; write it on one",
+					   row->name, s->path);
+		if (node->kind == YAML_MAP)
+			buf_printf(lines, "%.*s=", SPAN_FMT(v->key));
+		buf_put_span(lines, v->text);
+		buf_putc(lines, '\n');
+	}
+	return ERR_OK;
+}
+
+static err_t
+take_lines(const struct section_file *f, struct section *s, const struct option_row *row,
+	   const struct yaml_node *v)
+{
+	struct err_detail detail = {0};
+	struct buf lines = BUF_INIT;
+	err_t err;
+
+	err = put_lines(f, s, row, v, &lines);
+	if (err == ERR_OK && option_set(row, s->base, buf_span(&lines), &detail) != ERR_OK)
+		err = section_bad(f, v->at, "%s (in %s)", err_why(&detail), s->path);
+	if (err == ERR_OK)
+		s->values[row - s->table->rows] = v;
+	buf_fini(&lines);
+	return err;
+}
+
 static err_t
 take_value(const struct section_file *f, struct section *s, const struct option_row *row,
 	   const struct yaml_node *v)
 {
 	struct err_detail detail = {0};
 
+	if ((row->type == OPTION_LIST && v->kind == YAML_LIST) ||
+	    (row->type == OPTION_MAP && v->kind == YAML_MAP))
+		return take_lines(f, s, row, v);
+	if (row->type == OPTION_MAP && !yaml_is_nothing(v))
+		return section_bad(f, v->at, "%s in %s must be a mapping (\"name: value\" lines), not %s",
+				   row->name, s->path, yaml_kind_text(v));
 	if (v->kind != YAML_TEXT)
 		return section_bad(f, v->at, "%s in %s must be a single value, not %s", row->name, s->path,
 				   yaml_kind_text(v));

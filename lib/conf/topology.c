@@ -374,6 +374,7 @@ topology_load(struct topology **out, const char *path, struct err_detail *why)
 	if (err != ERR_OK)
 		goto done;
 	resolve(&t->log.path, folder);
+	resolve(&t->log.state, folder);
 	resolve(&t->source.socket, folder);
 	resolve(&t->source.password_file, folder);
 	resolve(&t->source.tls_ca, folder);

@@ -22,11 +22,19 @@
 	OPT(region,          STR,      "default",     0, 0,           "",       NO,  "name of this region")
 
 #define LOG_OPTIONS(OPT)                                                                                           \
-	OPT(type,            CHOICE,   "sqlite",      0, 0,           "sqlite", NO,  "kind of log")                \
-	OPT(path,            STR,      "",            0, 0,           "",       NO,  "file of the log; required") \
+	OPT(type,            CHOICE,   "sqlite",      0, 0,           "sqlite|kafka", NO, "kind of log: sqlite, a file on this machine; kafka, a topic") \
+	OPT(path,            STR,      "",            0, 0,           "",       NO,  "sqlite: file of the log; required") \
 	OPT(retention,       DURATION, "24h",         60, 31536000,   "s",      YES, "records older than this are trimmed") \
 	OPT(max_size,        SIZE,     "10GiB",       1048576, 1ull << 50, "bytes", YES, "records beyond this size are trimmed, oldest first") \
-	OPT(sync,            CHOICE,   "full",        0, 0,           "full|normal", NO, "full: an acknowledged record survives power loss; normal: it survives a killed process")
+	OPT(sync,            CHOICE,   "full",        0, 0,           "full|normal", NO, "sqlite: full: an acknowledged record survives power loss; normal: it survives a killed process") \
+	OPT(brokers,         STR,      "",            0, 0,           "",       NO,  "kafka: where to find the cluster, as in kafka1:9092,kafka2:9092; required") \
+	OPT(topic,           STR,      "squeal",      0, 0,           "",       NO,  "kafka: the topic; every source has one of its partitions, by the hash of its name") \
+	OPT(partitions,      UINT,     "1",           1, 1000,        "",       NO,  "kafka: partitions of the topic where squeal creates it; one for each source is enough") \
+	OPT(replication,     UINT,     "3",           1, 32,          "",       NO,  "kafka: copies of the topic where squeal creates it; min.insync.replicas is one less") \
+	OPT(create,          BOOL,     "false",       0, 0,           "",       NO,  "kafka: squeal creates a topic that is not there") \
+	OPT(state,           STR,      "",            0, 0,           "",       NO,  "kafka: file of what squeal itself must know after a restart: checkpoint, XA; required by squeal; lost, it is made again from the topic") \
+	OPT(properties,      MAP,      "",            0, 0,           "",       NO,  "kafka: any setting of librdkafka, as in {security.protocol: ssl, compression.type: zstd}") \
+	OPT(timeout,         DURATION, "30s",         1000, 600000,   "ms",     NO,  "kafka: a record that no broker has taken for this long is handed over anew")
 
 #define SOURCE_OPTIONS(OPT)                                                                                        \
 	OPT(name,            STR,      "main",        0, 0,           "",       NO,  "name of this source in records, metrics and checkpoints") \
@@ -80,13 +88,18 @@
 	OPT(ack_timeout,     DURATION, "1s",          10, 600000,     "ms",     YES, "a server that leaves a window unacknowledged for this long is away") \
 	OPT(backoff_max,     DURATION, "1s",          10, 600000,     "ms",     YES, "longest pause between two tries to reach a server") \
 	OPT(cursor_interval, DURATION, "200ms",       10, 60000,      "ms",     YES, "cursors are written this often; what is delivered again after a crash") \
+	OPT(catch_up_rate,   UINT,     "0",           0, 100000000,   "keys/s", YES, "deletes per second, at most, for a server that is behind; 0: as fast as it takes them") \
+	OPT(sample_hits,     UINT,     "100",         0, 1000000,     "",       YES, "one window in so many asks the server whether it had the keys: how many deletes were for nothing; 0: none") \
+	OPT(trace_memory,    SIZE,     "4MiB",        0, 1ull << 30,  "bytes",  NO,  "the last deletes, for squealctl trace; 0: none are kept") \
 	OPT(trace_prefix,    STR,      "",            0, 0,           "",       NO,  "acknowledged deletes of keys that start with this are written to trace_file") \
 	OPT(trace_file,      STR,      "",            0, 0,           "",       NO,  "file of trace lines: microseconds since 1970, server, log offset, key")
 
 #define CLUSTER_OPTIONS(OPT)                                                                                       \
 	OPT(name,            STR,      "",            0, 0,           "",       NO,  "name of the cluster; required") \
 	OPT(admin,           STR,      "127.0.0.1:9402", 0, 0,        "",       NO,  "address of this cluster's router for /metrics /healthz /readyz /status; empty for none") \
-	OPT(cursors,         STR,      "",            0, 0,           "",       NO,  "file of the delivery cursors; empty: beside the log") \
+	OPT(cursors,         STR,      "",            0, 0,           "",       NO,  "file of the delivery cursors and of what else the router must know after a restart; empty: beside the log; with Kafka the cursors are its committed offsets") \
+	OPT(mode,            CHOICE,   "warm",        0, 0,           "warm|cold", YES, "cold: the cluster is being filled from another one, so every delete holds fills off for cold_holdoff; squealctl mode switches it until the next start") \
+	OPT(cold_holdoff,    DURATION, "2s",          1, 60000,       "ms",     YES, "hold-off of the deletes of a cold cluster") \
 	OPT(distribution,    CHOICE,   "ketama",      0, 0,           "ketama|ketama_weighted|modula", NO, "how clients spread keys over servers, in libmemcached's words") \
 	OPT(hash,            CHOICE,   "default",     0, 0,           "default|md5|crc|fnv1_64|fnv1a_64|fnv1_32|fnv1a_32|murmur", NO, "hash of the clients, in libmemcached's words; ketama_weighted always uses md5") \
 	OPT(namespace,       STR,      "",            0, 0,           "",       NO,  "prefix that clients put before every key, and that is not hashed")

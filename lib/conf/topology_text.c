@@ -131,7 +131,7 @@ put_clusters(struct json *j, const struct option_section *s)
 void
 topology_json_schema(struct buf *out)
 {
-	static const char *const required_top[] = {"log"}, *const required_log[] = {"path"};
+	static const char *const required_top[] = {"log"};
 	size_t n;
 	const struct option_section *s = topology_sections(&n);
 	struct buf text = BUF_INIT;
@@ -147,8 +147,6 @@ topology_json_schema(struct buf *out)
 		json_object(&j);
 		schema_begin_object(&j, &s[i], i != TOPOLOGY_LOG);
 		json_object_end(&j);
-		if (i == TOPOLOGY_LOG)
-			schema_required(&j, required_log, 1);
 		json_object_end(&j);
 	}
 	put_clusters(&j, s);

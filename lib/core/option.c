@@ -27,7 +27,8 @@ field_of(const struct option_row *row, const void *base)
 static bool
 is_text(const struct option_row *row)
 {
-	return row->type == OPTION_STR || row->type == OPTION_CHOICE;
+	return row->type == OPTION_STR || row->type == OPTION_CHOICE || row->type == OPTION_LIST ||
+	       row->type == OPTION_MAP;
 }
 
 /* Milliseconds in one of the row's units. */
@@ -46,7 +47,7 @@ option_defaults(const struct option_section *s, void *base)
 	for (size_t i = 0; i < s->nrows; i++) {
 		const struct option_row *row = &s->rows[i];
 
-		if (row->type == OPTION_STR)
+		if (is_text(row) && row->type != OPTION_CHOICE)
 			*(char **)field_of(row, base) = mem_strdup(row->def);
 		else if (option_set(row, base, span_of(row->def), &why) != ERR_OK) {
 			fprintf(stderr, "CRIT option table: %s\n", why.text);
@@ -286,6 +287,8 @@ option_set(const struct option_row *row, void *base, struct span text, struct er
 				       SPAN_FMT(span_first(text, 60)), row->unit);
 		break;
 	case OPTION_STR:
+	case OPTION_LIST:
+	case OPTION_MAP:
 		if (text.len > 0 && memchr(text.p, '\0', text.len) != NULL)
 			return err_set(why, ERR_CONFIG, "%s: the text holds a NUL byte", row->name);
 		break;
@@ -311,9 +314,23 @@ option_print(const struct option_row *row, const void *base, struct buf *out)
 		break;
 	case OPTION_STR:
 	case OPTION_CHOICE:
+	case OPTION_LIST:
+	case OPTION_MAP:
 		buf_put_str(out, *(char *const *)field);
 		break;
 	}
+}
+
+bool
+option_line(struct span *rest, struct span *line)
+{
+	ptrdiff_t end = span_find(*rest, SPAN_LIT("\n"));
+
+	if (rest->len == 0)
+		return false;
+	*line = end < 0 ? *rest : span_first(*rest, (size_t)end);
+	*rest = span_from(*rest, line->len + (end < 0 ? 0 : 1));
+	return true;
 }
 
 bool
@@ -336,6 +353,12 @@ put_range(const struct option_row *row, struct buf *out)
 		break;
 	case OPTION_STR:
 		buf_put_str(out, "text");
+		break;
+	case OPTION_LIST:
+		buf_put_str(out, "a list of texts");
+		break;
+	case OPTION_MAP:
+		buf_put_str(out, "a mapping of names to texts");
 		break;
 	case OPTION_CHOICE:
 		for (const char *c = row->unit; *c != '\0'; c++) {

@@ -23,6 +23,10 @@
  *     CHOICE    char *     one of the words in `unit`, written "a|b|c"
  *     DURATION  uint64_t   in the row's unit, "ms" or "s"; written "5ms", "2s", "10m", "24h", "7d"
  *     SIZE      uint64_t   bytes; written "64KiB", "10MB", "1GiB", or plain bytes
+ *     LIST      char *     texts, one a line, each line ended by "\n"; in YAML a list, or one text for a list
+ * of one MAP       char *     "name=value" lines; in YAML a mapping of free names to texts
+ *
+ * option_line() walks through the lines of the last two.
  *
  * min and max are in the row's unit.
  *
@@ -39,7 +43,16 @@
 #include "lib/core/err.h"
 #include "lib/core/span.h"
 
-enum option_type { OPTION_UINT, OPTION_BOOL, OPTION_STR, OPTION_CHOICE, OPTION_DURATION, OPTION_SIZE };
+enum option_type {
+	OPTION_UINT,
+	OPTION_BOOL,
+	OPTION_STR,
+	OPTION_CHOICE,
+	OPTION_DURATION,
+	OPTION_SIZE,
+	OPTION_LIST,
+	OPTION_MAP
+};
 
 struct option_row {
 	const char *name;
@@ -67,6 +80,8 @@ struct option_section {
 #define OPTION_C_CHOICE	  char *
 #define OPTION_C_DURATION uint64_t
 #define OPTION_C_SIZE	  uint64_t
+#define OPTION_C_LIST	  char *
+#define OPTION_C_MAP	  char *
 #define OPTION_RELOAD_YES true
 #define OPTION_RELOAD_NO  false
 
@@ -109,6 +124,9 @@ err_t option_set(const struct option_row *row, void *base, struct span text,
 
 /* The value as it would be written in squeal.yaml. */
 void option_print(const struct option_row *row, const void *base, struct buf *out);
+
+/* Takes the next line off the value of a LIST or MAP; false at its end.  `rest` begins as span_of(value). */
+bool option_line(struct span *rest, struct span *line);
 
 bool option_same(const struct option_row *row, const void *a, const void *b);
 

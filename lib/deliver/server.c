@@ -7,9 +7,9 @@
 #include "lib/core/crash.h"
 #include "lib/core/mem.h"
 #include "lib/net/stream.h"
+#include "lib/route/ring.h"
 #include "lib/wire/mc_reply.h"
 #include "lib/wire/mc_request.h"
-#include "lib/route/ring.h"
 
 typedef struct server_metrics metric_owner;
 const struct metric_row server_metric_rows[] = {METRIC_ROWS(SERVER_METRICS)};

@@ -21,8 +21,8 @@
 #include "lib/core/err.h"
 #include "lib/core/log.h"
 #include "lib/core/metric.h"
-#include "lib/net/loop.h"
 #include "lib/deliver/outbox.h"
+#include "lib/net/loop.h"
 
 /* clang-format off */
 /*	  name                        kind     unit       help */
