@@ -216,6 +216,24 @@ range_files(struct range *r, const char *const *files, size_t n, size_t *first, 
 	return ERR_OK;
 }
 
+bool
+range_has_start_file(const struct range *r)
+{
+	return r->start.file != NULL;
+}
+
+bool
+range_starts_in(const struct range *r, const char *name)
+{
+	return r->start.file != NULL && strcmp(name, r->start.file) == 0;
+}
+
+bool
+range_stops_in(const struct range *r, const char *name)
+{
+	return r->stop.file != NULL && strcmp(name, r->stop.file) == 0;
+}
+
 void
 range_enter_file(struct range *r, const char *name)
 {

@@ -65,7 +65,13 @@ bool range_is_all(const struct range *r);
 err_t range_files(struct range *r, const char *const *names, size_t n, size_t *first, size_t *end,
 		  struct err_detail *why) MUST_CHECK;
 
-/* One of these files begins. */
+/* The same for files that come one by one: is there a file that --start names, and is it this one; is it that of
+ * --stop? */
+bool range_has_start_file(const struct range *r);
+bool range_starts_in(const struct range *r, const char *name);
+bool range_stops_in(const struct range *r, const char *name);
+
+/* One of these files begins.  `name` must stay until the next one. */
 void range_enter_file(struct range *r, const char *name);
 
 /* Each event, which stands from `at` on and ends at ev->end, once its transaction has had it. */
