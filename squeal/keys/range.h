@@ -58,6 +58,14 @@ err_t range_set(struct range *r, enum range_bound bound, const char *text, struc
 /* True until range_set(). */
 bool range_is_all(const struct range *r);
 
+/* Was a bound given that asks for ids, for times, for places? */
+bool range_has_ids(const struct range *r);
+bool range_has_times(const struct range *r);
+bool range_has_places(const struct range *r);
+
+/* The text of a bound; NULL where it was not given. */
+const char *range_text(const struct range *r, enum range_bound bound);
+
 /*
  * Which of the `n` files (their names, without folders, in their order) are to be read: *first up to before
  * *end.  ERR_NOT_FOUND: --start or --stop names another one.  ERR_USAGE: the stop is before the start.
