@@ -63,12 +63,12 @@ static void on_woken(void *arg, int what);
 static void on_progress(void *arg, struct server *s);
 
 static void
-on_lane_acked(void *arg, uint64_t offset, struct span key)
+on_lane_acked(void *arg, const struct outbox_ack *ack)
 {
 	const struct link *link = arg;
 
 	if (link->d->ctx.on_acked != NULL)
-		link->d->ctx.on_acked(link->d->ctx.arg, link->lane->server, offset, key);
+		link->d->ctx.on_acked(link->d->ctx.arg, link->lane->server, ack->offset, ack->key);
 }
 
 static err_t
@@ -82,7 +82,6 @@ make_lane(struct delivery *d, size_t i, struct err_detail *why)
 	ctx.opt = d->ctx.opt;
 	ctx.log = d->ctx.log;
 	ctx.seed = d->ctx.seed + i * 0x9e3779b97f4a7c15ull;
-	ctx.namespace = d->ctx.cluster->opt.namespace;
 	ctx.on_progress = on_progress;
 	ctx.on_acked = on_lane_acked;
 	ctx.arg = &d->links[i];
@@ -135,6 +134,7 @@ delivery_create(struct delivery **out, const struct delivery_context *ctx, struc
 	if (err != ERR_OK)
 		goto done;
 	d->feed = feed_create(ctx->ring, d->outboxes, d->nlanes, &d->feed_metrics, ctx->log);
+	feed_namespace(d->feed, ctx->cluster->opt.namespace);
 	register_metrics(d);
 	*out = d;
 	d = NULL;

@@ -19,6 +19,7 @@ struct feed {
 	uint64_t txn;	/* counts transactions */
 	uint64_t *told; /* per server: the transaction that its outbox was told last */
 	struct arena arena;
+	struct span namespace;
 };
 
 struct feed *
@@ -32,6 +33,7 @@ feed_create(struct ring *ring, struct outbox **outboxes, size_t n, struct feed_m
 	f->n = n;
 	f->metrics = metrics;
 	f->log = log;
+	f->namespace = SPAN_LIT("");
 	f->told = mem_zalloc(n, sizeof(f->told[0]));
 	return f;
 }
@@ -47,12 +49,19 @@ feed_destroy(struct feed **f)
 	*f = NULL;
 }
 
+void
+feed_namespace(struct feed *f, const char *namespace)
+{
+	f->namespace = span_of(namespace);
+}
+
 /* Routes and queues one key; false when it was not for a server that takes part, or cannot be sent. */
 static bool
 put_key(struct feed *f, uint64_t offset, const struct record_txn *txn, struct span key,
 	const bool *takes_part)
 {
 	size_t s = ring_route(f->ring, key);
+	struct outbox_key k = {.prefix = f->namespace, .key = key, .holdoff_ms = txn->holdoff_ms};
 
 	if (!takes_part[s])
 		return false;
@@ -60,7 +69,7 @@ put_key(struct feed *f, uint64_t offset, const struct record_txn *txn, struct sp
 		outbox_txn(f->outboxes[s], offset, txn->seen_us, txn->commit_us);
 		f->told[s] = f->txn;
 	}
-	if (outbox_delete_holdoff(f->outboxes[s], key, txn->holdoff_ms) != ERR_OK) {
+	if (outbox_put(f->outboxes[s], &k) != ERR_OK) {
 		metric_inc(&f->metrics->router_keys_invalid);
 		log_warn(f->log, "a key in the log cannot be sent; it is skipped", F_UINT("offset", offset),
 			 F_SPAN("gtid", txn->gtid), F_UINT("bytes", key.len),

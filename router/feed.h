@@ -40,6 +40,9 @@ struct feed *feed_create(struct ring *ring, struct outbox **outboxes, size_t n, 
 			 struct log *log);
 void feed_destroy(struct feed **f);
 
+/* Put before every key; "" at first.  Must outlive the feed. */
+void feed_namespace(struct feed *f, const char *namespace);
+
 /*
  * Puts in the deletes for the servers with takes_part[i], which are told neither the record's end nor its
  * beginning. ERR_BAD_RECORD: it cannot be decoded, and nothing was put in.

@@ -91,8 +91,8 @@ server_create(const struct server_options *opt, const struct server_context *ctx
 	outbox.log = ctx->log;
 	outbox.metrics = &s->outbox_metrics;
 	outbox.server = s->name;
-	outbox.namespace = ctx->namespace;
 	outbox.on_acked = ctx->on_acked;
+	outbox.on_coalesced = ctx->on_coalesced;
 	outbox.arg = ctx->arg;
 	s->outbox = outbox_create(&outbox, 0);
 	loop_timer_init(&s->pause, ctx->loop, server_connect, s);

@@ -54,9 +54,9 @@ struct server_context {
 	const struct router_options *opt; /* timeouts and windows; may change between callbacks */
 	struct log *log;		  /* may be NULL */
 	uint64_t seed;			  /* of the jitter */
-	const char *namespace;		  /* "" for none */
 	server_progress_fn *on_progress;
-	outbox_acked_fn *on_acked; /* may be NULL */
+	outbox_acked_fn *on_acked;	   /* may be NULL */
+	outbox_coalesced_fn *on_coalesced; /* may be NULL */
 	void *arg;
 };
 

@@ -38,11 +38,16 @@ mc_request_delete_quiet(struct buf *out, struct span key)
 }
 
 err_t
-mc_request_delete_holdoff(struct buf *out, struct span key, uint32_t holdoff_ms)
+mc_request_delete(struct buf *out, struct span key, const struct mc_delete *d)
 {
-	char after[24];
-	int n = snprintf(after, sizeof(after), " q H%u\r\n", (unsigned)holdoff_ms);
+	char after[48];
+	int n = snprintf(after, sizeof(after), "%s", d->quiet ? " q" : "");
 
+	if (d->stale_s > 0)
+		n += snprintf(after + n, sizeof(after) - (size_t)n, " I T%u", (unsigned)d->stale_s);
+	if (d->holdoff_ms > 0)
+		n += snprintf(after + n, sizeof(after) - (size_t)n, " H%u", (unsigned)d->holdoff_ms);
+	n += snprintf(after + n, sizeof(after) - (size_t)n, "\r\n");
 	return put_keyed(out, SPAN_LIT("md "), key, span_make(after, (size_t)n));
 }
 

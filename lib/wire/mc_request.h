@@ -31,8 +31,15 @@ bool mc_request_key_ok(struct span key);
  */
 err_t mc_request_delete_quiet(struct buf *out, struct span key) MUST_CHECK;
 
-/* "md <key> q H<ms>": the same with a hold-off, for servers that know it (schemas/cache-protocol.md). */
-err_t mc_request_delete_holdoff(struct buf *out, struct span key, uint32_t holdoff_ms) MUST_CHECK;
+/* What a delete asks for beside the delete. */
+struct mc_delete {
+	bool quiet;
+	uint32_t stale_s;    /* I T<s>: the value stays, as a stale one, for so long; 0: it goes */
+	uint32_t holdoff_ms; /* H<ms>, for servers that know it (schemas/cache-protocol.md); 0: none */
+};
+
+/* "md <key> [q] [I T<s>] [H<ms>]". */
+err_t mc_request_delete(struct buf *out, struct span key, const struct mc_delete *d) MUST_CHECK;
 
 /* "caughtup": OK.  For squeal-cache only: it has had every delete that it missed while it was away. */
 void mc_request_caught_up(struct buf *out);

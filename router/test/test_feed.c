@@ -37,8 +37,7 @@ setup(void **state)
 		struct outbox_context ctx = {.opt = &f->opt,
 					     .clock = &f->clock.clock,
 					     .metrics = &f->outbox_metrics[i],
-					     .server = "s",
-					     .namespace = ""};
+					     .server = "s"};
 
 		f->outboxes[i] = outbox_create(&ctx, 0);
 		outbox_connected(f->outboxes[i], true);

@@ -17,21 +17,34 @@ struct fixture {
 	struct outbox *o;
 	struct buf out;
 	struct buf acked_keys;
+	struct buf coalesced;
+	struct outbox_ack ack; /* the last one */
 	struct err_detail why;
 };
 
 static void
-note_acked(void *arg, uint64_t offset, struct span key)
+note_acked(void *arg, const struct outbox_ack *ack)
 {
+	static const char *const hits[] = {"", "+", "-"};
 	struct fixture *f = arg;
 
-	buf_printf(&f->acked_keys, "%llu:", (unsigned long long)offset);
-	buf_put_span(&f->acked_keys, key);
+	f->ack = *ack;
+	buf_printf(&f->acked_keys, "%llu:", (unsigned long long)ack->offset);
+	buf_put_span(&f->acked_keys, ack->key);
+	buf_put_str(&f->acked_keys, hits[ack->hit]);
 	buf_putc(&f->acked_keys, ' ');
 }
 
+static void
+note_coalesced(void *arg, uint64_t ref, uint64_t offset)
+{
+	struct fixture *f = arg;
+
+	buf_printf(&f->coalesced, "%llu->%llu ", (unsigned long long)ref, (unsigned long long)offset);
+}
+
 static struct fixture *
-fixture_create(const char *namespace)
+fixture_create(void)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct outbox_context ctx;
@@ -46,8 +59,8 @@ fixture_create(const char *namespace)
 				      .clock = &f->clock.clock,
 				      .metrics = &f->metrics,
 				      .server = "test:1",
-				      .namespace = namespace,
 				      .on_acked = note_acked,
+				      .on_coalesced = note_coalesced,
 				      .arg = f};
 	f->o = outbox_create(&ctx, 7);
 	return f;
@@ -56,7 +69,7 @@ fixture_create(const char *namespace)
 static int
 setup(void **state)
 {
-	*state = fixture_create("");
+	*state = fixture_create();
 	return 0;
 }
 
@@ -68,8 +81,15 @@ teardown(void **state)
 	outbox_destroy(&f->o);
 	buf_fini(&f->out);
 	buf_fini(&f->acked_keys);
+	buf_fini(&f->coalesced);
 	free(f);
 	return 0;
+}
+
+static err_t
+put_key(struct fixture *f, const char *key)
+{
+	return outbox_put(f->o, &(struct outbox_key){.prefix = SPAN_LIT(""), .key = span_of(key)});
 }
 
 /* One record with one transaction of these keys. */
@@ -78,7 +98,7 @@ put(struct fixture *f, uint64_t offset, const char *const *keys)
 {
 	outbox_txn(f->o, offset, 5900000, 0);
 	for (; *keys != NULL; keys++)
-		assert_int_equal(outbox_delete(f->o, span_of(*keys)), ERR_OK);
+		assert_int_equal(put_key(f, *keys), ERR_OK);
 	outbox_record_end(f->o, offset + 1);
 }
 #define PUT(f, offset, ...) put((f), (offset), (const char *const[]){__VA_ARGS__, NULL})
@@ -415,31 +435,40 @@ keys_that_could_be_commands_are_not_let_in(void **state)
 
 	memset(long_key, 'k', 251);
 	long_key[251] = '\0';
-	assert_int_equal(outbox_delete(f->o, span_of("a b")), ERR_BAD_KEY);
-	assert_int_equal(outbox_delete(f->o, span_of("a\r\nflush_all")), ERR_BAD_KEY);
-	assert_int_equal(outbox_delete(f->o, span_of("")), ERR_BAD_KEY);
-	assert_int_equal(outbox_delete(f->o, SPAN_LIT("a\0b")), ERR_BAD_KEY);
-	assert_int_equal(outbox_delete(f->o, span_of(long_key)), ERR_BAD_KEY);
+	assert_int_equal(put_key(f, "a b"), ERR_BAD_KEY);
+	assert_int_equal(put_key(f, "a\r\nflush_all"), ERR_BAD_KEY);
+	assert_int_equal(put_key(f, ""), ERR_BAD_KEY);
+	assert_int_equal(
+	    outbox_put(f->o, &(struct outbox_key){.prefix = SPAN_LIT(""), .key = SPAN_LIT("a\0b")}),
+	    ERR_BAD_KEY);
+	assert_int_equal(put_key(f, long_key), ERR_BAD_KEY);
 	assert_true(outbox_is_empty(f->o));
 }
 
 static void
-the_namespace_is_sent_but_not_reported(void **state)
+the_prefix_is_sent_but_not_reported(void **state)
 {
-	struct fixture *f = fixture_create("app:");
+	struct fixture *f = *state;
 	char long_key[251];
-	void *fs = f;
+	struct outbox_key k = {.prefix = SPAN_LIT("app:"), .key = {long_key, 247}};
 
-	(void)state;
-	memset(long_key, 'k', 247);
-	long_key[247] = '\0';
-	assert_int_equal(outbox_delete(f->o, span_of(long_key)), ERR_BAD_KEY);
+	memset(long_key, 'k', sizeof(long_key));
+	assert_int_equal(outbox_put(f->o, &k), ERR_BAD_KEY);
+	k.prefix = SPAN_LIT("a p:");
+	k.key = SPAN_LIT("a");
+	assert_int_equal(outbox_put(f->o, &k), ERR_BAD_KEY);
+	assert_true(outbox_is_empty(f->o));
 	outbox_connected(f->o, true);
-	PUT(f, 7, "a");
+	outbox_txn(f->o, 7, 0, 0);
+	k.prefix = SPAN_LIT("app:");
+	assert_int_equal(outbox_put(f->o, &k), ERR_OK);
+	k.prefix = SPAN_LIT("ap");
+	k.key = SPAN_LIT("p:a");
+	assert_int_equal(outbox_put(f->o, &k), ERR_OK); /* the same on the server */
+	outbox_record_end(f->o, 8);
 	assert_string_equal(sent(f), "md app:a q\r\nmn\r\n");
 	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
 	assert_string_equal(buf_str(&f->acked_keys), "7:a ");
-	teardown(&fs);
 }
 
 static void
@@ -505,7 +534,7 @@ a_random_history_loses_nothing(void **state)
 				snprintf(key, sizeof(key), "%s%llu", next_key % 50 == 0 ? "poison" : "k",
 					 (unsigned long long)next_key);
 				next_key++;
-				assert_int_equal(outbox_delete(f->o, span_of(key)), ERR_OK);
+				assert_int_equal(put_key(f, key), ERR_OK);
 			}
 			outbox_record_end(f->o, ++offset);
 		}
@@ -545,6 +574,13 @@ a_random_history_loses_nothing(void **state)
 	buf_fini(&server_out);
 }
 
+static err_t
+put_held(struct fixture *f, const char *key, uint32_t ms)
+{
+	return outbox_put(
+	    f->o, &(struct outbox_key){.prefix = SPAN_LIT(""), .key = span_of(key), .holdoff_ms = ms});
+}
+
 static void
 a_holdoff_is_sent_to_servers_that_know_it(void **state)
 {
@@ -553,8 +589,8 @@ a_holdoff_is_sent_to_servers_that_know_it(void **state)
 	outbox_abilities(f->o, OUTBOX_HOLDOFF);
 	outbox_connected(f->o, true);
 	outbox_txn(f->o, 7, 0, 0);
-	assert_int_equal(outbox_delete_holdoff(f->o, span_of("a"), 2000), ERR_OK);
-	assert_int_equal(outbox_delete_holdoff(f->o, span_of("b"), 0), ERR_OK);
+	assert_int_equal(put_held(f, "a", 2000), ERR_OK);
+	assert_int_equal(put_held(f, "b", 0), ERR_OK);
 	outbox_record_end(f->o, 8);
 	assert_string_equal(sent(f), "md a q H2000\r\nmd b q\r\nmn\r\n");
 	assert_int_equal(metric_get(&f->metrics.router_holdoffs_sent), 1);
@@ -573,7 +609,7 @@ a_holdoff_for_a_server_that_knows_none_is_a_plain_delete_and_counted(void **stat
 	outbox_disconnected(f->o);
 	outbox_connected(f->o, true);
 	outbox_txn(f->o, 7, 0, 0);
-	assert_int_equal(outbox_delete_holdoff(f->o, span_of("a"), 2000), ERR_OK);
+	assert_int_equal(put_held(f, "a", 2000), ERR_OK);
 	outbox_record_end(f->o, 8);
 	assert_string_equal(sent(f), "md a q\r\nmn\r\n");
 	assert_int_equal(metric_get(&f->metrics.router_holdoff_unsupported), 1);
@@ -656,7 +692,7 @@ main(void)
 	    TEST(flushes_that_wait_in_a_row_are_one),
 	    TEST(a_flush_without_its_ok_is_not_acknowledged),
 	    TEST(keys_that_could_be_commands_are_not_let_in),
-	    cmocka_unit_test(the_namespace_is_sent_but_not_reported),
+	    TEST(the_prefix_is_sent_but_not_reported),
 	    TEST(the_oldest_end_mark_waits_since_it_was_next),
 	    TEST(a_restart_forgets_everything),
 	    TEST(a_random_history_loses_nothing),
