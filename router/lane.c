@@ -149,16 +149,7 @@ lane_status(const struct lane *lane, struct json *j)
 	json_object(j);
 	json_kv_str(j, "server", server_name(lane->server));
 	json_kv_str(j, "state", server_state(lane->server));
-	json_kv_str(j, "address", server_address(lane->server));
-	json_kv_str(j, "version", server_version(lane->server));
-	json_kv_str(j, "deletes", server_has_meta(lane->server) ? "meta" : "classic");
-	json_name(j, "cannot");
-	json_array(j);
-	if (!(server_can(lane->server) & OUTBOX_HOLDOFF))
-		json_str(j, "hold-off: a plain delete leaves nothing behind that would refuse a late fill");
-	json_str(j, "epochs: every delete removes whatever is there");
-	json_array_end(j);
-	json_kv_u64(j, "holdoff_unsupported", metric_get(&m->router_holdoff_unsupported));
+	server_status(lane->server, j);
 	json_kv_u64(j, "acked_offset", metric_get(&lane->metrics.router_acked_offset));
 	json_kv_u64(j, "next_offset", lane->next_read);
 	json_kv_u64(j, "behind_records", metric_get(&lane->metrics.router_behind));

@@ -97,6 +97,20 @@ mc_request_put_empty(struct buf *out, struct span key, unsigned ttl_s)
 }
 
 void
+mc_request_login(struct buf *out, struct span login)
+{
+	buf_printf(out, "set auth 0 0 %zu\r\n", login.len);
+	buf_put_span(out, login);
+	buf_put_str(out, "\r\n");
+}
+
+void
+mc_request_stats(struct buf *out, const char *which)
+{
+	buf_printf(out, "stats%s%s\r\n", which[0] != '\0' ? " " : "", which);
+}
+
+void
 mc_request_version(struct buf *out)
 {
 	buf_put_span(out, SPAN_LIT("version\r\n"));

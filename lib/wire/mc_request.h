@@ -65,6 +65,12 @@ err_t mc_request_inspect(struct buf *out, struct span key) MUST_CHECK;
 /* "ms <key> 0 c T<ttl>": stores an empty item; HD with its CAS id. */
 err_t mc_request_put_empty(struct buf *out, struct span key, unsigned ttl_s) MUST_CHECK;
 
+/* "set auth 0 0 <n>" and the login, "user password": STORED, or CLIENT_ERROR; memcached -Y. */
+void mc_request_login(struct buf *out, struct span login);
+
+/* "stats", or "stats <which>": STAT <name> <value> ..., END. */
+void mc_request_stats(struct buf *out, const char *which);
+
 /* "version": VERSION ... */
 void mc_request_version(struct buf *out);
 
