@@ -86,6 +86,8 @@ on_txn(void *arg, const struct tape_txn *t)
 
 	if (is_over(s))
 		return TAPE_STOP;
+	if (!s->has_from)
+		s->is_skipping = false;
 	/* The first one that comes is the one where the last run ended, which may be done in part. */
 	if (s->has_from && !span_eq(t->gtid, s->from.gtid)) {
 		err_set(&s->why, ERR_NOT_FOUND,
