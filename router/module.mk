@@ -1,4 +1,5 @@
-ROUTER_SRC := router/delivery.c router/feed.c router/lane.c router/router.c router/story.c router/top.c router/trace.c
+ROUTER_SRC := router/age.c router/delivery.c router/feed.c router/lane.c router/lanes.c router/places.c \
+	      router/router.c router/status.c router/story.c router/top.c router/trace.c
 ROUTER_A   := $(BUILD)/lib/router.a
 LIBS       += $(ROUTER_A)
 

@@ -85,6 +85,17 @@ done:
 	return err;
 }
 
+err_t
+broker_reader_open_partition(struct broker_reader **out, const struct log_options *opt, uint32_t partition,
+			     const struct broker_context *ctx, struct err_detail *why)
+{
+	*out = NULL;
+	if (partition != 0)
+		return err_set(why, ERR_NOT_FOUND, "log %s is a file and has one partition, not a partition %u",
+			       opt->path, (unsigned)partition);
+	return broker_reader_open(out, opt, ctx, why);
+}
+
 void
 broker_reader_close(struct broker_reader **rp)
 {

@@ -208,3 +208,18 @@ cursor_save(struct cursor_store *s, const struct cursor *cursors, size_t n, stru
 	store_rollback(&s->store);
 	return err;
 }
+
+err_t
+cursor_forget(struct cursor_store *s, const char *server, struct err_detail *why)
+{
+	sqlite3_stmt *st = NULL;
+	err_t err;
+
+	err = store_prepare(&s->store, &st, "DELETE FROM cursors WHERE server = ?", why);
+	if (err != ERR_OK)
+		return err;
+	sqlite3_bind_text(st, 1, server, -1, SQLITE_STATIC);
+	err = store_run(&s->store, st, "saving", why);
+	sqlite3_finalize(st);
+	return err;
+}

@@ -1,5 +1,5 @@
 BROKER_SRC := lib/broker/broker_sqlite.c lib/broker/broker_sqlite_read.c lib/broker/broker_sqlite_write.c \
-	      lib/broker/cursor.c lib/broker/lockfile.c lib/broker/notes.c lib/broker/store.c lib/broker/wake.c
+	      lib/broker/cursor.c lib/broker/group.c lib/broker/lockfile.c lib/broker/notes.c lib/broker/store.c lib/broker/wake.c
 BROKER_A   := $(BUILD)/lib/broker.a
 LIBS       += $(BROKER_A)
 

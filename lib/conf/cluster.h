@@ -23,6 +23,9 @@ err_t cluster_read(struct cluster *c, const struct section_file *r, struct secti
 
 void cluster_fini(struct cluster *c);
 
+/* Makes *to, whose contents do not matter, a copy with nothing in common. */
+void cluster_copy(struct cluster *to, const struct cluster *from);
+
 /* Fills servers and nservers from the pools. */
 void cluster_gather_servers(struct cluster *c);
 

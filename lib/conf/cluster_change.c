@@ -93,6 +93,28 @@ pool_copy(struct pool *to, const struct pool *from)
 		copy_options(table(TOPOLOGY_SERVER), &to->servers[i], &from->servers[i]);
 }
 
+static void
+copy_pools_and_limits(struct cluster *to, const struct cluster *from)
+{
+	to->npools = from->npools;
+	to->pools = mem_zalloc(from->npools, sizeof(*to->pools));
+	for (size_t i = 0; i < from->npools; i++)
+		pool_copy(&to->pools[i], &from->pools[i]);
+	to->nlimits = from->nlimits;
+	to->limits = mem_zalloc(from->nlimits, sizeof(*to->limits));
+	for (size_t i = 0; i < from->nlimits; i++)
+		copy_options(table(TOPOLOGY_LIMIT), &to->limits[i], &from->limits[i]);
+}
+
+void
+cluster_copy(struct cluster *to, const struct cluster *from)
+{
+	*to = (struct cluster){0};
+	copy_options(table(TOPOLOGY_CLUSTER), &to->opt, &from->opt);
+	copy_pools_and_limits(to, from);
+	cluster_gather_servers(to);
+}
+
 void
 path_resolve(char **path, struct span folder)
 {
@@ -222,21 +244,15 @@ cluster_reload(struct cluster *c, const struct cluster *fresh, topology_change_f
 	}
 	if (!same_pool_names(&old, fresh))
 		fn(arg, buf_str(&section), "pools", true);
-	c->npools = fresh->npools;
-	c->pools = mem_zalloc(fresh->npools, sizeof(*c->pools));
+	copy_pools_and_limits(c, fresh);
 	for (size_t i = 0; i < fresh->npools; i++) {
 		const struct pool *before = find_pool(&old, fresh->pools[i].opt.name);
 
-		pool_copy(&c->pools[i], &fresh->pools[i]);
 		if (before != NULL)
 			reload_pool(&c->pools[i], before, &fresh->pools[i], c->opt.name, fn, arg);
 	}
 	if (!same_limits(&old, fresh))
 		fn(arg, buf_str(&section), "limits", true);
-	c->nlimits = fresh->nlimits;
-	c->limits = mem_zalloc(fresh->nlimits, sizeof(*c->limits));
-	for (size_t i = 0; i < fresh->nlimits; i++)
-		copy_options(table(TOPOLOGY_LIMIT), &c->limits[i], &fresh->limits[i]);
 	free_pools(old.pools, old.npools);
 	free_limits(old.limits, old.nlimits);
 	cluster_gather_servers(c);

@@ -75,6 +75,7 @@ struct outbox {
 	size_t flight0, nflights;
 	size_t flushes;
 	bool connected, meta;
+	uint32_t part, parts; /* of the log */
 	uint64_t connections; /* so far */
 	unsigned can;	      /* enum outbox_ability of the server that is connected */
 	uint64_t last_answer_ms;
@@ -305,6 +306,13 @@ queue_caught_up(struct outbox *o, uint64_t connection)
 	o->unsent_keys++;
 	o->last_end = UINT64_MAX;
 	queue_changed(o);
+}
+
+void
+outbox_part(struct outbox *o, uint32_t part, uint32_t parts)
+{
+	o->part = part;
+	o->parts = parts;
 }
 
 void
@@ -621,9 +629,10 @@ put_caught_up(struct outbox *o, const char *entry, struct buf *out)
 {
 	ENTRY_LOAD(entry_caught_up, e, entry);
 
-	if (!(o->can & OUTBOX_CAUGHT_UP) || e.connection != o->connections)
+	if (!(o->can & (o->parts > 1 ? OUTBOX_CAUGHT_UP_PART : OUTBOX_CAUGHT_UP)) ||
+	    e.connection != o->connections)
 		return false;
-	mc_request_caught_up(out);
+	mc_request_caught_up(out, o->part, o->parts);
 	metric_inc(&o->ctx.metrics->router_caught_up);
 	return true;
 }

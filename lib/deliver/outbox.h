@@ -161,6 +161,10 @@ void outbox_flush_all(struct outbox *o);
  * kept over a restart once it has been told.  Other servers are told nothing. */
 void outbox_caught_up(struct outbox *o);
 
+/* The deletes come from part `part` of the `parts` of the log, which is told with that.  A server that knows
+ * no parts is then never told. */
+void outbox_part(struct outbox *o, uint32_t part, uint32_t parts);
+
 /* Drops everything and starts anew from `acked`.  While something is in flight the connection must be closed
  * first. */
 void outbox_restart(struct outbox *o, uint64_t acked);
@@ -183,7 +187,7 @@ bool outbox_is_paused(const struct outbox *o);
  */
 
 /* What the server said of itself; before outbox_connected(), and forgotten when the connection ends. */
-enum outbox_ability { OUTBOX_HOLDOFF = 1, OUTBOX_CAUGHT_UP = 2 };
+enum outbox_ability { OUTBOX_HOLDOFF = 1, OUTBOX_CAUGHT_UP = 2, OUTBOX_CAUGHT_UP_PART = 4 };
 void outbox_abilities(struct outbox *o, unsigned can);
 
 /* A new connection; `meta`: the server knows md and mn.  Whatever was in flight is sent again. */

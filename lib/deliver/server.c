@@ -310,6 +310,8 @@ abilities_of(const char *version)
 		can |= OUTBOX_HOLDOFF;
 	if (strstr(ours, " epoch") != NULL)
 		can |= OUTBOX_CAUGHT_UP;
+	if (strstr(ours, " parts") != NULL)
+		can |= OUTBOX_CAUGHT_UP_PART;
 	return can;
 }
 
@@ -710,14 +712,10 @@ server_outbox_metrics(const struct server *s)
 }
 
 void
-server_metrics_add(struct server *s, struct metric_registry *r)
+server_metrics_add(struct server *s, struct metric_registry *r, const char *labels)
 {
-	struct buf label = BUF_INIT;
-
-	buf_printf(&label, "server=\"%s\"", s->name);
-	metric_registry_add(r, server_metric_rows, server_metric_nrows, &s->metrics, buf_str(&label));
-	metric_registry_add(r, outbox_metric_rows, outbox_metric_nrows, &s->outbox_metrics, buf_str(&label));
-	buf_fini(&label);
+	metric_registry_add(r, server_metric_rows, server_metric_nrows, &s->metrics, labels);
+	metric_registry_add(r, outbox_metric_rows, outbox_metric_nrows, &s->outbox_metrics, labels);
 }
 
 void

@@ -127,8 +127,8 @@ void server_status(const struct server *s, struct json *j);
 const struct server_metrics *server_metrics(const struct server *s);
 const struct outbox_metrics *server_outbox_metrics(const struct server *s);
 
-/* Shows and hides both sets of metrics, with the label server="name". */
-void server_metrics_add(struct server *s, struct metric_registry *r);
+/* Shows and hides both sets of metrics; `labels` as in server="10.0.0.1:11211". */
+void server_metrics_add(struct server *s, struct metric_registry *r, const char *labels);
 void server_metrics_remove(struct server *s, struct metric_registry *r);
 
 #endif

@@ -1,23 +1,22 @@
 /*
  * route - the routing of one cluster: key -> pools -> servers, with the rings of before that are not sealed.
  *
- *     /region/cluster/     taken off where it is this cluster's (mcrouter_prefix), "*" is any; a key of another
- *                          region or cluster is foreign and goes nowhere
- *     pool                 the one that the key's transaction names, or the one with the longest prefix of the
- *                          key, or the one without prefixes; a name that no pool has counts as none
- *     servers              one of a sharded pool, all of a replicated one
- *     gutter, shadow       besides, on their own ring: every delete of the pools that they stand for
- *     rings of before      the whole once more with each earlier configuration: servers that only it names are
- *                          `old` owners.  What to do there is what the pool of that name does now.
+ *     /region/cluster/     taken off where it is this cluster's (mcrouter_prefix), "*" is any; a key of
+ * another region or cluster is foreign and goes nowhere pool                 the one that the key's
+ * transaction names, or the one with the longest prefix of the key, or the one without prefixes; a name that
+ * no pool has counts as none servers              one of a sharded pool, all of a replicated one gutter,
+ * shadow       besides, on their own ring: every delete of the pools that they stand for rings of before the
+ * whole once more with each earlier configuration: servers that only it names are `old` owners.  What to do
+ * there is what the pool of that name does now.
  *
- * A regional pool routes like any other: each cluster that names it delivers to it, and a delete that comes twice
- * does no harm.
+ * A regional pool routes like any other: each cluster that names it delivers to it, and a delete that comes
+ * twice does no harm.
  *
  * A server is known by host and port: in several pools it is one server.  Everything is copied from the
  * configuration; a route does not change, a reload makes another one.
  *
- * Threads: one at a time.   Blocks: never.   Memory: route_key() allocates only to make an answer longer than any
- * before.
+ * Threads: any number may route, each with an answer of its own; creating and destroying is for one.
+ * Blocks: never.   Memory: route_key() allocates only to make an answer longer than any before.
  */
 #ifndef SQUEAL_LIB_ROUTE_ROUTE_H
 #define SQUEAL_LIB_ROUTE_ROUTE_H
@@ -55,18 +54,19 @@ struct route_answer {
 };
 
 /*
- * `before`: the cluster as it was, the latest first; may be NULL with nbefore 0.  ERR_CONFIG, or ERR_SYS where a
- * hash is not to be had: *why says what.
+ * `before`: the cluster as it was, the latest first; may be NULL with nbefore 0.  ERR_CONFIG, or ERR_SYS
+ * where a hash is not to be had: *why says what.
  */
-err_t route_create(struct route **out, const struct cluster *c, const struct cluster *const *before, size_t nbefore,
-		   struct err_detail *why) MUST_CHECK;
+err_t route_create(struct route **out, const struct cluster *c, const struct cluster *const *before,
+		   size_t nbefore, struct err_detail *why) MUST_CHECK;
 void route_destroy(struct route **r);
 
 /* `pool`: named by the key's transaction; empty for none.  out->key points into `key`. */
-void route_key(struct route *r, struct span key, struct span pool, struct route_answer *out);
+void route_key(const struct route *r, struct span key, struct span pool, struct route_answer *out);
 void route_answer_fini(struct route_answer *a);
 
-/* --- servers, pools, limits ------------------------------------------------------------------------------- */
+/* --- servers, pools, limits -------------------------------------------------------------------------------
+ */
 
 /* Those of the pools in their order, then those that only rings of before have. */
 size_t route_nservers(const struct route *r);
@@ -98,12 +98,13 @@ uint64_t route_limit(const struct route *r, size_t i); /* keys per second */
 /* Rings of before that are not sealed. */
 size_t route_nunsealed(const struct route *r);
 
-/* --- explaining ------------------------------------------------------------------------------------------- */
+/* --- explaining -------------------------------------------------------------------------------------------
+ */
 
 /* Appends "name: value" lines: where the key goes, and why. */
-void route_explain(struct route *r, struct span key, struct span pool, struct buf *out);
+void route_explain(const struct route *r, struct span key, struct span pool, struct buf *out);
 
 /* The same as members of an open object. */
-void route_explain_json(struct route *r, struct span key, struct span pool, struct json *j);
+void route_explain_json(const struct route *r, struct span key, struct span pool, struct json *j);
 
 #endif

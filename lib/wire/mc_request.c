@@ -52,9 +52,12 @@ mc_request_delete(struct buf *out, struct span key, const struct mc_delete *d)
 }
 
 void
-mc_request_caught_up(struct buf *out)
+mc_request_caught_up(struct buf *out, uint32_t part, uint32_t parts)
 {
-	buf_put_span(out, SPAN_LIT("caughtup\r\n"));
+	if (parts > 1)
+		buf_printf(out, "caughtup %u/%u\r\n", (unsigned)part, (unsigned)parts);
+	else
+		buf_put_span(out, SPAN_LIT("caughtup\r\n"));
 }
 
 void

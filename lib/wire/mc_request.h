@@ -41,8 +41,12 @@ struct mc_delete {
 /* "md <key> [q] [I T<s>] [H<ms>]". */
 err_t mc_request_delete(struct buf *out, struct span key, const struct mc_delete *d) MUST_CHECK;
 
-/* "caughtup": OK.  For squeal-cache only: it has had every delete that it missed while it was away. */
-void mc_request_caught_up(struct buf *out);
+/*
+ * "caughtup", or "caughtup <part>/<parts>" where `parts` is above 1: OK.  For squeal-cache only
+ * (schemas/cache-protocol.md): it has had every delete of this part of the log that it missed while it was
+ * away.
+ */
+void mc_request_caught_up(struct buf *out, uint32_t part, uint32_t parts);
 
 /* "mn": the server answers MN after everything that was sent before it has been done. */
 void mc_request_fence(struct buf *out);

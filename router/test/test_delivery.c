@@ -8,7 +8,9 @@
 
 #include "lib/core/file.h"
 #include "lib/deliver/test/peer.h"
+#include "lib/route/test/lists.h"
 #include "lib/wire/record.h"
+#include "lib/route/test/lists.h"
 #include "router/delivery.h"
 
 enum { NPEERS = 2, MANY = 3000 };
@@ -19,12 +21,13 @@ struct fixture {
 	char cursor_path[96];
 	struct log_options log_opt;
 	struct router_options opt;
-	struct cluster cluster;
+	struct topology *topology;
+	const struct cluster *cluster;
 	struct server_options servers[NPEERS];
 	char connect[NPEERS][32];
 	struct loop *loop;
 	struct peer peers[NPEERS];
-	struct ring *ring;
+	struct route *route;
 	struct broker_metrics writer_metrics;
 	struct broker_writer *writer;
 	struct cursor_store *cursors;
@@ -107,6 +110,19 @@ append_numbered(struct fixture *f, int from, int to)
 	}
 }
 
+static size_t
+server_of(struct fixture *f, struct span key)
+{
+	struct route_answer a = {0};
+	size_t s;
+
+	route_key(f->route, key, SPAN_LIT(""), &a);
+	assert_int_equal(a.n, 1);
+	s = a.hops[0].server;
+	route_answer_fini(&a);
+	return s;
+}
+
 /* A key that server `s` has. */
 static const char *
 key_on(struct fixture *f, size_t s, const char *prefix)
@@ -115,7 +131,7 @@ key_on(struct fixture *f, size_t s, const char *prefix)
 
 	for (int i = 0; i < 1000; i++) {
 		snprintf(key, sizeof(key), "%s%d", prefix, i);
-		if (ring_route(f->ring, span_of(key)) == s)
+		if (server_of(f, span_of(key)) == s)
 			return key;
 	}
 	fail_msg("no key for server %zu", s);
@@ -131,8 +147,8 @@ start(struct fixture *f)
 	struct delivery_context ctx = {.loop = f->loop,
 				       .log_opt = &f->log_opt,
 				       .opt = &f->opt,
-				       .cluster = &f->cluster,
-				       .ring = f->ring,
+				       .cluster = f->cluster,
+				       .route = f->route,
 				       .seed = 3,
 				       .on_settled = on_settled,
 				       .arg = f};
@@ -144,6 +160,7 @@ start(struct fixture *f)
 	if (delivery_create(&f->d, &ctx, &why) != ERR_OK)
 		fail_msg("%s", err_why(&why));
 	delivery_start(f->d);
+	delivery_connect(f->d, NULL);
 }
 
 /* As kill -9 does: nothing is saved. */
@@ -206,13 +223,9 @@ setup(void **state)
 		f->servers[i].weight = 1;
 		f->servers[i].connect = f->connect[i];
 	}
-	f->cluster.opt.name = (char *)"test";
-	f->cluster.opt.distribution = (char *)"ketama";
-	f->cluster.opt.hash = (char *)"default";
-	f->cluster.opt.namespace = (char *)"";
-	f->cluster.servers = f->servers;
-	f->cluster.nservers = NPEERS;
-	assert_int_equal(ring_create(&f->ring, &f->cluster, &why), ERR_OK);
+	f->topology = test_topology(f->servers, NPEERS, "ketama", "default");
+	f->cluster = &f->topology->clusters[0];
+	assert_int_equal(route_create(&f->route, f->cluster, NULL, 0, &why), ERR_OK);
 	open_writer(f);
 	*state = f;
 	return 0;
@@ -226,7 +239,8 @@ teardown(void **state)
 
 	stop(f);
 	broker_writer_close(&f->writer);
-	ring_destroy(&f->ring);
+	route_destroy(&f->route);
+	topology_destroy(&f->topology);
 	for (size_t i = 0; i < NPEERS; i++)
 		peer_fini(&f->peers[i]);
 	loop_destroy(&f->loop);
@@ -245,7 +259,7 @@ assert_all_deleted(struct fixture *f, int from, int to)
 		size_t s;
 
 		snprintf(key, sizeof(key), "key:%d", i);
-		s = ring_route(f->ring, span_of(key));
+		s = server_of(f, span_of(key));
 		if (!peer_saw(&f->peers[s], key))
 			fail_msg("%s was never deleted on server %zu", key, s);
 		if (peer_saw(&f->peers[1 - s], key))
@@ -370,8 +384,8 @@ keys_that_cannot_be_sent_are_skipped_and_counted(void **state)
 	append_keys(f, keys, 4, 2000);
 	start(f);
 	WAIT_FOR(f->loop, all_acked(f, 2));
-	assert_true(peer_saw(&f->peers[ring_route(f->ring, keys[0])], "good"));
-	assert_true(peer_saw(&f->peers[ring_route(f->ring, keys[3])], "fine"));
+	assert_true(peer_saw(&f->peers[server_of(f, keys[0])], "good"));
+	assert_true(peer_saw(&f->peers[server_of(f, keys[3])], "fine"));
 	assert_int_equal(metric_get(&delivery_feed_metrics(f->d)->router_keys_invalid), 2);
 	for (size_t i = 0; i < delivery_nservers(f->d); i++)
 		unsupported +=

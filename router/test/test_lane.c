@@ -124,10 +124,10 @@ in_another_log_the_cursor_means_nothing_before_the_flush(void **state)
 	assert_true(lane_in_gap(&f->lane));
 	assert_int_equal(f->lane.next_read, 5);
 	lane_advance(&f->lane, 6);
-	lane_look(&f->lane, 6);
+	lane_look(&f->lane, 6, 6, 0);
 	assert_false(lane_cursor(&f->lane, &c));
 	acknowledge(f);
-	lane_look(&f->lane, 6);
+	lane_look(&f->lane, 6, 6, 0);
 	assert_false(lane_in_gap(&f->lane));
 	assert_true(lane_cursor(&f->lane, &c));
 	assert_int_equal(c.offset, 6);
@@ -155,13 +155,13 @@ a_full_lane_stays_full_until_half_of_it_is_gone(void **state)
 		struct err_detail why = {0};
 		struct buf out = BUF_INIT;
 
-		lane_look(&f->lane, 20);
+		lane_look(&f->lane, 20, 20, 0);
 		assert_true(f->lane.full);
 		assert_true(outbox_send(f->lane.outbox, &out));
 		assert_int_equal(outbox_reply(f->lane.outbox, &mn, &why), ERR_OK);
 		buf_fini(&out);
 	}
-	lane_look(&f->lane, 20);
+	lane_look(&f->lane, 20, 20, 0);
 	assert_false(f->lane.full);
 	assert_false(f->lane.heavy);
 }

@@ -142,7 +142,7 @@ a_mistyped_name_finds_its_neighbour(void **state)
 static void
 values_print_as_they_are_written(void **state)
 {
-	static const char *const wanted[] = {"main", "500", "5ms", "24h", "1MiB", "true", "fast"};
+	static const char *const wanted[] = {"main", "500", "5ms", "24h", "1MiB", "true", "0.5", "fast"};
 
 	for (size_t i = 0; i < section.nrows; i++) {
 		struct buf b = BUF_INIT;
