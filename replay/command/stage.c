@@ -11,7 +11,7 @@
 #include "replay/tape/tape_server.h"
 #include "replay/tape/tape_spool.h"
 
-enum { RULES_MAX = 16 << 20 };
+enum { RULES_FILE_MAX = 16 << 20 };
 
 /* The texts were looked at when the arguments were read. */
 static struct range *
@@ -183,7 +183,7 @@ hash_plan(struct stage *s, struct err_detail *why)
 	buf_printf(&text, "# tag %s anywhere %d rules only %d\n", s->topology->markers.tag,
 		   s->topology->markers.anywhere, s->topology->markers.rules_only);
 	if (s->has_rules)
-		err = file_read(s->topology->markers.rules, RULES_MAX, &text, why);
+		err = file_read(s->topology->markers.rules, RULES_FILE_MAX, &text, why);
 	s->plan_hash = hash_span(buf_span(&text), 0);
 	buf_fini(&text);
 	return err;
