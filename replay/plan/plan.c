@@ -51,6 +51,7 @@ plan_finish(struct plan *p, const struct select *s, const struct filter *f, cons
 	p->elsewhere = targets_elsewhere(t);
 	p->tape = tape->counts;
 	p->unit = tape->unit;
+	p->noun = tape->noun;
 }
 
 uint64_t

@@ -33,6 +33,7 @@ struct plan {
 	uint64_t foreign, homeless, elsewhere;
 	struct tape_counts tape;
 	const char *unit; /* of tape.bad */
+	const char *noun; /* of txns */
 };
 
 /* `targets` decides how many servers there are. */

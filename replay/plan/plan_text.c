@@ -68,7 +68,7 @@ put_numbers(const struct plan *p, const struct plan_words *w, struct buf *out)
 	row(out, "keys");
 	words_number(p->keys, out);
 	buf_put_str(out, " in ");
-	words_count(p->txns, "transaction", out);
+	words_count(p->txns, p->noun, out);
 	buf_put_str(out, p->distinct_is_exact ? ", " : ", about ");
 	words_number(p->distinct, out);
 	buf_put_str(out, " of them different\n");

@@ -311,8 +311,13 @@ crew_away(const struct crew *c, uint64_t *for_ms, char *why, size_t size)
 		found = true;
 		*for_ms = now - m->away_ms;
 		error = server_last_error(m->server);
-		snprintf(why, size, "%s: %s", server_name(m->server),
-			 error[0] != '\0' ? error : server_state(m->server));
+		if (error[0] == '\0')
+			error = server_state(m->server);
+		/* Most sentences name it. */
+		if (strstr(error, server_name(m->server)) != NULL)
+			snprintf(why, size, "%s", error);
+		else
+			snprintf(why, size, "%s: %s", server_name(m->server), error);
 	}
 	return found;
 }

@@ -65,8 +65,8 @@ void crew_ask(struct crew *c);
 /* What happened since the last look: acknowledgements and misses. */
 void crew_look(struct crew *c, struct pace_look *look);
 
-/* The server that has waited the longest to be reached, with deletes for it; false: none.  `why` as in
- * "10.0.0.1:11211: connection refused". */
+/* The server that has waited the longest to be reached, with deletes for it; false: none.  `why` names it and the
+ * reason. */
 bool crew_away(const struct crew *c, uint64_t *for_ms, char *why, size_t size);
 
 /* Of server i of the targets; NULL: it was left alone. */

@@ -83,6 +83,7 @@ struct tape_ops {
 struct tape {
 	const struct tape_ops *ops;
 	const char *unit; /* of bad things: "records", "lines" */
+	const char *noun; /* of what has a mark: "transaction", "line" */
 	struct tape_counts counts;
 	/* How far a run is, in bytes or records; total 0: not known.  Any thread may look. */
 	_Atomic uint64_t done, total;

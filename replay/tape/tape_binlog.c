@@ -123,6 +123,7 @@ tape_binlog_create(const struct tape_options *opt, struct file_list *files,
 
 	t->tape.ops = &ops;
 	t->tape.unit = "events";
+	t->tape.noun = "transaction";
 	t->opt = *opt;
 	t->files = *files;
 	*files = (struct file_list){0};

@@ -156,6 +156,7 @@ tape_list_create(const struct tape_options *opt, char *const *paths, size_t n)
 
 	t->tape.ops = &ops;
 	t->tape.unit = "lines";
+	t->tape.noun = "line";
 	t->opt = *opt;
 	t->paths = mem_zalloc(n, sizeof(*t->paths));
 	t->n = n;

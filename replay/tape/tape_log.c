@@ -217,6 +217,7 @@ tape_log_create(const struct tape_options *opt, const struct tape_log_options *l
 
 	t->tape.ops = &ops;
 	t->tape.unit = "records";
+	t->tape.noun = "transaction";
 	t->opt = *opt;
 	t->log_opt = *log_opt;
 	return &t->tape;

@@ -165,6 +165,7 @@ tape_server_create(const struct tape_options *opt, struct rule_live *rules, uint
 
 	t->tape.ops = &ops;
 	t->tape.unit = "events";
+	t->tape.noun = "transaction";
 	t->opt = *opt;
 	t->source_opt = opt->topology->source;
 	t->source_opt.server_id = 0;

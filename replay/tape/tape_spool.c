@@ -170,6 +170,7 @@ tape_spool_create(const struct tape_options *opt, char *const *paths, size_t n, 
 
 	t->tape.ops = &ops;
 	t->tape.unit = "lines";
+	t->tape.noun = "line";
 	t->opt = *opt;
 	t->paths = copy_texts(paths, n);
 	t->hosts = copy_texts(hosts, nhosts);
