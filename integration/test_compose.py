@@ -1,0 +1,288 @@
+"""docker-compose.yml without an engine: check-compose can fail, and what of the containers runs without one does its work."""
+
+import importlib.machinery
+import importlib.util
+import os
+import re
+import shutil
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from harness import ROOT, Pipeline, wait_until
+from harness.memcached import SquealCache
+from harness.pipeline import program, run_program, write_config
+from harness.process import BUILD
+
+COMPOSE = os.path.join(ROOT, "packaging", "compose")
+
+
+def load():
+    loader = importlib.machinery.SourceFileLoader("check_compose", os.path.join(ROOT, "integration", "check-compose"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(loader.name, loader))
+    loader.exec_module(module)
+    return module
+
+
+check_compose = load()
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """A copy of what the check reads; the rest of the tree is linked, and must not be changed."""
+    for name in os.listdir(ROOT):
+        if name in (".git", "build"):
+            continue
+        source, to = os.path.join(ROOT, name), str(tmp_path / name)
+        if name == "packaging":
+            shutil.copytree(source, to)
+        elif os.path.isfile(source):
+            shutil.copy(source, to)
+        else:
+            os.symlink(source, to)
+    return tmp_path
+
+
+def problems(tree):
+    return check_compose.Check(str(tree), squeal=program("squeal")).run().problems
+
+
+def test_the_tree_as_it_is_has_no_problem(tree):
+    assert problems(tree) == []
+
+
+MON = "packaging/monitoring/"
+BREAKS = [
+    ("docker-compose.yml", "restart: unless-stopped", "restrat: unless-stopped", "unknown key 'restrat'"),
+    ("docker-compose.yml", "image: mysql:9.7.1", "image: mysql:latest", "not pinned"),
+    ("docker-compose.yml", "image: grafana/grafana:12.3.1", "image: grafana/grafana", "not pinned"),
+    ("docker-compose.yml", "kafka: {condition: service_healthy}", "kafak: {condition: service_healthy}", "kafak, which there is not"),
+    ("docker-compose.yml", "mysql-primary: {condition: service_healthy}", "mysql-primary: {condition: healthy}", "must be one of"),
+    ("docker-compose.yml", "restart: on-failure", "restart: always", "always started again"),
+    ("docker-compose.yml", "interval: 5s", "interval: 5 seconds", "must be a duration"),
+    ("docker-compose.yml", '"127.0.0.1:3000:3000"', '"3000:3000"', "open to other machines"),
+    ("docker-compose.yml", '"127.0.0.1:3000:3000"', '"127.0.0.1:9090:3000"', "is that of prometheus"),
+    ("docker-compose.yml", "  prometheus:\n  grafana:\n", "  grafana:\n", "volume prometheus is not declared"),
+    ("docker-compose.yml", "  prometheus:\n  grafana:\n", "  prometheus:\n  grafana:\n  more:\n", "nothing uses more"),
+    ("docker-compose.yml", "compose/mysql/primary.sh}", "compose/mysql/first.sh}", "there is no file"),
+    ("docker-compose.yml", "MYSQL_ROOT_PASSWORD_FILE: /run/secrets/root", "MYSQL_ROOT_PASSWORD: hunter2", "is in the environment"),
+    ("docker-compose.yml", '["CMD", "readyz", "squeal:9401"]', '["CMD", "curl", "squeal:9401"]', "no program curl"),
+    ("docker-compose.yml", '["CMD", "readyz", "squeal:9401"]', '["CMD", "readyz", "127.0.0.1:9401"]', "the admin port is squeal:9401"),
+    ("docker-compose.yml", '"router-west:9402"', '"router-east:9402"', "the admin port is router-west:9402"),
+    ("docker-compose.yml", '["squeal-router", "-c", "/etc/squeal/squeal.yaml", "--cluster", "west"]',
+     '["squeal-routre", "-c", "/etc/squeal/squeal.yaml", "--cluster", "west"]', "no program squeal-routre"),
+    ("docker-compose.yml", "$$line", "$line", "$line would be taken for a variable"),
+    ("docker-compose.yml", "image: squeal:0", "image: squeal:9", "the file VERSION says"),
+    ("docker-compose.yml", "--topic=squeal", "--topic=other", "the compose file creates other"),
+    ("docker-compose.yml", "    hostname: kafka\n", "    hostname: kafka\n    hostname: broker\n", "stands twice"),
+    ("docker-compose.yml", "prometheus.yml:/etc/prometheus/prometheus.yml:ro", "prometheus.yml:/etc/prometheus/prometheus.yml", "for writing"),
+    ("docker-compose.yml", "hostname: cache-east-2", "hostname: cache-east-1", "its hostname is cache-east-1"),
+    ("Dockerfile", "debian:12.12-slim\n", "debian:latest\n", "not pinned"),
+    ("Dockerfile", "--from=builder", "--from=build", "no earlier stage"),
+    ("Dockerfile", "COPY packaging/compose/readyz", "COPY packaging/compose/ready", "not in the tree"),
+    ("Dockerfile", "USER squeal", "USER root", "runs as root"),
+    ("Dockerfile", "integration/packages image", "integration/packages images", "no group images"),
+    ("Dockerfile", "./squeal_*.deb", "./squeal_*.deb curl", "curl is not in packages.txt"),
+    ("Dockerfile", " && apt-get update", " && && apt-get update", "not a shell's command"),
+    ("Dockerfile", "image.version", "image.revision", "has no label"),
+    ("Dockerfile", "HEALTHCHECK", "HEALTHCHEK", "unknown instruction"),
+    ("Dockerfile", 'CMD ["squeal", ', 'CMD ["squeal" ', "neither JSON"),
+    ("VERSION", ".", ".9.", "the file VERSION says"),
+    (".dockerignore", "build\n", "build\npackages.txt\n", "kept out by .dockerignore"),
+    ("packaging/compose/squeal.yaml", "topic: squeal", "topci: squeal", 'unknown key "topci"'),
+    ("packaging/compose/squeal.yaml", "cache-west-2:11211", "cache-west-3:11211", "cache-west-3 is no service"),
+    ("packaging/compose/squeal.yaml", "name: west", "name: south", "no service is the router of cluster south"),
+    ("packaging/compose/mysql/replica.sh", "<<-EOSQL", "<<-EOSQL2", "here-document"),
+    (MON + "prometheus.yml", "router-west:9402", "router-west:9401", "is no admin port"),
+    (MON + "prometheus.yml", '      - targets: ["squeal:9401"]', "      - targets: []", "nothing scrapes squeal:9401"),
+    (MON + "alerts.yml", "squeal_source_gap ==", "squeal_source_gaps ==", "exports the metric squeal_source_gaps"),
+    (MON + "alerts.yml", "increase(squeal_key_bad_total[", "increase(squeal_queue_bytes[", "which is a gauge"),
+    (MON + "alerts.yml", "increase(squeal_key_bad_total[15m])", "increase(squeal_key_bad_total[15m]", "do not match"),
+    (MON + "alerts.yml", "{severity: page}", "{severity: panic}", "severity must be"),
+    (MON + "alerts.yml", "    rules:\n      - alert: SquealGap", "    ruless:\n      - alert: SquealGap", "unknown key 'ruless'"),
+    (MON + "alerts.yml", "alert: SquealSilent", "alert: SquealGap", "two alerts"),
+    (MON + "grafana/dashboards/squeal.json", "squeal_router_behind", "squeal_router_behnid", "squeal_router_behnid"),
+    (MON + "grafana/dashboards/squeal.json", '"uid": "prometheus"', '"uid": "graphite"', "not provisioned"),
+    (MON + "grafana/dashboards/squeal.json", '"x": 12,', '"x": 11,', "lies over"),
+]
+
+
+@pytest.mark.parametrize("file,old,new,says", BREAKS, ids=lambda v: None)
+def test_a_mistake_is_found(tree, file, old, new, says):
+    text = (tree / file).read_text()
+    assert old in text, "the test is older than %s" % file
+    (tree / file).write_text(text.replace(old, new, 1))
+    found = problems(tree)
+    assert any(says in p for p in found), "said of %r for %r: %s" % (new, old, found)
+
+
+def test_a_script_that_is_not_executable_is_found(tree):
+    os.chmod(tree / "packaging/compose/readyz", 0o644)
+    os.chmod(tree / "packaging/compose/secrets", 0o644)
+    found = problems(tree)
+    assert any(p.startswith("Dockerfile") and "is not executable" in p for p in found)
+    assert any("/usr/local/bin/secrets is to be run" in p for p in found)
+
+
+def test_without_squeal_and_promtool_it_says_what_was_skipped(tree, monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda *_: None)
+    monkeypatch.delenv("PROMTOOL", raising=False)
+    check = check_compose.Check(str(tree), squeal="/nowhere/squeal").run()
+    assert check.problems == []
+    assert len(check.skipped) == 2 and "squeal is not built" in check.skipped[0] and "promtool" in check.skipped[1]
+
+
+@pytest.mark.skipif(not check_compose.Check(ROOT).promtool, reason="promtool is not installed (Debian's package prometheus)")
+def test_an_alert_that_does_not_fire_is_found(tree):
+    rules = tree / "packaging/monitoring/alerts.yml"
+    rules.write_text(rules.read_text().replace("squeal_router_server_up == 0", "squeal_router_server_up == 2"))
+    assert any("promtool test rules" in p and "RouterServerDown" in p for p in problems(tree))
+
+
+# --- what the containers run, run here ------------------------------------------------------------------------------
+
+
+def exprs():
+    """(where, expression) of every alert and panel."""
+    check = check_compose.Check(ROOT)
+    for group in check.read_yaml("packaging/monitoring/alerts.yml")["groups"]:
+        for rule in group["rules"]:
+            yield rule["alert"], rule["expr"]
+    import json
+    for panel in json.loads(check.read("packaging/monitoring/grafana/dashboards/squeal.json"))["panels"]:
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"]
+            yield panel["title"], target["legendFormat"]
+
+
+def test_the_programs_export_the_metrics_and_labels_that_alerts_and_panels_watch(pipeline, rundir):
+    from harness.process import free_port
+    port = free_port()
+    p = pipeline(clusters=["a"], servers=1,
+                 cache=lambda d, n, keep=False: SquealCache(d, n, options=["--admin", "127.0.0.1:%d" % port]))
+    p.barrier()
+    from harness.pipeline import http_get, parse_metrics
+    exported = {}
+    for text in (p.squeal.get("/metrics")[1], p.routers["a"].get("/metrics")[1], http_get(port, "/metrics")[1]):
+        for (name, labels), _ in parse_metrics(text).items():
+            exported.setdefault(name, set()).update(label for label, _ in labels)
+    for where, expr in exprs():
+        for name in re.findall(r"\bsqueal_\w+", expr):
+            assert name in exported, "%s: nobody exports %s" % (where, name)
+            # cluster, job and instance are put there by Prometheus.
+            for label in re.findall(r"\{\{(\w+)\}\}", expr):
+                assert label in exported[name] | {"cluster", "job", "instance"}, "%s: %s has no label %s" % (where, name, label)
+
+
+def readyz(address, env=None):
+    return subprocess.run([os.path.join(COMPOSE, "readyz")] + ([address] if address else []), stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=20, env=dict(os.environ, **(env or {})))
+
+
+def test_readyz_tells_ready_from_not_ready_from_nobody(pipeline):
+    p = pipeline(clusters=["a"])
+    address = "127.0.0.1:%d" % p.admin_ports["a"]
+    assert readyz(address).returncode == 0
+    assert readyz("localhost:%d" % p.squeal_port).returncode == 0
+    assert readyz(None, {"ADMIN": address}).returncode == 0
+    p.db.kill()
+    wait_until(lambda: not p.squeal.ready(), 20, "squeal to be not ready")
+    done = readyz("127.0.0.1:%d" % p.squeal_port)
+    assert done.returncode == 1 and "reasons" in done.stdout
+    p.routers["a"].kill()
+    done = readyz(address)
+    assert done.returncode == 1 and done.stdout == "readyz: nothing listens on %s\n" % address
+
+
+def test_readyz_gives_up_on_a_port_that_does_not_answer():
+    server = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.accept, daemon=True)
+    thread.start()
+    done = readyz("127.0.0.1:%d" % server.getsockname()[1])
+    assert done.returncode == 1 and "did not answer in time" in done.stdout
+    server.close()
+
+
+def make_secrets(folder):
+    for name in ("mysql", "squeal", "grafana"):
+        os.makedirs(os.path.join(folder, name), exist_ok=True)
+    subprocess.run([os.path.join(COMPOSE, "secrets")], env=dict(os.environ, FOLDER=folder), check=True)
+    out = {}
+    for top, _, files in os.walk(folder):
+        for name in files:
+            path = os.path.join(top, name)
+            assert os.stat(path).st_mode & 0o777 == 0o400
+            with open(path) as f:
+                out[os.path.relpath(path, folder)] = f.read().strip()
+    return out
+
+
+def test_secrets_are_made_once_and_squeal_takes_its_own(tmp_path):
+    first = make_secrets(str(tmp_path))
+    assert sorted(first) == ["grafana/admin", "mysql/replication", "mysql/root", "mysql/squeal", "squeal/password"]
+    assert all(re.fullmatch(r"[0-9a-f]{32}", value) for value in first.values())
+    assert first["squeal/password"] == first["mysql/squeal"]
+    assert len(set(first.values())) == 4
+    assert make_secrets(str(tmp_path)) == first
+
+
+def start_server(database, name):
+    """mysqld with NAME.cnf, whose settings win over those of the harness."""
+    path = os.path.join(COMPOSE, "mysql", name + ".cnf")
+    with open(path) as f:
+        lines = [line.split("#")[0].strip() for line in f]
+    options = ["--%s=%s" % tuple(word.strip() for word in line.split("=", 1)) for line in lines if "=" in line]
+    db = database("mysql", start=False, name=name, options=options)
+    db.process.argv = ["--defaults-file=" + path if word == "--no-defaults" else word for word in db.process.argv]
+    return db.start()
+
+
+def source_script(db, script, secrets, **env):
+    """Does what the image's entry point does with a script of /docker-entrypoint-initdb.d."""
+    import shlex
+    client = " ".join(shlex.quote(w) for w in db.client_argv())
+    done = subprocess.run(["bash", "-eo", "pipefail", "-c",
+                           "docker_process_sql() { %s \"$@\"; }; . %s" % (client, shlex.quote(os.path.join(COMPOSE, "mysql", script)))],
+                          env=dict(os.environ, SECRETS=secrets, **env), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_servers_of_the_compose_file_replicate_and_doctor_finds_nothing_to_mend(database, rundir):
+    """A real MySQL with primary.cnf and primary.sh, another with replica.cnf and replica.sh, and squeal beside them."""
+    folder = os.path.join(rundir, "secrets")
+    make_secrets(folder)
+    secrets = os.path.join(folder, "mysql")
+    primary = start_server(database, "primary")
+    source_script(primary, "primary.sh", secrets)
+    # It has transactions of its own from its set-up, which must go.
+    replica = start_server(database, "replica")
+    replica.sql("CREATE DATABASE of_the_set_up; DROP DATABASE of_the_set_up")
+    source_script(replica, "replica.sh", secrets, PRIMARY_HOST=primary.host, PRIMARY_PORT=str(primary.port))
+    # The entry point starts the server anew, and replication with it.
+    replica.kill()
+    replica.start()
+    healthy = [os.path.join(COMPOSE, "mysql", "replica-healthy")] + replica.client_argv()
+    wait_until(lambda: subprocess.run(healthy, stdout=subprocess.DEVNULL).returncode == 0, 30, "the replication to run")
+    primary.sql("INSERT INTO shop.users VALUES (42, 'Ada') /*inv='user:42'*/")
+    wait_until(lambda: replica.sql("SELECT COUNT(*) FROM shop.users") == "1", 20, "the row on the replica")
+    assert replica.sql("SELECT @@super_read_only") == "1"
+    assert primary.sql("SELECT GTID_SUBSET('%s', @@GLOBAL.gtid_executed)" % replica.gtid()) == "1"
+    replica.sql("STOP REPLICA")
+    assert subprocess.run(healthy, stdout=subprocess.DEVNULL).returncode == 1
+    replica.sql("START REPLICA")
+
+    config = os.path.join(rundir, "squeal.yaml")
+    write_config(config, {
+        "log": {"path": os.path.join(rundir, "log.db")},
+        "source": {"endpoints": "127.0.0.1:%d, 127.0.0.1:%d" % (primary.port, replica.port), "user": "squeal", "tls": "required",
+                   "password_file": os.path.join(folder, "squeal", "password")},
+        "squeal": {"admin": ""},
+        "clusters": [{"name": "a", "admin": "", "servers": [{"host": "127.0.0.1", "port": 1}]}]})
+    done = run_program("squeal", "doctor", "-c", config, "--json")
+    import json
+    findings = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {"connect", "gtid_mode", "rows_query", "sync_binlog", "account"} <= {f["check"].split(":")[-1] for f in findings}, findings
+    # There are no caches here, and both servers are on one machine.
+    assert [f for f in findings if f["level"] in ("danger", "broken") and f["check"] != "cache"] == []
