@@ -1,4 +1,4 @@
-ROUTER_SRC := router/delivery.c router/feed.c router/lane.c router/router.c router/trace.c
+ROUTER_SRC := router/delivery.c router/feed.c router/lane.c router/router.c router/story.c router/top.c router/trace.c
 ROUTER_A   := $(BUILD)/lib/router.a
 LIBS       += $(ROUTER_A)
 

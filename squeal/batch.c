@@ -145,11 +145,13 @@ begin_txn(struct batch *b, const struct queue_item *it)
 		    .holdoff_ms = it->holdoff_ms,
 		    .pool =
 			it->pool != NULL ? arena_copy(&b->arena, span_of(it->pool)) : (struct span){"", 0},
+		    .origin = it->origin != NULL ? arena_copy(&b->arena, span_of(it->origin))
+						 : (struct span){"", 0},
 		},
 	    .first_key = b->keys.n,
 	    .first_marker = b->markers.n,
 	};
-	b->record_bytes += TXN_OVERHEAD + t->txn.gtid.len + t->txn.pool.len;
+	b->record_bytes += TXN_OVERHEAD + t->txn.gtid.len + t->txn.pool.len + t->txn.origin.len;
 	return t;
 }
 

@@ -7,6 +7,7 @@
 #include "lib/core/mem.h"
 #include "markers/comment.h"
 #include "squeal/keyset.h"
+#include "squeal/origin.h"
 #include "squeal/pause.h"
 #include "squeal/rowkeys.h"
 
@@ -36,6 +37,9 @@ struct gather {
 
 	/* of the open transaction */
 	uint32_t holdoff_ms;
+	struct origin origin;
+	const struct table *row_table; /* of the row event under way, until it has given a key */
+	int row_action;		       /* enum binlog_action */
 	struct buf pool;
 	bool pool_conflict;
 
@@ -95,6 +99,7 @@ forget_transaction(struct gather *g)
 	keyset_clear(g->keys);
 	forget_savepoints(g, 0);
 	g->holdoff_ms = 0;
+	origin_clear(&g->origin);
 	buf_clear(&g->pool);
 	g->pool_conflict = false;
 }
@@ -291,11 +296,18 @@ on_marker(void *arg, struct span key, const struct comment_group *group)
 static err_t
 on_rule_key(void *arg, struct span key, const struct rule_group *group)
 {
+	static const char *const changes[] = {
+	    [BINLOG_INSERT] = "insert", [BINLOG_UPDATE] = "update", [BINLOG_DELETE] = "delete"};
 	const struct comment_group as_comment = {.pool = group->pool, .holdoff_ms = group->holdoff_ms};
 	struct gather *g = arg;
 
 	if (g->parts.sources != NULL)
 		sources_add_rule(g->parts.sources, key, group);
+	if (g->row_table != NULL) {
+		origin_rows(&g->origin, span_of(changes[g->row_action]), g->row_table->db,
+			    g->row_table->name);
+		g->row_table = NULL; /* once for the event */
+	}
 	return add_key(g, KEY_DELETE, key, &as_comment);
 }
 
@@ -333,8 +345,10 @@ on_statement(void *arg, struct span sql)
 	if (g->parts.sources != NULL)
 		sources_enter_statement(g->parts.sources, sql);
 	err = comment_parse(&g->parser, sql, 0, &ops, g, &counts);
-	if (counts.keys + counts.markers > 0)
+	if (counts.keys + counts.markers > 0) {
 		metric_bump(&g->parts.metrics->statement_with_keys, 1);
+		origin_statement(&g->origin, sql);
+	}
 	return err;
 }
 
@@ -349,6 +363,8 @@ on_rows(void *arg, const struct binlog_event *ev, const struct table *t)
 	err_clear(&g->why);
 	if (g->parts.sources != NULL)
 		sources_enter_rows(g->parts.sources, ev, t);
+	g->row_action = ev->u.rows.action;
+	g->row_table = t;
 	return rowkeys_take(g->rowkeys, ev, t, &g->why);
 }
 
@@ -510,6 +526,7 @@ emit_end(struct gather *g, const struct txn_end *e)
 	it->seen_us = clock_real_us(g->parts.clock);
 	it->holdoff_ms = g->holdoff_ms;
 	it->pool = g->pool.len > 0 ? span_dup(buf_span(&g->pool)) : NULL;
+	it->origin = g->origin.len > 0 ? span_dup(origin_text(&g->origin)) : NULL;
 	keyset_take(g->keys, &it->keys);
 	forget_transaction(g);
 	if (!g->parts.emit(g->parts.arg, it) || !take_offer(g, &e->gtid))

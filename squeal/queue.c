@@ -73,6 +73,7 @@ queue_item_clear(struct queue_item *it)
 		position_fini(it->whole);
 	free(it->whole);
 	free(it->pool);
+	free(it->origin);
 	free(it->xid);
 	it->keys.tail = BUF_INIT;
 	keyset_keys_fini(&it->keys);

@@ -49,7 +49,8 @@ struct queue_item {
 	uint64_t commit_us;
 	uint64_t seen_us;
 	uint32_t holdoff_ms;
-	char *pool; /* NULL for none */
+	char *pool;   /* NULL for none */
+	char *origin; /* origin.h; NULL for none */
 	struct keyset_keys keys;
 };
 

@@ -36,7 +36,7 @@
 #include "cache-server/settings/settings.h"
 #include "cache-server/sight/latency.h"
 #include "cache-server/sight/prefix.h"
-#include "cache-server/sight/topk.h"
+#include "lib/core/topk.h"
 #include "lib/core/buf.h"
 #include "lib/core/clock.h"
 #include "lib/core/err.h"

@@ -24,8 +24,8 @@
 #include "cache-server/serve/datagram.h"
 #include "cache-server/sight/latency.h"
 #include "cache-server/sight/prefix.h"
-#include "cache-server/sight/sample.h"
-#include "cache-server/sight/topk.h"
+#include "lib/core/sample.h"
+#include "lib/core/topk.h"
 #include "lib/core/err.h"
 
 struct server;

@@ -22,7 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cache-server/sight/sample.h"
+#include "lib/core/sample.h"
 #include "lib/core/buf.h"
 #include "lib/core/histogram.h"
 #include "lib/core/span.h"

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,7 +57,7 @@ struct admin {
 	struct admin_metrics metrics;
 	struct conn *conns;
 	size_t nconns;
-	struct hook *ready, *status, *pages, *on_metrics;
+	struct hook *ready, *status, *pages, *actions, *on_metrics;
 	char *program;
 	char *name; /* host that the port was bound by */
 	uint64_t max_ms, since_ns, since_us;
@@ -114,6 +115,13 @@ void
 admin_page(struct admin *a, const char *path, const char *type, admin_page_fn *fn, void *arg)
 {
 	hook_add(&a->pages, (struct hook){.path = path, .type = type, .fn.page = fn, .arg = arg});
+}
+
+void
+admin_action(struct admin *a, const char *path, admin_page_fn *fn, void *arg)
+{
+	hook_add(&a->actions,
+		 (struct hook){.path = path, .type = "application/json", .fn.page = fn, .arg = arg});
 }
 
 void
@@ -223,6 +231,8 @@ put_index(struct admin *a, struct buf *out)
 	buf_put_str(out, "/metrics\n/healthz\n/readyz\n/status\n");
 	for (struct hook *h = a->pages; h != NULL; h = h->next)
 		buf_printf(out, "%s\n", h->path);
+	for (struct hook *h = a->actions; h != NULL; h = h->next)
+		buf_printf(out, "POST %s\n", h->path);
 }
 
 bool
@@ -260,11 +270,68 @@ host_allowed(const struct admin *a, struct span host)
 	       span_ieq(host, span_of(a->name));
 }
 
+static bool
+is_local(int fd)
+{
+	struct sockaddr_storage peer = {0};
+	socklen_t len = sizeof(peer);
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)&peer;
+	const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&peer;
+	const unsigned char *mapped = v6->sin6_addr.s6_addr;
+
+	if (getpeername(fd, (struct sockaddr *)&peer, &len) != 0)
+		return false;
+	if (peer.ss_family == AF_INET)
+		return ntohl(v4->sin_addr.s_addr) >> 24 == 127;
+	return peer.ss_family == AF_INET6 && (IN6_IS_ADDR_LOOPBACK(&v6->sin6_addr) ||
+					      (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr) && mapped[12] == 127));
+}
+
+static int
+call_hook(const struct hook *h, const struct http_request *r, const char **type, struct buf *body)
+{
+	char *query = span_dup(r->query);
+	int status = 200;
+
+	*type = h->type;
+	h->fn.page(h->arg, query, body, &status);
+	free(query);
+	return status;
+}
+
+static const struct hook *
+find_hook(const struct hook *h, struct span path)
+{
+	while (h != NULL && !span_is(path, h->path))
+		h = h->next;
+	return h;
+}
+
+/* Does it, or says in *refused why not. */
+static int
+act(struct conn *c, const struct http_request *r, const char **type, struct buf *body, const char **refused)
+{
+	const struct hook *h = find_hook(c->admin->actions, r->path);
+
+	if (h == NULL) {
+		*refused = "no such action; / lists them";
+		return 404;
+	}
+	if (!r->marked || !is_local(c->fd)) {
+		*refused = "refused: an action must come from this machine and with the header X-Squeal; "
+			   "use squealctl";
+		return 403;
+	}
+	log_notice(c->admin->log, "asked to act by the admin port", F_SPAN("action", r->path),
+		   F_SPAN("query", span_first(r->query, 300)));
+	metric_inc(&c->admin->metrics.admin_acted);
+	return call_hook(h, r, type, body);
+}
+
 static int
 make_page(struct admin *a, const struct http_request *r, const char **type, struct buf *body)
 {
-	struct hook *h = a->pages;
-	char *query;
+	const struct hook *h;
 	int status = 200;
 
 	*type = "application/json";
@@ -281,14 +348,8 @@ make_page(struct admin *a, const struct http_request *r, const char **type, stru
 		*type = "text/plain; charset=utf-8";
 		put_index(a, body);
 	} else {
-		while (h != NULL && !span_is(r->path, h->path))
-			h = h->next;
-		if (h == NULL)
-			return 404;
-		*type = h->type;
-		query = span_dup(r->query);
-		h->fn.page(h->arg, query, body, &status);
-		free(query);
+		h = find_hook(a->pages, r->path);
+		status = h != NULL ? call_hook(h, r, type, body) : 404;
 	}
 	return status;
 }
@@ -301,16 +362,20 @@ answer(struct conn *c, int status, const struct http_request *r)
 	struct buf body = BUF_INIT;
 	const char *type = refuse_type, *text = NULL, *extra = "";
 	bool head = status == 200 && span_is(r->method, "HEAD");
+	bool posts = a->actions != NULL && span_is(r->method, "POST");
 
-	if (status == 200 && !span_is(r->method, "GET")) {
+	if (status == 200 && !span_is(r->method, "GET") && !posts) {
 		status = 405;
-		extra = "Allow: GET\r\n";
-		text = "this port only answers GET";
+		extra = a->actions != NULL ? "Allow: GET, POST\r\n" : "Allow: GET\r\n";
+		text = a->actions != NULL ? "this port only answers GET, and POST for actions"
+					  : "this port only answers GET";
 	} else if (status == 200 && !host_allowed(a, r->host)) {
 		status = 403;
 		text = "refused: the Host header is neither an IP address, nor localhost, nor the name that "
 		       "this port is "
 		       "bound by";
+	} else if (status == 200 && posts) {
+		status = act(c, r, &type, &body, &text);
 	} else if (status == 200) {
 		status = make_page(a, r, &type, &body);
 		if (status == 404 && body.len == 0) {
@@ -516,6 +581,7 @@ admin_close(struct admin **ap)
 	hooks_free(&a->ready);
 	hooks_free(&a->status);
 	hooks_free(&a->pages);
+	hooks_free(&a->actions);
 	hooks_free(&a->on_metrics);
 	free(a->program);
 	free(a->name);

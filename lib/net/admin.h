@@ -1,5 +1,5 @@
 /*
- * admin - the HTTP port for people and monitoring: reads, never changes anything.
+ * admin - the HTTP port for people and monitoring: pages to read, and actions for squealctl.
  *
  *     /metrics   Prometheus text 0.0.4
  *     /healthz   200 as long as the loop turns
@@ -7,7 +7,11 @@
  *     /status    JSON for people
  *     /          the list of pages
  *
- * GET only.  A request whose Host header is neither an IP address, nor localhost, nor the name that the port
+ * Pages are read with GET and change nothing.  Actions are asked for with POST, without a body, with the
+ * header X-Squeal, and from this machine only (a loopback address): nobody on the network and no web page in
+ * a browser here can pause a router.
+ *
+ * A request whose Host header is neither an IP address, nor localhost, nor the name that the port
  * was bound by is refused, so that no web page can read the port through a browser (DNS rebinding).
  * Connections, header size and the time a client may take are limited; one request per connection.
  *
@@ -31,6 +35,7 @@
 /*	  name              kind     unit           help */
 #define ADMIN_METRICS(M)                                                                              \
 	M(admin_request,    COUNTER, "requests",    "requests answered by the admin port")           \
+	M(admin_acted,      COUNTER, "requests",    "actions done by order of the admin port")      \
 	M(admin_refused,    COUNTER, "requests",    "requests refused: method, host, or unknown page") \
 	M(admin_overload,   COUNTER, "connections", "connections closed because there were too many") \
 	M(admin_slow,       COUNTER, "connections", "connections closed because the client took too long")
@@ -86,6 +91,12 @@ void admin_on_status(struct admin *a, admin_status_fn *fn, void *arg);
  * none. *status is 200 unless it is changed.  `path` and `type` must outlive `a`. */
 typedef void admin_page_fn(void *arg, const char *query, struct buf *out, int *status);
 void admin_page(struct admin *a, const char *path, const char *type, admin_page_fn *fn, void *arg);
+
+/*
+ * An action: POST "/pause?server=10.0.0.1:11211".  The answer is JSON; *status as with pages.  A notice in
+ * the log says what was asked.
+ */
+void admin_action(struct admin *a, const char *path, admin_page_fn *fn, void *arg);
 
 /* The decoded value of `name` in a query ("key=a%20b&x=1"), appended to `out`; false when it is not there. */
 bool admin_query(const char *query, const char *name, struct buf *out);

@@ -140,6 +140,8 @@ http_request_parse(struct span in, struct http_request *out)
 				return 400;
 			if (out->host.len == 0) /* a host in the request line counts more */
 				out->host = host;
+		} else if (span_ieq(name, SPAN_LIT("x-squeal"))) {
+			out->marked = true;
 		} else if (span_ieq(name, SPAN_LIT("transfer-encoding")) ||
 			   (span_ieq(name, SPAN_LIT("content-length")) && !span_is(value, "0"))) {
 			body = true;

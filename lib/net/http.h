@@ -21,6 +21,7 @@ struct http_request {
 	struct span path;  /* begins with "/", not decoded */
 	struct span query; /* behind "?", not decoded; empty when there is none */
 	struct span host;  /* name or address without port and brackets; empty when the client gave none */
+	bool marked;	   /* has the header X-Squeal, which no web page can make a browser send unasked */
 };
 
 /*

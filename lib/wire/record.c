@@ -47,6 +47,7 @@ pb_txn_fill(pb_txn *to, const struct record_txn *from, struct arena *a)
 	to->marker_keys = pb_list(a, from->markers, from->nmarkers);
 	to->n_marker_keys = from->nmarkers;
 	to->pool = pb_of(from->pool);
+	to->origin = pb_of(from->origin);
 }
 
 void
@@ -115,6 +116,7 @@ txn_fill(struct record_txn *to, const pb_txn *from, struct arena *a)
 	    .markers = span_list(a, from->marker_keys, from->n_marker_keys),
 	    .nmarkers = from->n_marker_keys,
 	    .pool = span_of_pb(from->pool),
+	    .origin = span_of_pb(from->origin),
 	};
 }
 

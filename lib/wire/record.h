@@ -32,7 +32,8 @@ struct record_txn {
 	size_t nkeys;
 	const struct span *markers; /* inv_m: remote-marker keys */
 	size_t nmarkers;
-	struct span pool; /* inv_p; empty for none */
+	struct span pool;   /* inv_p; empty for none */
+	struct span origin; /* for people: "update users, insert shop.feed"; empty: not known */
 };
 
 struct record {

@@ -16,6 +16,7 @@ struct fixture {
 	unsigned log_lines;
 	struct buf emitted;
 	bool refuse;
+	char origin[200]; /* of the last item */
 	uint64_t seq;
 };
 
@@ -34,6 +35,7 @@ emit(void *arg, struct queue_item *it)
 		queue_item_destroy(&it);
 		return false;
 	}
+	snprintf(f->origin, sizeof(f->origin), "%s", it->origin != NULL ? it->origin : "");
 	if (it->whole != NULL) {
 		buf_put_str(&f->emitted, "pos ");
 		position_format(it->whole, &f->emitted);
@@ -184,10 +186,11 @@ keys_of_all_statements_leave_at_commit(void **state)
 	begin(f);
 	say(f, "UPDATE t SET a=1 /*inv='a,b'*/");
 	say(f, "UPDATE t SET a=2");
-	say(f, "UPDATE t SET a=3 /*inv='b,c',inv_m='r'*/");
+	say(f, "DELETE FROM from_x /*inv='b,c',inv_m='r'*/");
 	assert_int_equal(f->emitted.len, 0);
 	commit(f);
 	assert_string_equal(buf_str(&f->emitted), "0-1-1 a,b,c,m:r\n");
+	assert_string_equal(f->origin, "update t, delete from_x");
 	assert_int_equal(f->metrics.statement, 3);
 	assert_int_equal(f->metrics.statement_with_keys, 2);
 	assert_int_equal(f->metrics.key_found, 5);
@@ -210,6 +213,7 @@ a_rollback_delivers_nothing_and_moves_the_position(void **state)
 	say(f, "UPDATE t SET a=1 /*inv='c'*/");
 	commit(f);
 	assert_string_equal(buf_str(&f->emitted), "0-1-2 c\n");
+	assert_string_equal(f->origin, "update t");
 	assert_int_equal(f->metrics.key_rolled_back, 2);
 	assert_int_equal(gather_position(f->gather)->mariadb.ids[0].seq, 2);
 }

@@ -244,6 +244,40 @@ a_page_of_the_program_gets_its_query(void **state)
 }
 
 static void
+on_pause(void *arg, const char *query, struct buf *out, int *status)
+{
+	struct fixture *f = arg;
+
+	snprintf(f->query, sizeof(f->query), "%s", query);
+	buf_put_str(out, "{\"paused\":true}\n");
+	if (query[0] == '\0')
+		*status = 400;
+}
+
+static void
+an_action_wants_post_and_the_header_that_no_web_page_can_send(void **state)
+{
+	struct fixture *f = *state;
+
+	admin_action(f->admin, "/pause", on_pause, f);
+	assert_int_equal(ask(f, "POST /pause?server=a HTTP/1.1\r\nHost: localhost\r\n\r\n"), 403);
+	assert_string_equal(f->query, "");
+	assert_int_equal(ask(f, "GET /pause?server=a HTTP/1.1\r\nHost: localhost\r\nX-Squeal: 1\r\n\r\n"),
+			 404);
+	assert_string_equal(f->query, "");
+	assert_int_equal(ask(f, "POST /pause?server=a HTTP/1.1\r\nHost: localhost\r\nX-Squeal: 1\r\n\r\n"),
+			 200);
+	assert_string_equal(f->query, "server=a");
+	assert_true(says(f, "{\"paused\":true}"));
+	assert_non_null(strstr(buf_str(&f->logged), "asked to act"));
+	assert_int_equal(ask(f, "POST /pause HTTP/1.1\r\nHost: localhost\r\nX-Squeal: 1\r\n\r\n"), 400);
+	assert_int_equal(ask(f, "POST /nothing HTTP/1.1\r\nHost: localhost\r\nX-Squeal: 1\r\n\r\n"), 404);
+	assert_int_equal(ask(f, "POST /pause HTTP/1.1\r\nHost: evil.example\r\nX-Squeal: 1\r\n\r\n"), 403);
+	assert_int_equal(ask(f, "PUT /pause HTTP/1.1\r\nHost: localhost\r\nX-Squeal: 1\r\n\r\n"), 405);
+	assert_true(says(f, "\r\nAllow: GET, POST\r\n"));
+}
+
+static void
 other_methods_are_405_and_other_pages_404(void **state)
 {
 	static const char *const methods[] = {"POST",  "PUT",	  "DELETE", "OPTIONS",
@@ -509,6 +543,7 @@ main(void)
 	    T(status_is_json_with_the_programs_own_members),
 	    T(metrics_hold_the_registry_the_port_and_the_process),
 	    T(a_page_of_the_program_gets_its_query),
+	    T(an_action_wants_post_and_the_header_that_no_web_page_can_send),
 	    T(other_methods_are_405_and_other_pages_404),
 	    T(a_foreign_host_header_is_refused),
 	    T(the_name_that_it_is_bound_by_is_no_foreign_host),

@@ -47,6 +47,15 @@ static const struct record_txn full_txns[] = {
     },
 };
 
+static const struct record_txn origin_txns[] = {{
+    .gtid = {"0-1-102", 7},
+    .commit_us = UINT64_C(1700000002000000),
+    .seen_us = UINT64_C(1700000002000300),
+    .keys = small_keys,
+    .nkeys = 1,
+    .origin = {"update shop.users, insert feed", 30},
+}};
+
 static const struct golden {
 	const char *name;
 	struct record rec;
@@ -54,6 +63,7 @@ static const struct golden {
     {"small", {1, {"main", 4}, {"0-1-100", 7}, small_txns, 1}},
     {"full", {1, {"eu-west/main", 12}, {"", 0}, full_txns, 2}},
     {"position", {1, {"main", 4}, {"0-1-101,1-2-7", 13}, NULL, 0}},
+    {"origin", {1, {"main", 4}, {"0-1-102", 7}, origin_txns, 1}},
 };
 
 enum { NGOLDENS = sizeof(goldens) / sizeof(goldens[0]) };
@@ -106,6 +116,7 @@ assert_same(const struct record *got, const struct record *want)
 		assert_int_equal(g->continues, w->continues);
 		assert_int_equal(g->holdoff_ms, w->holdoff_ms);
 		assert_span(g->pool, w->pool);
+		assert_span(g->origin, w->origin);
 		assert_int_equal(g->nkeys, w->nkeys);
 		for (size_t k = 0; k < w->nkeys; k++)
 			assert_span(g->keys[k], w->keys[k]);

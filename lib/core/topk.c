@@ -1,4 +1,4 @@
-#include "cache-server/sight/topk.h"
+#include "lib/core/topk.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>

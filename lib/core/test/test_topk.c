@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cache-server/sight/topk.h"
+#include "lib/core/topk.h"
 #include "lib/core/hash.h"
 #include "lib/core/test/test.h"
 

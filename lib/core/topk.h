@@ -18,14 +18,14 @@
  * without locks: a name that changes while it is read is left out.   Blocks: never.   Time: the caller's
  * windows.
  */
-#ifndef SQUEAL_CACHE_SERVER_SIGHT_TOPK_H
-#define SQUEAL_CACHE_SERVER_SIGHT_TOPK_H
+#ifndef SQUEAL_LIB_CORE_TOPK_H
+#define SQUEAL_LIB_CORE_TOPK_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "cache-server/sight/sample.h"
+#include "lib/core/sample.h"
 #include "lib/core/span.h"
 
 enum {

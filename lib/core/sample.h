@@ -7,8 +7,8 @@
  *
  * Threads: the one that owns it.   Blocks: never.   Randomness: a seed that is passed in.
  */
-#ifndef SQUEAL_CACHE_SERVER_SIGHT_SAMPLE_H
-#define SQUEAL_CACHE_SERVER_SIGHT_SAMPLE_H
+#ifndef SQUEAL_LIB_CORE_SAMPLE_H
+#define SQUEAL_LIB_CORE_SAMPLE_H
 
 #include <stdbool.h>
 #include <stdint.h>
