@@ -1,7 +1,7 @@
 """kill -9 at random moments, of squeal, routers, caches and the database, under load; then the checker.
 
 With memcached the caches come back empty; with squeal-cache they come back warm, with what they should have deleted
-meanwhile.  Whoever has more to kill (brokers) adds a Victim to VICTIMS for a round, and a function that makes the pipeline.
+meanwhile.  Whoever has more to kill (brokers) makes a Killer with more `kinds`, and kill_round() takes the pipeline's options.
 """
 
 import os
@@ -12,6 +12,7 @@ import time
 import pytest
 
 from harness import Load, Pipeline, run_dir, show_logs
+from harness.cache import CacheClient
 from harness.memcached import Memcached, SquealCache
 
 KILLS = int(os.environ.get("KILLS", "60"))
@@ -35,7 +36,7 @@ class Victim:
 
 
 # The daemons that we wrote first in line.
-VICTIMS = (
+KINDS = (
     Victim("squeal", 35, lambda p: [p.squeal.process], ready=lambda p: p.squeal.wait_ready(60)),
     Victim("router", 35, lambda p: [r.process for r in p.routers.values()],
            ready=lambda p: [r.wait_ready(60) for r in p.routers.values()]),
@@ -49,32 +50,31 @@ def warm_cache(dir, name, keep=False):
     return SquealCache(dir, name, options=["-e", os.path.join(dir, name + ".memory")], keep=keep)
 
 
-CACHES = {"memcached": Memcached, "squeal-cache": warm_cache}
-
-
 class Killer:
-    def __init__(self, pipeline, rng, victims=VICTIMS):
+    kinds = KINDS
+
+    def __init__(self, pipeline, rng):
         self.p = pipeline
         self.rng = rng
-        self.victims = victims
         self.counts = {}
         self.stills = 0
 
-    def choose(self):
-        victim = self.rng.choices(self.victims, [v.weight for v in self.victims])[0]
-        return victim.kind, self.rng.choice(victim.processes(self.p))
+    def victims(self):
+        """[(kind, process)] of what is killed together."""
+        victim = self.rng.choices(self.kinds, [v.weight for v in self.kinds])[0]
+        return [(victim.kind, self.rng.choice(victim.processes(self.p)))]
 
     def everything(self, still=False):
-        return [process for v in self.victims if v.still or not still for process in v.processes(self.p)]
+        return [process for v in self.kinds if v.still or not still for process in v.processes(self.p)]
 
     def step(self):
         """Kills one or two, waits a little or not at all, starts them again.  Returns how many were killed."""
         rng = self.rng
-        victims = [self.choose()]
+        victims = self.victims()
         if rng.random() < 0.25:
-            other = self.choose()
-            if other[1] is not victims[0][1]:
-                victims.append(other)
+            other = self.victims()
+            if other[0][1] is not victims[0][1]:
+                victims += other
         if rng.random() < 0.1:
             # Something else stands still meanwhile.
             still = rng.choice(self.everything(still=True))
@@ -97,22 +97,34 @@ class Killer:
         return len(victims)
 
 
-def kill_round(name, seed, kills, victims=VICTIMS, make=Pipeline, **kwargs):
-    """One system under load, `kills` kills, and the verdict, which must be clean.  `make` makes the pipeline."""
+def came_back_warm(p, killer):
+    """Or the round was one with a cold cache, and shows less than it says."""
+    warm = 0
+    for cache in p.all_caches():
+        with CacheClient(cache.port) as client:
+            restart = client.stats("restart")
+        warm += int(restart["warm_items"])
+        assert restart["caught_up"] == "yes", "%s was not told that it has caught up" % cache.name
+    assert warm > 0 or "cache" not in killer.counts, "no cache came back warm"
+
+
+def kill_round(name, seed, kills, killer=Killer, then=None, **options):
+    """One system under load, `kills` kills, and the verdict, which must be clean.  `options` are the pipeline's; then(p, killer)
+    is asked before the system goes."""
     rng = random.Random(seed)
     format = rng.choice(["STATEMENT", "MIXED", "ROW"])
     print("\nkill test: seed %d, %s binlog, %d kills; KILL_SEED=%d repeats it" % (seed, format, kills, seed), flush=True)
-    p = make(run_dir(name), trace_prefix="demo:", db_options={"binlog_format": format}, **kwargs)
+    p = Pipeline(run_dir(name), trace_prefix="demo:", db_options={"binlog_format": format}, **options)
     try:
         p.start()
         load = Load(p, rate=800, seconds=100000, after=1, writers=6, readers=3, reads=3000, items=1000, seed=seed).start()
-        killer = Killer(p, rng, victims)
+        killer = killer(p, rng)
         done = 0
         while done < kills:
             done += killer.step()
             load.process.check_running()
         # The database before those who wait for it.
-        for victim in reversed(victims):
+        for victim in reversed(killer.kinds):
             if victim.ready:
                 victim.ready(p)
         time.sleep(1)
@@ -122,12 +134,17 @@ def kill_round(name, seed, kills, victims=VICTIMS, make=Pipeline, **kwargs):
                                                      killer.stills, verdict), flush=True)
         assert verdict.clean, "seed %d: %s\n%s" % (seed, verdict, verdict.log)
         assert verdict["commits"] > kills
+        if then:
+            then(p, killer)
         return verdict
     except BaseException:
         show_logs(p.dir)
         raise
     finally:
         p.stop()
+
+
+CACHES = {"memcached": {"cache": Memcached}, "squeal-cache": {"cache": warm_cache, "then": came_back_warm}}
 
 
 def seeds():
@@ -137,7 +154,7 @@ def seeds():
 
 @pytest.mark.parametrize("cache", CACHES)
 def test_random_kills(cache):
-    kill_round("test_random_kills-" + cache, seeds(), KILLS, cache=CACHES[cache])
+    kill_round("test_random_kills-" + cache, seeds(), KILLS, **CACHES[cache])
 
 
 @pytest.mark.soak
@@ -146,4 +163,4 @@ def test_random_kills_for_hours(cache):
     first = seeds()
     kills = SOAK_KILLS // len(CACHES)
     for i in range((kills + ROUND - 1) // ROUND):
-        kill_round("test_random_kills_for_hours-" + cache, first + i, min(ROUND, kills - i * ROUND), cache=CACHES[cache])
+        kill_round("test_random_kills_for_hours-" + cache, first + i, min(ROUND, kills - i * ROUND), **CACHES[cache])

@@ -3,9 +3,10 @@
     with Proxy(cache.port) as proxy:        # clients connect to proxy.address
         proxy.delay = 0.02                  # seconds, each way
         proxy.rate = 100_000                # bytes per second, each way and connection
-        proxy.stall()                       # nothing goes through; connections stay, new ones are accepted
-        proxy.cut()                         # every connection is reset, new ones are refused
-        proxy.heal()                        # stall and cut end; what waited goes on
+        proxy.cut()                         # every connection is reset; new ones are taken
+        proxy.stall()                       # nothing goes through; connections stay, new ones are taken (half-open)
+        proxy.refuse()                      # every connection is reset, new ones are refused
+        proxy.resume()                      # stall and refuse end; what waited goes on
 
 It is one thread; the settings may be changed by any other at any time.
 """
@@ -91,6 +92,7 @@ class Proxy:
         self._wake_r, self._wake_w = socket.socketpair()
         self._done = threading.Condition()
         self._seen = None
+        self._cuts = self._cuts_done = 0
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._listen()
         self._thread.start()
@@ -105,13 +107,21 @@ class Proxy:
     def __exit__(self, *_):
         self.close()
 
+    def cut(self):
+        with self._done:
+            self._cuts += 1
+            wanted = self._cuts
+            self._wake_w.send(b"x")
+            if not self._done.wait_for(lambda: self._cuts_done >= wanted, 10):
+                raise RuntimeError("the proxy's thread does not answer")
+
     def stall(self):
         self._become("stalled")
 
-    def cut(self):
-        self._become("cut")
+    def refuse(self):
+        self._become("refusing")
 
-    def heal(self):
+    def resume(self):
         self._become("open")
 
     def connections(self):
@@ -176,9 +186,11 @@ class Proxy:
     def _take_state(self):
         with self._done:
             state = self._state
-            if state == "cut":
+            if state == "refusing" or self._cuts_done < self._cuts:
                 for pair in list(self._pairs):
                     self._drop(pair)
+            self._cuts_done = self._cuts
+            if state == "refusing":
                 if self._listener:
                     self._listener.close()
                     self._listener = None
