@@ -2,19 +2,22 @@
 
 import importlib.machinery
 import importlib.util
+import json
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
 import threading
+import urllib.parse
 
 import pytest
+import yaml
 
-from harness import ROOT, Pipeline, wait_until
+from harness import ROOT, NoServer, Process, free_port, wait_until
 from harness.memcached import SquealCache
-from harness.pipeline import program, run_program, write_config
-from harness.process import BUILD
+from harness.pipeline import http_get, parse_metrics, program, run_program, write_config
 
 COMPOSE = os.path.join(ROOT, "packaging", "compose")
 
@@ -145,35 +148,74 @@ def test_an_alert_that_does_not_fire_is_found(tree):
 
 
 def exprs():
-    """(where, expression) of every alert and panel."""
-    check = check_compose.Check(ROOT)
-    for group in check.read_yaml("packaging/monitoring/alerts.yml")["groups"]:
-        for rule in group["rules"]:
-            yield rule["alert"], rule["expr"]
-    import json
-    for panel in json.loads(check.read("packaging/monitoring/grafana/dashboards/squeal.json"))["panels"]:
+    """(where, expression) of every panel."""
+    for panel in json.loads(check_compose.Check(ROOT).read("packaging/monitoring/grafana/dashboards/squeal.json"))["panels"]:
         for target in panel["targets"]:
-            yield panel["title"], target["expr"]
-            yield panel["title"], target["legendFormat"]
+            yield panel["title"], target["expr"], target["legendFormat"]
 
 
-def test_the_programs_export_the_metrics_and_labels_that_alerts_and_panels_watch(pipeline, rundir):
-    from harness.process import free_port
-    port = free_port()
+def exported(texts):
+    """{metric: its labels} of what the programs say at /metrics."""
+    out = {}
+    for text in texts:
+        for (name, labels), _ in parse_metrics(text).items():
+            out.setdefault(name, set()).update(label for label, _ in labels)
+    return out
+
+
+@pytest.mark.skipif(not shutil.which("prometheus"), reason="prometheus is not installed; run integration/packages")
+def test_a_real_prometheus_scrapes_the_programs_and_every_alert_and_panel_has_something_to_say(pipeline, rundir):
+    port, web = free_port(), free_port()
     p = pipeline(clusters=["a"], servers=1,
                  cache=lambda d, n, keep=False: SquealCache(d, n, options=["--admin", "127.0.0.1:%d" % port]))
     p.barrier()
-    from harness.pipeline import http_get, parse_metrics
-    exported = {}
-    for text in (p.squeal.get("/metrics")[1], p.routers["a"].get("/metrics")[1], http_get(port, "/metrics")[1]):
-        for (name, labels), _ in parse_metrics(text).items():
-            exported.setdefault(name, set()).update(label for label, _ in labels)
-    for where, expr in exprs():
+    check = check_compose.Check(ROOT)
+    config = check.read_yaml("packaging/monitoring/prometheus.yml")
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    here = {"squeal": p.squeal_port, "squeal-router": p.admin_ports["a"], "squeal-cache": port}
+    assert [job["job_name"] for job in config["scrape_configs"]] == list(here)
+    for job in config["scrape_configs"]:
+        job["static_configs"] = [dict(job["static_configs"][0], targets=["127.0.0.1:%d" % here[job["job_name"]]])]
+    with open(os.path.join(rundir, "prometheus.yml"), "w") as f:
+        yaml.safe_dump(config, f)
+    shutil.copy(check.path("packaging/monitoring/alerts.yml"), rundir)
+    server = Process("prometheus", ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=" + os.path.join(rundir, "tsdb"),
+                                    "--web.listen-address=127.0.0.1:%d" % web], rundir).start()
+
+    def ask(path, **query):
+        status, text = http_get(web, path + "?" + urllib.parse.urlencode(query), timeout=10)
+        assert status == 200, text
+        return json.loads(text)["data"]
+
+    def all_up():
+        server.check_running()
+        try:
+            return len(ask("/api/v1/query", query="up == 1")["result"]) == len(here)
+        except (OSError, AssertionError):
+            return False
+    wait_until(all_up, 20, "Prometheus to reach the programs")
+
+    def silent():
+        return [where for where, expr, _ in exprs() if not ask("/api/v1/query", query=expr)["result"]]
+    # A rate needs two looks.
+    wait_until(lambda: not silent(), 15, "every panel to have something to show")
+
+    def rules():
+        return [rule for group in ask("/api/v1/rules")["groups"] for rule in group["rules"]]
+    wait_until(lambda: all(rule["health"] != "unknown" for rule in rules()), 15, "every rule to be evaluated")
+    assert [(r["name"], r.get("lastError")) for r in rules() if r["health"] != "ok"] == []
+    assert [r["name"] for r in rules() if r["alerts"]] == [], "nothing is wrong, and somebody would be woken"
+    # What the alerts watch is there, and has the labels that they and the panels name.
+    labels = exported(http_get(n, "/metrics")[1] for n in here.values())
+    watched = [(r["name"], r["query"], json.dumps(r["annotations"])) for r in rules()] + list(exprs())
+    for where, expr, texts in watched:
+        named = set(re.findall(r"\{\{ ?(?:\$labels\.)?(\w+) ?\}\}", texts)) - {"cluster", "job", "instance"}
         for name in re.findall(r"\bsqueal_\w+", expr):
-            assert name in exported, "%s: nobody exports %s" % (where, name)
-            # cluster, job and instance are put there by Prometheus.
-            for label in re.findall(r"\{\{(\w+)\}\}", expr):
-                assert label in exported[name] | {"cluster", "job", "instance"}, "%s: %s has no label %s" % (where, name, label)
+            assert name in labels, "%s: nobody exports %s" % (where, name)
+            assert named <= labels[name], "%s: %s has no label %s" % (where, name, named - labels[name])
+    # And one of them fires.
+    p.caches["a"][0].kill()
+    wait_until(lambda: any(r["name"] == "RouterServerDown" and r["alerts"] for r in rules()), 20, "RouterServerDown to be pending")
 
 
 def readyz(address, env=None):
@@ -241,7 +283,6 @@ def start_server(database, name):
 
 def source_script(db, script, secrets, **env):
     """Does what the image's entry point does with a script of /docker-entrypoint-initdb.d."""
-    import shlex
     client = " ".join(shlex.quote(w) for w in db.client_argv())
     done = subprocess.run(["bash", "-eo", "pipefail", "-c",
                            "docker_process_sql() { %s \"$@\"; }; . %s" % (client, shlex.quote(os.path.join(COMPOSE, "mysql", script)))],
@@ -281,8 +322,61 @@ def test_the_servers_of_the_compose_file_replicate_and_doctor_finds_nothing_to_m
         "squeal": {"admin": ""},
         "clusters": [{"name": "a", "admin": "", "servers": [{"host": "127.0.0.1", "port": 1}]}]})
     done = run_program("squeal", "doctor", "-c", config, "--json")
-    import json
     findings = [json.loads(line) for line in done.stdout.splitlines()]
     assert {"connect", "gtid_mode", "rows_query", "sync_binlog", "account"} <= {f["check"].split(":")[-1] for f in findings}, findings
     # There are no caches here, and both servers are on one machine.
     assert [f for f in findings if f["level"] in ("danger", "broken") and f["check"] != "cache"] == []
+
+
+def test_the_broker_of_the_compose_file_starts_and_its_topic_is_made(rundir):
+    """A real Kafka with the settings that the image makes of the service's environment, and the service kafka-topic's command."""
+    kafka = pytest.importorskip("harness.kafka")
+    try:
+        jars = os.path.join(kafka.kafka_dist(), "lib", "*")
+    except NoServer as e:
+        pytest.skip(str(e))
+    services = check_compose.Check(ROOT).read_yaml("docker-compose.yml")["services"]
+    ports = {"9092": str(free_port()), "9093": str(free_port())}
+
+    def here(text):
+        text = re.sub(r"\b(9092|9093)\b", lambda m: ports[m.group(1)], text)
+        return text.replace("kafka:", "127.0.0.1:").replace("//:", "//127.0.0.1:")
+    data = os.path.join(rundir, "data")
+    with open(os.path.join(rundir, "server.properties"), "w") as f:
+        for name, value in services["kafka"]["environment"].items():
+            if name.startswith("KAFKA_") and name not in ("KAFKA_HEAP_OPTS",):
+                f.write("%s=%s\n" % (name[6:].lower().replace("_", "."), data if name == "KAFKA_LOG_DIRS" else here(value)))
+    assert services["kafka"]["environment"]["KAFKA_LOG_DIRS"] in services["kafka"]["volumes"][0]
+
+    def tool(name, *args):
+        return subprocess.run(["java", "-Xmx128m", "-cp", jars, name] + list(args), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, timeout=120)
+    properties = os.path.join(rundir, "server.properties")
+    # As the image does it before the start.
+    done = tool("kafka.tools.StorageTool", "format", "-t", "5L6g3nShT-eMCtK--X86sw", "-c", properties)
+    assert done.returncode == 0, done.stdout
+    broker = Process("kafka", ["java"] + services["kafka"]["environment"]["KAFKA_HEAP_OPTS"].split()
+                     + ["-cp", jars, "kafka.Kafka", properties], rundir).start()
+    try:
+        create = services["kafka-topic"]["command"]
+        assert create[0] == "/opt/kafka/bin/kafka-topics.sh"
+        address = "--bootstrap-server=127.0.0.1:" + ports["9092"]
+
+        def answers():
+            broker.check_running()
+            with socket.socket() as s:
+                return s.connect_ex(("127.0.0.1", int(ports["9092"]))) == 0
+        wait_until(answers, 60, "the broker")
+        # The second time is the next `docker compose up`.
+        for _ in range(2):
+            done = tool("org.apache.kafka.tools.TopicCommand", *[here(word) for word in create[1:]])
+            assert done.returncode == 0, done.stdout
+        done = tool("org.apache.kafka.tools.TopicCommand", address, "--describe", "--topic=squeal")
+        assert "PartitionCount: 1" in done.stdout and "ReplicationFactor: 1" in done.stdout, done.stdout
+        for setting in ("cleanup.policy=delete", "retention.ms=259200000", "min.insync.replicas=1", "max.message.bytes=16777216",
+                        "unclean.leader.election.enable=false"):
+            assert setting in done.stdout, done.stdout
+        done = tool("org.apache.kafka.tools.BrokerApiVersionsCommand", "--bootstrap-server", "127.0.0.1:" + ports["9092"])
+        assert done.returncode == 0, done.stdout
+    finally:
+        broker.kill()

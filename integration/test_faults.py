@@ -5,6 +5,7 @@ Tests with a load end with the checker's verdict.  With `-m soak` the processes 
 
 import contextlib
 import os
+import statistics
 import time
 
 import pytest
@@ -127,53 +128,64 @@ def test_a_process_that_stands_still_for_a_minute_costs_time_and_nothing_else(wh
 # --- a slow cluster -----------------------------------------------------------------------------------------------
 
 
-def latencies(p, load, cluster, begin, end):
-    """Sorted seconds from a commit's return to its first acknowledgement in the cluster, of commits within these times."""
+def latencies(p, load, cache, spans):
+    """For each span of time, sorted: seconds from a commit's return to its first acknowledgement by this server."""
+    cluster = next(name for name in p.cluster_names if cache in p.caches[name])
     acked = {}
-    for at, _, _, key in p.trace(cluster):
-        if key.startswith("demo:tx:"):
+    for at, server, _, key in p.trace(cluster):
+        if key.startswith("demo:tx:") and server == cache.address:
             n = int(key.rsplit(":", 1)[1])
             acked[n] = min(at, acked.get(n, at))
-    out = []
+    out = [[] for _ in spans]
     with open(load.journal) as f:
         for line in f:
             words = line.split()
-            if words[0] == "C" and begin <= int(words[2]) / 1e6 < end and int(words[1]) in acked:
-                out.append(max(0.0, (acked[int(words[1])] - int(words[2])) / 1e6))
-    return sorted(out)
+            if words[0] == "C" and int(words[1]) in acked:
+                for values, (begin, end) in zip(out, spans):
+                    if begin <= int(words[2]) / 1e6 < end:
+                        values.append(max(0.0, (acked[int(words[1])] - int(words[2])) / 1e6))
+    return [sorted(values) for values in out]
 
 
-def share(values, q):
-    return values[min(len(values) - 1, int(len(values) * q))]
+def typical(spans, q):
+    """The quantile's median over the spans: one that a busy machine has spoilt does not decide."""
+    assert all(len(values) > 100 for values in spans), [len(values) for values in spans]
+    return statistics.median(values[int(len(values) * q)] for values in spans)
 
 
-def test_a_cluster_ten_times_slower_does_not_slow_the_others():
-    with running("slow", trace_prefix="demo:", config={"router": {"ack_timeout": "5s"}}) as p, contextlib.ExitStack() as stack:
-        proxies = [stack.enter_context(Proxy(cache.port)) for cache in p.caches["east"]]
-        p.via = {cache: proxy.address for cache, proxy in zip(p.caches["east"], proxies)}
+@pytest.mark.parametrize("what", ["cluster", "server"])
+def test_what_is_ten_times_slower_does_not_slow_the_others(what):
+    """A cluster beside another one, and a server beside another one of the same router."""
+    with running("slow-" + what, trace_prefix="demo:", config={"router": {"ack_timeout": "5s"}}) as p, contextlib.ExitStack() as stack:
+        victims = p.caches["east"][:2 if what == "cluster" else 1]
+        proxies = [stack.enter_context(Proxy(cache.port)) for cache in victims]
+        p.via = {cache: proxy.address for cache, proxy in zip(victims, proxies)}
         p.start()
         load = Load(p, rate=400, seconds=100000, after=1, writers=4, readers=2, reads=1000, items=1000).start()
         wait_until(lambda: load.progress().get("commits", 0) > 400, 20, "the load to be under way")
-        began = time.time()
-        time.sleep(4)
-        slowed = time.time()
-        for proxy in proxies:
-            proxy.delay, proxy.rate = 0.025, 200_000
-        time.sleep(6)
-        ended = time.time()
+        normal, slowed = [], []
+        for _ in range(3):
+            for spans, delay, rate in ((normal, 0.0, None), (slowed, 0.025, 200_000)):
+                for proxy in proxies:
+                    proxy.delay, proxy.rate = delay, rate
+                # What was slow a moment ago ends first.
+                time.sleep(0.5)
+                began = time.time()
+                time.sleep(2.5)
+                spans.append((began, time.time()))
         for proxy in proxies:
             proxy.delay, proxy.rate = 0.0, None
         verdict_of(load)
-        assert all(proxy.passed > 10_000 for proxy in proxies), "the routers did not go through the proxies"
-        before, during, slow = (latencies(p, load, c, a, b) for c, a, b in
-                                (("west", began, slowed), ("west", slowed, ended), ("east", slowed, ended)))
-        assert min(len(before), len(during), len(slow)) > 400
-        print("west before: p50 %.2f p99 %.2f ms; while east is slow: p50 %.2f p99 %.2f ms; east: p50 %.2f p99 %.2f ms"
-              % tuple(1000 * share(v, q) for v in (before, during, slow) for q in (0.5, 0.99)), flush=True)
-        assert share(slow, 0.5) > 10 * share(during, 0.5), "east was not ten times slower, so this shows nothing"
+        assert all(proxy.passed > 10_000 for proxy in proxies), "the router did not go through the proxies"
+        other = p.caches["west"][0] if what == "cluster" else p.caches["east"][1]
+        before, during = latencies(p, load, other, normal), latencies(p, load, other, slowed)
+        slow = latencies(p, load, victims[0], slowed)
+        print("%s: the other one p50 %.2f p99 %.2f ms; while this one is slow p50 %.2f p99 %.2f ms; this one p50 %.2f p99 %.2f ms"
+              % ((what,) + tuple(1000 * typical(v, q) for v in (before, during, slow) for q in (0.5, 0.99))), flush=True)
+        assert typical(slow, 0.5) > 10 * typical(during, 0.5), "it was not ten times slower, so this shows nothing"
         # The same machine at the same load: what is left is noise, of which two busy cores have plenty.
-        assert share(during, 0.5) < 2 * share(before, 0.5) + 0.002
-        assert share(during, 0.99) < 3 * share(before, 0.99) + 0.010
+        assert typical(during, 0.5) < 2 * typical(before, 0.5) + 0.002
+        assert typical(during, 0.99) < 3 * typical(before, 0.99) + 0.010
 
 
 # --- connections that are cut, or silent --------------------------------------------------------------------------
