@@ -9,14 +9,14 @@ import shlex
 import shutil
 import socket
 import subprocess
-import threading
+import time
 import urllib.parse
 
 import pytest
 import yaml
 
 from harness import ROOT, NoServer, Process, free_port, wait_until
-from harness.memcached import SquealCache
+from harness.memcached import Memcached, SquealCache
 from harness.pipeline import http_get, parse_metrics, program, run_program, write_config
 
 COMPOSE = os.path.join(ROOT, "packaging", "compose")
@@ -239,12 +239,27 @@ def test_readyz_tells_ready_from_not_ready_from_nobody(pipeline):
 
 
 def test_readyz_gives_up_on_a_port_that_does_not_answer():
-    server = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.accept, daemon=True)
-    thread.start()
-    done = readyz("127.0.0.1:%d" % server.getsockname()[1])
-    assert done.returncode == 1 and "did not answer in time" in done.stdout
-    server.close()
+    # The kernel takes the connection, nobody else does.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        began = time.monotonic()
+        done = readyz("127.0.0.1:%d" % server.getsockname()[1])
+        assert done.returncode == 1 and "did not answer in time" in done.stdout
+        # The health check's timeout is 3 s.
+        assert time.monotonic() - began < 3
+
+
+def test_the_health_check_of_memcached_tells_one_that_answers_from_one_that_does_not(tmp_path):
+    words = check_compose.Check(ROOT).read_yaml("docker-compose.yml")["services"]["cache-west-1"]["healthcheck"]["test"]
+    cache = Memcached(str(tmp_path))
+    # Compose makes one dollar of two.
+    argv = [word.replace("$$", "$").replace("11211", str(cache.port)) for word in words[1:]]
+    assert words[0] == "CMD" and argv != words[1:]
+    assert subprocess.run(argv, stderr=subprocess.DEVNULL).returncode != 0
+    cache.start()
+    assert subprocess.run(argv).returncode == 0
+    cache.pause()
+    assert subprocess.run(argv, timeout=10).returncode != 0
+    cache.kill()
 
 
 def make_secrets(folder):
