@@ -39,7 +39,8 @@ RUN groupadd --system --gid 10001 squeal \
  && install -d -o squeal -g squeal -m 750 /var/lib/squeal \
  && install -d -o squeal-cache -g squeal-cache -m 750 /var/lib/squeal-cache
 COPY packaging/compose/readyz /usr/local/bin/readyz
-WORKDIR /var/lib/squeal
+# A folder that every account may enter: services run as squeal and as squeal-cache.
+WORKDIR /
 USER squeal
 # 9401 squeal, 9402 squeal-router, 9403 squeal-cache: /metrics /healthz /readyz /status; 11211: the cache.
 EXPOSE 9401 9402 9403 11211
