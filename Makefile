@@ -146,11 +146,11 @@ $(BUILD)/hdr/%.h.ok: %.h | $(GENERATED)
 check-deps:
 	$(Q)integration/check-deps
 
-check-check-compose: programs
-	$(Q)BUILD=$(BUILD) integration/check-compose
-
-docs: programs
+check-docs: programs
 	$(Q)BUILD=$(BUILD) integration/gen-docs --check
+
+check-compose: programs
+	$(Q)BUILD=$(BUILD) integration/check-compose
 
 docs: programs
 	$(Q)BUILD=$(BUILD) integration/gen-docs
