@@ -2,6 +2,13 @@
 #ifndef SQUEAL_LIB_ROUTE_TEST_GOLDEN_H
 #define SQUEAL_LIB_ROUTE_TEST_GOLDEN_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
