@@ -212,6 +212,8 @@ def test_a_ring_changes_under_load_and_both_owners_get_every_delete_until_it_is_
     assert len(status["rings"]["unsealed"]) == 1 and status["rings"]["sealed_out"] == []
     assert p.routers["a"].metrics().total("squeal_router_deletes_extra_total") > 0
 
+    done = run_program("squealctl", "-c", p.cluster_config_path("a"), "status")
+    assert "squealctl seal ends it" in done.stdout, done.stdout
     seal(p)
     status = p.routers["a"].status()
     assert status["rings"] == {"unsealed": [], "sealed_out": [a[2]]}

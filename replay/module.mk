@@ -5,7 +5,7 @@ LIBS       += $(REPLAY_A)
 $(REPLAY_A): $(call objs,$(REPLAY_SRC))
 
 # Users before used.
-REPLAY_NEEDS := net broker wire conf core
+REPLAY_NEEDS := route net broker wire conf core
 REPLAY_LIBS  := $(NET_LIBS) $(CONF_LIBS) -lsqlite3 $(KAFKA_LIBS) -lprotobuf-c -lxxhash -lcrypto -lm
 
 AUDIT_BIN   := $(BUILD)/bin/squeal-audit

@@ -498,6 +498,7 @@ rings_flushed(struct rings *r, const char *server, struct err_detail *why)
 void
 rings_status(const struct rings *r, struct json *j)
 {
+	json_kv_u64(j, "unsealed_rings", r->n);
 	json_name(j, "rings");
 	json_object(j);
 	json_name(j, "unsealed");

@@ -69,6 +69,7 @@ err_t rings_flushed(struct rings *r, const char *server, struct err_detail *why)
 /*
  * Members of an open object:
  *
+ *     "unsealed_rings":1,
  *     "rings":{"unsealed":[{"until_us":1700000000000000,"servers":["10.0.0.1:11211"]}],
  *              "sealed_out":["10.0.0.9:11211"]}
  */

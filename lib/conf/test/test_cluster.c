@@ -190,6 +190,27 @@ the_text_of_a_ring_is_read_as_the_same_ring(void **state)
 }
 
 static void
+the_text_of_a_ring_keeps_every_letter(void **state)
+{
+	/* A next line, a line separator, a control of C1, a DEL, a quote and a letter beyond 16 bits. */
+	struct topology *t =
+	    parse("  - {name: a, distribution: ch3, salt: \"\\N\\L\\x90\\x7f\\\"\\U0001f600\\n\\t\", "
+		  "servers: [h:1]}\n");
+	char *text = ring_text(t, false);
+	struct err_detail why = {0};
+	struct topology *again;
+
+	if (topology_parse(&again, span_of(text), "ring", &why) != ERR_OK)
+		fail_msg("%s\n%s", why.text, text);
+	assert_string_equal(again->clusters[0].pools[0].opt.salt, t->clusters[0].pools[0].opt.salt);
+	assert_string_equal(again->clusters[0].pools[0].opt.salt,
+			    "\xc2\x85\xe2\x80\xa8\xc2\x90\x7f\"\xf0\x9f\x98\x80\n\t");
+	free(text);
+	topology_destroy(&again);
+	topology_destroy(&t);
+}
+
+static void
 rings_have_the_same_text_when_they_route_alike(void **state)
 {
 	static const struct {
@@ -235,6 +256,7 @@ main(void)
 	    cmocka_unit_test(the_clusters_servers_are_those_of_all_pools_each_once),
 	    cmocka_unit_test(reload_takes_pools_servers_and_limits_and_tells_them),
 	    cmocka_unit_test(the_text_of_a_ring_is_read_as_the_same_ring),
+	    cmocka_unit_test(the_text_of_a_ring_keeps_every_letter),
 	    cmocka_unit_test(rings_have_the_same_text_when_they_route_alike),
 	};
 

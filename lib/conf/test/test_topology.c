@@ -206,10 +206,9 @@ reload_takes_what_can_be_taken_and_tells_the_rest(void **state)
 	struct buf seen = BUF_INIT;
 
 	topology_reload(t, fresh, note_change, &seen);
-	assert_string_equal(buf_str(&seen),
-			    "log.path- log.retention+ source.host- squeal.log_level+ "
-			    "clusters[a].hash+ clusters[a].pools[default].hash+ "
-			    "clusters[a].pools[default].servers+ clusters.d- clusters.b- ");
+	assert_string_equal(buf_str(&seen), "log.path- log.retention+ source.host- squeal.log_level+ "
+					    "clusters[a].hash+ clusters[a].pools[default].hash+ "
+					    "clusters[a].pools[default].servers+ clusters.d- clusters.b- ");
 	assert_int_equal(t->log.retention, 7200);
 	assert_string_equal(t->log.path, "/l");
 	assert_string_equal(t->squeal.log_level, "debug");
