@@ -18,6 +18,8 @@ enum {
 	SLICE_RECORDS = 64,
 	SLICE_BYTES = 128 * 1024,
 	SLICE_BEHIND_US = 250, /* what the live feed may have to wait for somebody who catches up */
+	LIVE_MS = 50,	       /* so long after its last record the live feed is at work */
+	BEHIND_PAUSE_MS = 1,   /* between two of those slices then */
 	TICK_MS = 1000,
 };
 
@@ -30,7 +32,8 @@ struct delivery {
 	struct delivery_metrics metrics;
 	struct broker_metrics broker_metrics;
 	struct intake in;
-	struct loop_timer turn, tick, save;
+	struct loop_timer turn, behind, tick, save;
+	uint64_t live_ms;	    /* when the live feed had its last record */
 	const struct route *staged; /* between delivery_stage() and delivery_commit() */
 	bool more;		    /* the live feed has not come to the end yet */
 	struct {
@@ -45,6 +48,7 @@ struct delivery {
 };
 
 static void on_turn(void *arg);
+static void on_behind(void *arg);
 static void on_tick(void *arg);
 static void on_save(void *arg);
 static void on_open(void *arg);
@@ -206,6 +210,7 @@ delivery_create(struct delivery **out, const struct delivery_context *ctx, struc
 	d->ctx = *ctx;
 	intake_init(&d->in, &in);
 	loop_timer_init(&d->turn, ctx->loop, on_turn, d);
+	loop_timer_init(&d->behind, ctx->loop, on_behind, d);
 	loop_timer_init(&d->tick, ctx->loop, on_tick, d);
 	loop_timer_init(&d->save, ctx->loop, on_save, d);
 	lanes_init(&d->lanes, &lanes);
@@ -233,6 +238,7 @@ delivery_destroy(struct delivery **dp)
 	if (d == NULL)
 		return;
 	loop_timer_stop(&d->turn);
+	loop_timer_stop(&d->behind);
 	loop_timer_stop(&d->tick);
 	loop_timer_stop(&d->save);
 	intake_stop(&d->in);
@@ -245,16 +251,27 @@ delivery_destroy(struct delivery **dp)
 }
 
 static uint64_t
+now_ms(const struct delivery *d)
+{
+	return clock_mono_ms(loop_clock(d->ctx.loop));
+}
+
+static uint64_t
 now_us(const struct delivery *d)
 {
 	return clock_mono_ns(loop_clock(d->ctx.loop)) / 1000;
 }
 
+/* Whoever may have something to read finds out. */
 static void
 take_turn(struct delivery *d)
 {
-	if (!loop_timer_is_set(&d->turn) && d->in.reader != NULL && !d->draining)
+	if (d->in.reader == NULL || d->draining)
+		return;
+	if (!loop_timer_is_set(&d->turn))
 		loop_timer_once(&d->turn, 0);
+	if (!loop_timer_is_set(&d->behind))
+		loop_timer_once(&d->behind, 0);
 }
 
 static void
@@ -371,37 +388,50 @@ wait_at(struct delivery *d, uint64_t place)
 	}
 }
 
-/* One slice for the live feed, a short one for somebody behind, and then the loop may do other things. */
+/* One slice for the live feed, and then the loop may do other things. */
 static void
 on_turn(void *arg)
 {
 	struct delivery *d = arg;
-	uint64_t live = places_live(&d->places), place;
-	struct lane *behind;
+	uint64_t live = places_live(&d->places);
 	bool again = false;
 
 	if (d->in.reader == NULL || d->draining)
 		return;
 	d->reading.patient = places_followed(&d->places, live);
 	if (d->more && places_choose(&d->places, live, live, d->reading.patient)) {
-		d->more = read_slice(d, live, 0);
-		again = d->more;
+		again = d->more = read_slice(d, live, 0);
+		if (d->reading.handed)
+			d->live_ms = now_ms(d);
 	}
 	d->reading.patient = false;
-	live = places_live(&d->places);
-	metric_set(&d->metrics.router_live_offset, live);
-	if (d->in.reader == NULL)
-		return;
-	behind = places_behind(&d->places, live, clock_mono_ms(loop_clock(d->ctx.loop)));
-	if (behind != NULL) {
-		metric_inc(&d->metrics.router_catch_up_reads);
-		place = behind->next_read;
-		if (!read_slice(d, place, SLICE_BEHIND_US))
-			wait_at(d, place);
-		again = true;
-	}
+	metric_set(&d->metrics.router_live_offset, places_live(&d->places));
 	if (again)
-		take_turn(d);
+		loop_timer_once(&d->turn, 0);
+	/* Somebody may have had no room. */
+	if (!loop_timer_is_set(&d->behind))
+		loop_timer_once(&d->behind, 0);
+}
+
+/* A short slice for somebody behind; while there is something live the time until the next one belongs to
+ * that. */
+static void
+on_behind(void *arg)
+{
+	struct delivery *d = arg;
+	struct lane *behind;
+	uint64_t place;
+
+	if (d->in.reader == NULL || d->draining)
+		return;
+	behind = places_behind(&d->places, places_live(&d->places), now_ms(d));
+	if (behind == NULL)
+		return;
+	metric_inc(&d->metrics.router_catch_up_reads);
+	place = behind->next_read;
+	if (!read_slice(d, place, SLICE_BEHIND_US))
+		wait_at(d, place);
+	loop_timer_once(&d->behind, now_ms(d) - d->live_ms < LIVE_MS ? BEHIND_PAUSE_MS : 0);
 }
 
 static void
@@ -586,6 +616,7 @@ delivery_drain(struct delivery *d, void (*done)(void *arg), void *arg)
 	d->drained = done;
 	d->drained_arg = arg;
 	loop_timer_stop(&d->turn);
+	loop_timer_stop(&d->behind);
 	loop_timer_stop(&d->tick);
 	intake_stop(&d->in);
 	drain_check(d);
