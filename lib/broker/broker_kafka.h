@@ -12,13 +12,19 @@
  *     broker_append ──▶ messages, one request at a time ──▶ every ack, in order ──▶ state file, one transaction
  *
  * So the checkpoint in the file is never ahead of the topic.  Dying in between means repeats.
+ *
+ * Where squeal finds that the topic has lost records which nothing can bring back (it was made anew, or is
+ * another one than before), it writes a mark: a message without a value that has the header "gap".  Readers
+ * give ERR_GAP there, so that routers flush, also those that have no cursor any more because their group's
+ * offsets went with the topic.
  */
 #ifndef SQUEAL_LIB_BROKER_BROKER_KAFKA_H
 #define SQUEAL_LIB_BROKER_BROKER_KAFKA_H
 
 #include "lib/broker/broker.h"
 
-#define BROKER_KAFKA_CHECKPOINT "checkpoint" /* the header */
+#define BROKER_KAFKA_CHECKPOINT "checkpoint" /* headers */
+#define BROKER_KAFKA_GAP	"gap"
 
 /* As broker_writer_open() and broker_reader_open_partition(); `source` not NULL: the partition of that source. */
 err_t broker_kafka_writer_open(struct broker_writer **out, const struct log_options *opt, const char *source,

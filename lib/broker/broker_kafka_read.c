@@ -231,6 +231,31 @@ look_at_range(struct kafka_reader *r, struct stream *s, uint64_t *next, struct e
 	return start(r, s, from, why);
 }
 
+/* squeal's mark where the log has a hole that nothing can fill (broker_kafka.h). */
+static bool
+is_gap(const rd_kafka_message_t *m)
+{
+	rd_kafka_headers_t *headers;
+	const void *value;
+	size_t size;
+
+	return m->err == RD_KAFKA_RESP_ERR_NO_ERROR && m->len == 0 &&
+	       rd_kafka_message_headers(m, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+	       rd_kafka_header_get_last(headers, BROKER_KAFKA_GAP, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+static err_t
+pass_gap(struct kafka_reader *r, struct stream *s, uint64_t offset, struct err_detail *why)
+{
+	s->at = offset + 1;
+	s->gave = true;
+	return err_set(why, ERR_GAP,
+		       "topic %s, partition %u: at record %" PRIu64
+		       " squeal says that records were lost (the topic was made anew or has lost its end); flush the "
+		       "servers",
+		       r->opt->topic, r->view.partition, offset);
+}
+
 /* Gives one message on.  False: the caller has enough. */
 static bool
 hand_over(struct kafka_reader *r, struct stream *s, const rd_kafka_message_t *m, broker_record_fn *fn, void *arg)
@@ -267,7 +292,13 @@ read_stream(struct kafka_reader *r, struct stream *s, size_t max_records, size_t
 		take(s, &m);
 		if (m == NULL)
 			break;
-		if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR || m->err == RD_KAFKA_RESP_ERR__BAD_MSG) {
+		if (is_gap(m)) {
+			if (n > 0) {
+				s->next_held--; /* first what was read so far */
+				break;
+			}
+			err = pass_gap(r, s, (uint64_t)m->offset, why);
+		} else if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR || m->err == RD_KAFKA_RESP_ERR__BAD_MSG) {
 			bytes += m->len;
 			n++;
 			more = hand_over(r, s, m, fn, arg);
@@ -277,7 +308,7 @@ read_stream(struct kafka_reader *r, struct stream *s, size_t max_records, size_t
 		rd_kafka_message_destroy(m);
 	}
 	/* What was given is given; the trouble comes again if it lasts. */
-	if (n > 0 && err != ERR_OK) {
+	if (n > 0 && err != ERR_OK && err != ERR_GAP) {
 		err_clear(why);
 		err = ERR_OK;
 	}

@@ -60,9 +60,14 @@ struct kafka_writer {
 	size_t failed_at;
 	uint64_t witness;     /* of the last acknowledged */
 	uint64_t progress_ms; /* when the last of them was acknowledged */
+	const char *gap;      /* it is no record but a mark, with this reason */
 };
 
 static const struct broker_writer_ops kafka_writer_ops;
+
+static void begin(struct kafka_writer *w, const struct span *records, size_t n, struct span checkpoint);
+static err_t send_records(struct kafka_writer *w, const struct span *records, struct span checkpoint,
+			  struct err_detail *why);
 
 /* --- the mark ----------------------------------------------------------------------------------------------
  */
@@ -153,9 +158,34 @@ rebuild(struct kafka_writer *w, uint64_t end, bool *found, struct err_detail *wh
 	return err;
 }
 
+/* Readers learn that what was in the log before is gone for good.  `reason` is for people. */
+static err_t
+write_gap(struct kafka_writer *w, const char *reason, struct err_detail *why)
+{
+	const struct span empty = {"", 0};
+	uint64_t until_ms = clock_mono_ms(w->ctx.clock) + w->opt->timeout;
+	err_t err;
+
+	log_error(w->ctx.log, "log: a gap is written into the topic: routers flush their servers",
+		  F_STR("topic", w->opt->topic), F_UINT("partition", w->mark.partition), F_STR("reason", reason));
+	begin(w, &empty, 1, (struct span){"", 0});
+	w->gap = reason;
+	do {
+		err_clear(why);
+		err = send_records(w, &empty, (struct span){"", 0}, why);
+	} while (err != ERR_OK && err_action(err) == ERR_DO_RETRY && clock_mono_ms(w->ctx.clock) < until_ms);
+	w->gap = NULL;
+	w->under_way = false;
+	if (err != ERR_OK)
+		return err;
+	w->mark.next = w->offsets[0] + 1;
+	w->mark.witness = w->witness;
+	return write_state(w, (struct span){"", 0}, NULL, 0, why);
+}
+
 /* The topic lacks what it had acknowledged: its end, or all of it. */
 static err_t
-lost_end(struct kafka_writer *w, uint64_t first, uint64_t end, struct err_detail *why)
+lost_end(struct kafka_writer *w, uint64_t end, struct err_detail *why)
 {
 	bool found = false;
 	err_t err;
@@ -169,16 +199,8 @@ lost_end(struct kafka_writer *w, uint64_t first, uint64_t end, struct err_detail
 	err = rebuild(w, UINT64_MAX, &found, why);
 	if (err != ERR_OK || found)
 		return err;
-	if (first > 0)
-		return err_set(why, ERR_GAP,
-			       "topic %s has lost acknowledged records and has none of source %s left that would say "
-			       "from where to read them again; flush the caches, then move %s aside and start with "
-			       "source.start: now",
-			       w->opt->topic, w->source, w->opt->state);
-	/* A new topic: whoever had read the old one sees that it is another, and flushes. */
-	w->mark.next = 0;
-	w->mark.witness = 0;
-	return write_state(w, (struct span){"", 0}, NULL, 0, why);
+	/* Nothing of ours is left that would say from where to read again. */
+	return write_gap(w, "the topic was made anew or has lost its end", why);
 }
 
 static err_t
@@ -205,7 +227,7 @@ compare_mark(struct kafka_writer *w, struct err_detail *why)
 	} else if (err == ERR_OK && end >= w->mark.next) {
 		return ERR_OK;
 	}
-	return err == ERR_OK ? lost_end(w, first, end, why) : err;
+	return err == ERR_OK ? lost_end(w, end, why) : err;
 }
 
 /* No checkpoint anywhere: a new source, or one whose records were removed after its state was lost. */
@@ -261,10 +283,7 @@ take_place(struct kafka_writer *w, struct err_detail *why)
 		w->mark.witness = old.witness;
 		err = compare_mark(w, why);
 	} else {
-		log_warn(w->ctx.log,
-			 "log: the state file is from another topic; going on from its checkpoint, and routers "
-			 "flush their servers",
-			 F_STR("topic", w->opt->topic), F_STR("state", w->opt->state));
+		err = write_gap(w, "the state file is of another topic; squeal goes on from its checkpoint", why);
 	}
 	if (err == ERR_OK && w->mark.partition != kafka_partition(w->source, w->found.npartitions))
 		log_notice(w->ctx.log, "log: the topic has more partitions now; this source stays in its own",
@@ -453,7 +472,10 @@ hand_over(struct kafka_writer *w, struct span record, size_t i, struct span chec
 	rd_kafka_resp_err_t code;
 	int64_t at_ms = (int64_t)(clock_real_us(w->ctx.clock) / 1000);
 
-	if (i + 1 == w->n && checkpoint.len > 0) {
+	if (w->gap != NULL) {
+		headers = rd_kafka_headers_new(1);
+		rd_kafka_header_add(headers, BROKER_KAFKA_GAP, -1, w->gap, -1);
+	} else if (i + 1 == w->n && checkpoint.len > 0) {
 		headers = rd_kafka_headers_new(1);
 		rd_kafka_header_add(headers, BROKER_KAFKA_CHECKPOINT, -1, checkpoint.p, (ssize_t)checkpoint.len);
 	}
@@ -588,28 +610,23 @@ send_records(struct kafka_writer *w, const struct span *records, struct span che
 
 /* What was acknowledged before is gone: the new records have offsets that were given before. */
 static err_t
-lost_while_writing(struct kafka_writer *w, struct err_detail *why)
+lost_while_writing(struct kafka_writer *w, uint64_t had, uint64_t got, struct err_detail *why)
 {
-	uint64_t had = w->mark.next;
 	bool found = false;
 	err_t err;
 
 	metric_inc(&w->ctx.metrics->log_lost_end);
-	err = rebuild(w, w->offsets[0], &found, why);
+	err = rebuild(w, got, &found, why);
 	if (err != ERR_OK)
 		return err;
 	w->under_way = false;
 	if (!found)
-		return err_set(why, ERR_GAP,
-			       "topic %s has lost acknowledged records (it had %" PRIu64 " and gives %" PRIu64
-			       " again) and has none of source %s before them that would say from where to read "
-			       "again; flush the caches, then start with source.start: now",
-			       w->opt->topic, had, w->offsets[0], w->source);
+		return write_gap(w, "the topic was made anew or has lost its end", why);
 	return err_set(why, ERR_NOT_FOUND,
 		       "topic %s has lost acknowledged records (it had %" PRIu64 " and gives %" PRIu64
 		       " again): made anew, or an unclean election of a leader; squeal must start again, and reads "
 		       "them from the source once more",
-		       w->opt->topic, had, w->offsets[0]);
+		       w->opt->topic, had, got);
 }
 
 static err_t
@@ -620,6 +637,7 @@ append(struct broker_writer *base, const struct span *records, size_t n, struct 
 	struct broker_metrics *m = w->ctx.metrics;
 	uint64_t started_ns = clock_mono_ns(w->ctx.clock), bytes = 0;
 	struct mark old = w->mark;
+	uint64_t at = 0;
 	err_t err = ERR_OK;
 
 	begin(w, records, n, checkpoint);
@@ -627,13 +645,14 @@ append(struct broker_writer *base, const struct span *records, size_t n, struct 
 	if (n > 0)
 		err = send_records(w, records, checkpoint, why);
 	CRASH_POINT("broker.kafka.acked");
-	if (err == ERR_OK && n > 0 && w->offsets[0] < w->mark.next) {
-		err = lost_while_writing(w, why);
-	} else if (err == ERR_OK) {
-		if (n > 0) {
-			w->mark.next = w->offsets[n - 1] + 1;
-			w->mark.witness = w->witness;
-		}
+	if (err == ERR_OK && n > 0) {
+		at = w->offsets[0];
+		w->mark.next = w->offsets[n - 1] + 1;
+		w->mark.witness = w->witness;
+		if (at < old.next)
+			err = lost_while_writing(w, old.next, at, why);
+	}
+	if (err == ERR_OK) {
 		err = write_state(w, checkpoint, notes, nnotes, why);
 		if (err != ERR_OK)
 			w->mark = old;
@@ -643,7 +662,7 @@ append(struct broker_writer *base, const struct span *records, size_t n, struct 
 		metric_inc(&m->log_append_error);
 		return err;
 	}
-	*first = n > 0 ? w->offsets[0] : 0;
+	*first = at;
 	w->under_way = false;
 	for (size_t i = 0; i < n; i++)
 		bytes += records[i].len;

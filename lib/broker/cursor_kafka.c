@@ -89,7 +89,7 @@ find(const struct kafka_cursors *s, const char *server, uint64_t *offset, bool *
 	*offset = f->offset;
 	*other_log = f->other_log;
 	if (!f->committed || !f->has_servers)
-		return f->committed;
+		return f->committed || f->other_log;
 	*other_log |= strcmp(f->commit.log_id, f->log_id) != 0;
 	c = commit_find(&f->commit, span_of(server));
 	if (c != NULL) {

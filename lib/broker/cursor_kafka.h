@@ -21,7 +21,9 @@ struct cursor_found {
 	bool committed;	  /* there is an offset */
 	uint64_t offset;  /* the committed one */
 	bool has_servers; /* the metadata was ours: `commit` */
-	bool other_log;	  /* the witness is not there: the offsets are of a log that is gone */
+	/* The witness is not there: the offsets are of a log that is gone.  Or there are no offsets, and the log does
+	 * not reach back to its beginning. */
+	bool other_log;
 	struct commit commit;
 	char log_id[CURSOR_LOG_ID_MAX + 1]; /* of the log that is there */
 };

@@ -139,6 +139,7 @@ load_cursors(struct kafka_group *g, uint32_t partition, struct cursor_found *f, 
 	rd_kafka_topic_partition_t *p =
 	    rd_kafka_topic_partition_list_add(list, g->ctx.log->topic, (int32_t)partition);
 	rd_kafka_resp_err_t code;
+	uint64_t first, end;
 	err_t err = ERR_OK;
 	bool same = true;
 
@@ -168,6 +169,12 @@ load_cursors(struct kafka_group *g, uint32_t partition, struct cursor_found *f, 
 	if (f->has_servers && f->commit.has_witness)
 		err = check_witness(g, partition, f->commit.witness_offset, f->commit.witness, &same, why);
 	f->other_log = !same;
+	/* Brokers forget the offsets of a group that was away for a week (offsets.retention.minutes), and cannot be
+	 * asked whether they did.  With the whole log still there it does not matter. */
+	if (err == ERR_OK && !f->committed) {
+		err = kafka_bounds(g->looker, partition, ASK_MS, &first, &end, why);
+		f->other_log = err == ERR_OK && first > 0;
+	}
 done:
 	rd_kafka_topic_partition_list_destroy(list);
 	return err;
@@ -454,7 +461,13 @@ take_answers(struct kafka_group *g)
 			log_info(g->ctx.broker->log, "group: a partition is ours", F_STR("group", g->name),
 				 F_UINT("partition", i), F_BOOL("committed", job->found.committed),
 				 F_UINT("offset", job->found.offset));
-			if (job->found.other_log)
+			if (job->found.other_log && !job->found.committed)
+				log_error(g->ctx.broker->log,
+					  "group: it has no committed offsets, and the log no longer has its first "
+					  "records; if the offsets expired, deletes were missed: servers are flushed (if the "
+					  "cluster is new, commit offsets first: kafka-consumer-groups.sh --reset-offsets)",
+					  F_STR("group", g->name), F_UINT("partition", i));
+			else if (job->found.other_log)
 				log_error(g->ctx.broker->log,
 					  "group: the topic was made anew or lost its end; servers are flushed",
 					  F_STR("group", g->name), F_UINT("partition", i),

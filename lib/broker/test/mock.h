@@ -49,7 +49,7 @@ mock_setup(void **state)
 	m->f->opt.brokers = mem_strdup(rd_kafka_mock_cluster_bootstraps(m->cluster));
 	m->f->opt.topic = (char *)"squeal";
 	m->f->opt.state = path;
-	m->f->opt.properties = (char *)"session.timeout.ms=2000\nheartbeat.interval.ms=200\n";
+	m->f->opt.properties = (char *)"session.timeout.ms=6000\nheartbeat.interval.ms=200\n";
 	m->f->opt.timeout = 1000;
 	m->f->ctx.clock = clock_system(); /* librdkafka's threads go by it */
 	*state = m;
