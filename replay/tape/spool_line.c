@@ -59,6 +59,12 @@ struct part {
 	size_t at, len;
 };
 
+static struct span
+text_of(const struct spool_line *l, struct part p)
+{
+	return p.len > 0 ? span_make(l->text.p + p.at, p.len) : (struct span){"", 0};
+}
+
 static bool
 take_text(struct spool_line *l, struct scan_json *s, struct part *p)
 {
@@ -98,7 +104,7 @@ key_of_request(struct span request, struct span *key)
 {
 	struct span rest = span_trim(request), w;
 
-	if (memchr(rest.p, '\n', rest.len) != NULL || !span_is(word(&rest), "delete"))
+	if (span_find(rest, SPAN_LIT("\n")) >= 0 || !span_is(word(&rest), "delete"))
 		return false;
 	*key = word(&rest);
 	w = word(&rest);
@@ -125,13 +131,13 @@ take_version_1(struct spool_line *l, struct scan_json *s, struct err_detail *why
 	while (scan_json_more(s, ']', &first))
 		scan_json_skip(s);
 	buf_clear(&l->address);
-	bare = memchr(l->text.p + host.at, ':', host.len) == NULL || l->text.p[host.at] == '[';
+	bare = span_find(text_of(l, host), SPAN_LIT(":")) < 0 || l->text.p[host.at] == '[';
 	buf_put_str(&l->address, bare ? "" : "[");
-	buf_put(&l->address, l->text.p + host.at, host.len);
+	buf_put_span(&l->address, text_of(l, host));
 	buf_put_str(&l->address, bare ? ":" : "]:");
 	buf_put_u64(&l->address, port);
 	l->host = buf_span(&l->address);
-	if (!key_of_request(span_make(l->text.p + request.at, request.len), &l->key))
+	if (!key_of_request(text_of(l, request), &l->key))
 		return err_set(why, ERR_BAD_RECORD, "its request is no delete of one key");
 	return ERR_OK;
 }
@@ -150,7 +156,7 @@ take_version_2(struct spool_line *l, struct scan_json *s, struct err_detail *why
 
 		if (!take_text(l, s, &name) || !scan_json_take(s, ':'))
 			break;
-		member = span_make(l->text.p + name.at, name.len);
+		member = text_of(l, name);
 		if (span_is(member, "h"))
 			ok = take_text(l, s, &host);
 		else if (span_is(member, "p"))
@@ -164,9 +170,9 @@ take_version_2(struct spool_line *l, struct scan_json *s, struct err_detail *why
 		return err_set(why, ERR_BAD_RECORD, "its object is none of JSON's, or a member is no text");
 	if (key.len == 0)
 		return err_set(why, ERR_BAD_RECORD, "AS2.0 without a key (\"k\")");
-	l->host = span_make(l->text.p + host.at, host.len);
-	l->pool = span_make(l->text.p + pool.at, pool.len);
-	l->key = span_make(l->text.p + key.at, key.len);
+	l->host = text_of(l, host);
+	l->pool = text_of(l, pool);
+	l->key = text_of(l, key);
 	return ERR_OK;
 }
 
@@ -188,8 +194,8 @@ spool_line_parse(struct spool_line *l, struct span line, struct err_detail *why)
 	    !scan_json_seconds(&s, &l->at_us) || !scan_json_take(&s, ',') || !take_text(l, &s, &type) ||
 	    !scan_json_take(&s, ','))
 		return err_set(why, ERR_BAD_RECORD, "it does not begin with [\"AS…\", time, \"C\",");
-	version = span_make(l->text.p + name.at, name.len);
-	if (!span_is(span_make(l->text.p + type.at, type.len), "C"))
+	version = text_of(l, name);
+	if (!span_is(text_of(l, type), "C"))
 		return err_set(why, ERR_BAD_RECORD, "it is no command (\"C\")");
 	l->version = span_is(version, "AS1.0") ? 1 : span_is(version, "AS2.0") ? 2 : 0;
 	if (l->version == 0)

@@ -91,8 +91,10 @@ read_file(struct spool_run *run, const struct spool_file *file, uint64_t before,
 		}
 		tape->counts.bad++;
 		log_warn(run->t->opt.log, "a line is left out", F_STR("file", file->path),
-			 F_UINT("line", lines.number), F_STR("reason", err_why(&bad)),
-			 F_BOOL("cut_short", !whole));
+			 F_UINT("line", lines.number),
+			 F_STR("reason", whole ? err_why(&bad)
+					       : "the file ends inside of it: it was cut short, or mcrouter is "
+						 "writing it now"));
 	}
 	lines_close(&lines);
 	return err;

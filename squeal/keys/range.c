@@ -318,6 +318,19 @@ see_gtid_list(struct range *r, const struct binlog_event *ev, struct err_detail 
 	return ERR_OK;
 }
 
+void
+range_arrive(struct range *r, const struct position *at)
+{
+	for (size_t i = 0; at->kind == POSITION_MARIADB && i < at->mariadb.n; i++) {
+		const struct gtid *last = gtid_pos_find(&r->reached, at->mariadb.ids[i].domain);
+
+		if (last == NULL || at->mariadb.ids[i].seq > last->seq)
+			gtid_pos_advance(&r->reached, &at->mariadb.ids[i]);
+	}
+	if (at->kind == POSITION_MYSQL)
+		gtid_set_add_set(&r->seen, &at->mysql);
+}
+
 static err_t
 early(const struct range *r, enum range_bound bound, struct err_detail *why)
 {

@@ -82,6 +82,9 @@ bool range_stops_in(const struct range *r, const char *name);
 /* One of these files begins.  `name` must stay until the next one. */
 void range_enter_file(struct range *r, const char *name);
 
+/* A stream begins behind this position: what it has came before. */
+void range_arrive(struct range *r, const struct position *at);
+
 /* Each event, which stands from `at` on and ends at ev->end, once its transaction has had it. */
 err_t range_see(struct range *r, const struct binlog_event *ev, uint64_t at,
 		struct err_detail *why) MUST_CHECK;

@@ -434,6 +434,7 @@ reading_server(struct reading *r, struct source *src, struct span from, struct e
 		goto done;
 	if (src->info.note.len > 0)
 		log_notice(r->opt.log, "about this start", F_SPAN("note", src->info.note));
+	range_arrive(r->opt.range, &start);
 	/* The first time all files are before that of --start; after a lost link it goes on where it was. */
 	if (r->file.len == 0)
 		r->before_start = range_has_start_file(r->opt.range);
