@@ -1,6 +1,6 @@
 /*
- * push-loop - the least that deleting keys can cost: windows of quiet deletes and an end mark, so many in flight,
- * over one connection.
+ * push-loop - the least that deleting keys can cost: windows of quiet deletes and an end mark, so many in
+ * flight, over one connection.
  *
  *     push-loop PORT KEYS PREFIX [WINDOW-KEYS] [WINDOWS]      prints deletes, seconds and CPU seconds
  *

@@ -3,44 +3,44 @@
 #include <stdlib.h>
 
 #include "lib/core/hash.h"
-#include "lib/core/mem.h"
 #include "lib/deliver/entry.h"
 
 /*
  * A position is kept in 40 bits and is that of an entry that waits when its distance from the first that does
  * is within the queue.  An old position could only seem to be a new one after 2^40 bytes went through the
- * queue; the index is thinned out long before, after half as many puts as it has slots.
+ * queue; old ones are taken out long before, after as many puts as there are slots.
  */
-enum { AT_BITS = 40, LINE = 8, SLOTS_MIN = 256, SLOTS_KEPT = 4096 };
+enum { AT_BITS = 40, LINE = 8 };
 #define AT_MASK ((1ull << AT_BITS) - 1)
 
 void
-unsent_init(struct unsent *u, uint64_t seed)
+unsent_init(struct unsent *u, uint64_t seed, size_t nslots)
 {
-	*u = (struct unsent){.seed = seed};
+	*u = (struct unsent){.seed = seed, .nslots = nslots};
 }
 
 void
 unsent_fini(struct unsent *u)
 {
 	free(u->slots);
-	unsent_init(u, u->seed);
+	unsent_init(u, u->seed, u->nslots);
 }
 
 void
 unsent_clear(struct unsent *u)
 {
-	unsent_idle(u);
-	if (u->slots != NULL)
-		memset(u->slots, 0, u->nslots * sizeof(u->slots[0]));
-	u->puts = 0;
+	unsent_fini(u);
 }
 
-void
-unsent_idle(struct unsent *u)
+static void
+unsent_alloc(struct unsent *u)
 {
-	if (u->nslots > SLOTS_KEPT)
-		unsent_fini(u);
+	size_t bytes = u->nslots * sizeof(u->slots[0]);
+
+	u->slots = aligned_alloc(LINE * sizeof(u->slots[0]), bytes);
+	if (u->slots == NULL)
+		abort(); /* lib/core/mem.h says why */
+	memset(u->slots, 0, bytes);
 }
 
 /* The lowest bit of the tag is always set, so that no slot that is taken is 0. */
@@ -50,91 +50,57 @@ tag_of(uint64_t hash)
 	return (hash >> AT_BITS | 1) << AT_BITS;
 }
 
-/* The entry in the queue, NULL when it waits no more. */
-static char *
-slot_entry(const struct unsent_queue *q, uint64_t slot)
+/* How far behind the first entry that waits; false when it waits no more. */
+static bool
+slot_waits(const struct unsent_queue *q, uint64_t slot, uint64_t *ahead)
 {
-	uint64_t ahead = (slot - q->from) & AT_MASK;
-	uint64_t skipped = q->from - q->base;
-
-	return ahead < q->bytes->len - skipped ? q->bytes->p + skipped + ahead : NULL;
-}
-
-static size_t
-line_of(const struct unsent *u, uint64_t hash)
-{
-	return (size_t)hash & (u->nslots - 1) & ~(size_t)(LINE - 1);
+	*ahead = (slot - q->from) & AT_MASK;
+	return *ahead < q->base + q->bytes->len - q->from;
 }
 
 static void
-slot_put(struct unsent *u, uint64_t hash, uint64_t slot)
+forget_old(struct unsent *u, const struct unsent_queue *q)
 {
-	size_t i = line_of(u, hash);
-
-	while (u->slots[i] != 0)
-		i = (i + 1) & (u->nslots - 1);
-	u->slots[i] = slot;
-}
-
-/* Makes it anew with what still waits, at a size that fits. */
-static void
-unsent_thin(struct unsent *u, const struct unsent_queue *q)
-{
-	struct unsent fresh = {.seed = u->seed, .nslots = SLOTS_MIN};
-	size_t waiting = 0;
+	uint64_t ahead;
 
 	for (size_t i = 0; i < u->nslots; i++) {
-		if (u->slots[i] != 0 && slot_entry(q, u->slots[i]) == NULL)
+		if (!slot_waits(q, u->slots[i], &ahead))
 			u->slots[i] = 0;
-		waiting += u->slots[i] != 0;
 	}
 	u->puts = 0;
-	/* What waits now and what comes until the next time, together, fill half of it at most. */
-	while (fresh.nslots < 4 * waiting)
-		fresh.nslots *= 2;
-	if (fresh.nslots == u->nslots || fresh.nslots * 2 == u->nslots)
-		return;
-	fresh.slots = aligned_alloc(LINE * sizeof(fresh.slots[0]), fresh.nslots * sizeof(fresh.slots[0]));
-	if (fresh.slots == NULL)
-		abort(); /* lib/core/mem.h says why */
-	memset(fresh.slots, 0, fresh.nslots * sizeof(fresh.slots[0]));
-	for (size_t i = 0; i < u->nslots; i++) {
-		if (u->slots[i] != 0)
-			slot_put(&fresh, hash_span(entry_key_sent(slot_entry(q, u->slots[i])), u->seed),
-				 u->slots[i]);
-	}
-	free(u->slots);
-	*u = fresh;
 }
 
 char *
 unsent_find(struct unsent *u, const struct unsent_queue *q, struct span sent)
 {
-	uint64_t hash = hash_span(sent, u->seed), tag = tag_of(hash);
-	uint64_t *room = NULL;
-	size_t i;
+	uint64_t hash = hash_span(sent, u->seed), tag = tag_of(hash), oldest = UINT64_MAX;
+	uint64_t *line;
 
-	if (u->puts >= u->nslots / 2)
-		unsent_thin(u, q);
-	for (i = line_of(u, hash); room == NULL; i = (i + LINE) & (u->nslots - 1)) {
-		for (uint64_t *slot = &u->slots[i]; slot < &u->slots[i] + LINE; slot++) {
-			char *entry;
-
-			if (*slot == 0) {
-				room = room != NULL ? room : slot;
-				continue;
-			}
-			if (room != NULL && (*slot & ~AT_MASK) != tag)
-				continue;
-			entry = slot_entry(q, *slot);
-			if (entry == NULL)
-				room = room != NULL ? room : slot;
-			else if ((*slot & ~AT_MASK) == tag && span_eq(entry_key_sent(entry), sent))
-				return entry;
-		}
-	}
-	u->place = room;
+	if (u->slots == NULL)
+		unsent_alloc(u);
+	if (u->puts >= u->nslots)
+		forget_old(u, q);
+	line = &u->slots[(size_t)hash & (u->nslots - 1) & ~(size_t)(LINE - 1)];
 	u->fresh = tag;
+	for (uint64_t *slot = line; slot < line + LINE; slot++) {
+		uint64_t ahead;
+		char *entry;
+
+		if (*slot == 0 || !slot_waits(q, *slot, &ahead)) {
+			u->place = slot;
+			oldest = 0;
+			continue;
+		}
+		if (ahead < oldest) {
+			u->place = slot;
+			oldest = ahead;
+		}
+		if ((*slot & ~AT_MASK) != tag)
+			continue;
+		entry = q->bytes->p + (q->from - q->base) + ahead;
+		if (span_eq(entry_key_sent(entry), sent))
+			return entry;
+	}
 	return NULL;
 }
 

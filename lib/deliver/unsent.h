@@ -2,13 +2,13 @@
  * unsent - finds a key among those of a queue that wait and were not sent yet.
  *
  * An index beside a queue of entries (entry.h) and over it: it knows the positions of KEY entries.  Those
- * before `from`, the first entry that still waits, are forgotten by and by, so nothing has to be taken out
- * when entries are sent.  It is made of lines of eight slots, as large as a line of the processor's cache, so
- * that most questions cost one access to memory; between an eighth and a half of the slots, of 8 bytes, are
- * in use.
+ * before `from`, the first entry that still waits, are not found any more, so nothing has to be taken out
+ * when entries are sent.
  *
- * Rarely a key that waits is not found: when its line was full as it came, and is not any more.  Then it is
- * sent twice, which is only a waste.
+ * It remembers the keys that came last, about as many as it has slots: it is asked for every delete, and must
+ * not fall out of the processor's nearest cache, which would cost as much as all the rest of a delete.  Slots
+ * come in lines of eight, as long as a line of that cache; where a line is full, its oldest key is forgotten.
+ * A key that was forgotten is sent twice, which is only a waste.
  *
  * For lib/deliver only.
  *
@@ -22,9 +22,10 @@
 
 struct unsent {
 	uint64_t seed;
-	uint64_t *slots; /* 24 bits of the hash, 40 bits of the position; 0: free */
-	size_t nslots;	 /* a power of two, or 0 */
-	size_t puts;	 /* since it was made or thinned out */
+	uint64_t
+	    *slots;    /* 24 bits of the hash, 40 bits of the position; 0: free; NULL before the first key */
+	size_t nslots; /* a power of two */
+	size_t puts;   /* since old positions were taken out */
 	/* where unsent_add() puts the key that unsent_find() has not found */
 	uint64_t *place;
 	uint64_t fresh; /* the slot without its position */
@@ -36,15 +37,12 @@ struct unsent_queue {
 	uint64_t base, from;
 };
 
-/* `seed`: hash_seed(), as keys come from outside. */
-void unsent_init(struct unsent *u, uint64_t seed);
+/* `seed`: hash_seed(), as keys come from outside.  `nslots`: a power of two, 8 at least; 8 bytes each. */
+void unsent_init(struct unsent *u, uint64_t seed, size_t nslots);
 void unsent_fini(struct unsent *u);
 
 /* Forgets all: positions begin anew. */
 void unsent_clear(struct unsent *u);
-
-/* Nothing waits: gives back the memory of many keys. */
-void unsent_idle(struct unsent *u);
 
 /* The entry that waits with this key, as it is sent; NULL when there is none. */
 char *unsent_find(struct unsent *u, const struct unsent_queue *q, struct span sent);

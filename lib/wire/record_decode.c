@@ -18,7 +18,7 @@ struct field {
 
 /* Takes a varint from the front; false when it is cut off or longer than ten bytes. */
 static bool
-take_varint(struct span *in, uint64_t *out)
+take_long_varint(struct span *in, uint64_t *out)
 {
 	uint64_t v = 0;
 
@@ -35,7 +35,19 @@ take_varint(struct span *in, uint64_t *out)
 	return false;
 }
 
-static bool
+/* Nearly all are of one byte: tags, and lengths of keys. */
+static inline bool
+take_varint(struct span *in, uint64_t *out)
+{
+	if (in->len == 0 || (unsigned char)in->p[0] >= 0x80)
+		return take_long_varint(in, out);
+	*out = (unsigned char)in->p[0];
+	in->p++;
+	in->len--;
+	return true;
+}
+
+static inline bool
 take_bytes(struct span *in, uint64_t n, struct span *out)
 {
 	if (n > in->len)
@@ -45,10 +57,10 @@ take_bytes(struct span *in, uint64_t n, struct span *out)
 	return true;
 }
 
-static bool
+static inline bool
 take_field(struct span *in, struct field *f)
 {
-	uint64_t tag, n;
+	uint64_t tag, n = 0;
 
 	if (!take_varint(in, &tag) || tag > UINT32_MAX || tag >> 3 == 0)
 		return false;
@@ -107,7 +119,7 @@ enum {
 static bool
 epoch_is_whole(struct span in)
 {
-	struct field f;
+	struct field f = {0};
 
 	while (in.len > 0) {
 		if (!take_field(&in, &f) || !type_fits(&f, EPOCH_VARINTS, EPOCH_LENS))
@@ -120,7 +132,7 @@ epoch_is_whole(struct span in)
 static bool
 txn_head(struct span in, struct record_txn *txn)
 {
-	struct field f;
+	struct field f = {0};
 
 	while (in.len > 0) {
 		if (!take_field(&in, &f) || !type_fits(&f, TXN_VARINTS, TXN_LENS))
@@ -162,7 +174,7 @@ static bool
 txn_decode(struct span in, struct arena *arena, struct record_txn *txn)
 {
 	struct span *keys, *markers;
-	struct field f;
+	struct field f = {0};
 
 	*txn = (struct record_txn){.gtid = {"", 0}, .pool = {"", 0}, .origin = {"", 0}};
 	if (!txn_head(in, txn))
@@ -182,7 +194,7 @@ txn_decode(struct span in, struct arena *arena, struct record_txn *txn)
 static bool
 batch_head(struct span in, struct record *rec)
 {
-	struct field f;
+	struct field f = {0};
 
 	while (in.len > 0) {
 		if (!take_field(&in, &f) || !type_fits(&f, BATCH_VARINTS, BATCH_LENS))
@@ -205,7 +217,7 @@ static bool
 batch_decode(struct span in, struct arena *arena, struct record *rec)
 {
 	struct record_txn *txns;
-	struct field f;
+	struct field f = {0};
 
 	*rec = (struct record){.source = {"", 0}, .position = {"", 0}};
 	if (!batch_head(in, rec))
