@@ -6,7 +6,7 @@ $(REPLAY_A): $(call objs,$(REPLAY_SRC))
 
 # Users before used.
 REPLAY_NEEDS := net broker wire conf core
-REPLAY_LIBS  := $(NET_LIBS) $(CONF_LIBS) -lsqlite3 -lprotobuf-c -lxxhash -lcrypto -lm
+REPLAY_LIBS  := $(NET_LIBS) $(CONF_LIBS) -lsqlite3 $(KAFKA_LIBS) -lprotobuf-c -lxxhash -lcrypto -lm
 
 AUDIT_BIN   := $(BUILD)/bin/squeal-audit
 PROGRAMS    += $(AUDIT_BIN)

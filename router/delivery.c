@@ -6,6 +6,9 @@
 
 #include "lib/core/crash.h"
 #include "lib/core/mem.h"
+#include "router/intake.h"
+#include "router/lanes.h"
+#include "router/places.h"
 
 typedef struct delivery_metrics metric_owner;
 const struct metric_row delivery_metric_rows[] = {METRIC_ROWS(DELIVERY_METRICS)};
@@ -14,42 +17,28 @@ const size_t delivery_metric_nrows = sizeof(delivery_metric_rows) / sizeof(deliv
 enum {
 	SLICE_RECORDS = 64,
 	SLICE_BYTES = 128 * 1024,
+	SLICE_BEHIND_US = 250, /* what the live feed may have to wait for somebody who catches up */
 	TICK_MS = 1000,
-	REOPEN_FIRST_MS = 100,
-	REOPEN_MAX_MS = 2000,
-	SAY_AGAIN_MS = 30000, /* a log that stays unreadable is mentioned this often */
-};
-
-/* The argument of a server's callbacks. */
-struct link {
-	struct delivery *d;
-	struct lane *lane;
 };
 
 struct delivery {
 	struct delivery_context ctx;
-	struct lane *lanes;
-	struct link *links;
-	size_t nlanes;
-	struct outbox **outboxes;
-	bool *takes_part;
+	struct lanes lanes;
+	struct places places;
 	struct feed *feed;
 	struct feed_metrics feed_metrics;
 	struct delivery_metrics metrics;
 	struct broker_metrics broker_metrics;
-	struct broker_reader *reader; /* NULL: not open */
-	struct loop_fd woken;
-	struct loop_timer turn, tick, reopen, save;
-	uint64_t log_first, log_end;
-	unsigned open_failures;
-	char log_error[600]; /* "" while the log can be read */
-	err_t log_err;
-	uint64_t log_said_ms;
-	bool more;	    /* the live feed has not come to the end yet */
-	size_t last_served; /* among those behind */
-	uint64_t expect;    /* while reading: the next record's least offset */
-	bool handed;	    /* while reading: there was a record */
-	bool patient;	    /* while reading: lanes with plenty to send take no more */
+	struct intake in;
+	struct loop_timer turn, tick, save;
+	const struct route *staged; /* between delivery_stage() and delivery_commit() */
+	bool more;		    /* the live feed has not come to the end yet */
+	struct {
+		uint64_t expect;   /* the next record's least offset */
+		uint64_t until_us; /* monotonic; 0: no matter */
+		bool handed;	   /* there was a record */
+		bool patient;	   /* lanes with plenty to send take no more */
+	} reading;
 	bool draining;
 	void (*drained)(void *arg);
 	void *drained_arg;
@@ -57,85 +46,176 @@ struct delivery {
 
 static void on_turn(void *arg);
 static void on_tick(void *arg);
-static void on_reopen(void *arg);
 static void on_save(void *arg);
-static void on_woken(void *arg, int what);
+static void on_open(void *arg);
+static void on_woken(void *arg);
 static void on_progress(void *arg, struct server *s);
+static void take_turn(struct delivery *d);
+static void drain_check(struct delivery *d);
 
 static void
-on_lane_acked(void *arg, uint64_t offset, struct span key)
+on_lane_acked(void *arg, const struct outbox_ack *ack)
 {
-	const struct link *link = arg;
+	const struct lane *lane = arg;
+	const struct delivery *d = lane->owner;
 
-	if (link->d->ctx.on_acked != NULL)
-		link->d->ctx.on_acked(link->d->ctx.arg, link->lane->server, offset, key);
-}
-
-static err_t
-make_lane(struct delivery *d, size_t i, struct err_detail *why)
-{
-	struct lane *lane = &d->lanes[i];
-	struct server_context ctx = {0};
-
-	d->links[i] = (struct link){d, lane};
-	ctx.loop = d->ctx.loop;
-	ctx.opt = d->ctx.opt;
-	ctx.log = d->ctx.log;
-	ctx.seed = d->ctx.seed + i * 0x9e3779b97f4a7c15ull;
-	ctx.namespace = d->ctx.cluster->opt.namespace;
-	ctx.on_progress = on_progress;
-	ctx.on_acked = on_lane_acked;
-	ctx.arg = &d->links[i];
-	lane_init(lane, server_create(&d->ctx.cluster->servers[i], &ctx), d->ctx.opt, d->ctx.log);
-	d->outboxes[i] = lane->outbox;
-	return cursor_load(d->ctx.cursors, &lane->cursor, &lane->had_cursor, why);
+	if (d->ctx.on_acked != NULL)
+		d->ctx.on_acked(d->ctx.arg, d, lane->server, ack);
 }
 
 static void
-register_metrics(struct delivery *d)
+on_lane_coalesced(void *arg, uint64_t ref, uint64_t offset)
+{
+	const struct lane *lane = arg;
+	const struct delivery *d = lane->owner;
+
+	if (d->ctx.on_coalesced != NULL)
+		d->ctx.on_coalesced(d->ctx.arg, ref, offset);
+}
+
+/* --- making -----------------------------------------------------------------------------------------------
+ */
+
+static void
+show_metrics(struct delivery *d, bool show)
 {
 	struct metric_registry *r = d->ctx.registry;
+	struct buf labels = BUF_INIT;
 
 	if (r == NULL)
 		return;
-	metric_registry_add(r, delivery_metric_rows, delivery_metric_nrows, &d->metrics, "");
-	metric_registry_add(r, feed_metric_rows, feed_metric_nrows, &d->feed_metrics, "");
-	metric_registry_add(r, broker_metric_rows, broker_metric_nrows, &d->broker_metrics, "");
-	for (size_t i = 0; i < d->nlanes; i++) {
-		struct buf label = BUF_INIT;
-
-		buf_printf(&label, "server=\"%s\"", server_name(d->lanes[i].server));
-		metric_registry_add(r, lane_metric_rows, lane_metric_nrows, &d->lanes[i].metrics,
-				    buf_str(&label));
-		server_metrics_add(d->lanes[i].server, r);
-		buf_fini(&label);
+	lanes_show(&d->lanes, show);
+	lanes_labels(&d->lanes, NULL, &labels);
+	if (show) {
+		metric_registry_add(r, delivery_metric_rows, delivery_metric_nrows, &d->metrics,
+				    buf_str(&labels));
+		metric_registry_add(r, feed_metric_rows, feed_metric_nrows, &d->feed_metrics,
+				    buf_str(&labels));
+		metric_registry_add(r, broker_metric_rows, broker_metric_nrows, &d->broker_metrics,
+				    buf_str(&labels));
+	} else {
+		metric_registry_remove(r, &d->metrics);
+		metric_registry_remove(r, &d->feed_metrics);
+		metric_registry_remove(r, &d->broker_metrics);
 	}
+	buf_fini(&labels);
+}
+
+/* Those that are new find their place; the others have it. */
+static void
+place_lanes(struct delivery *d)
+{
+	for (size_t i = 0; i < d->lanes.n; i++)
+		lane_place(d->lanes.lane[i], broker_reader_log_id(d->in.reader), d->in.first);
+}
+
+err_t
+delivery_stage(struct delivery *d, const struct route *route, const bool *anew, struct err_detail *why)
+{
+	size_t n = route_nservers(route);
+	struct lanes_server *servers = mem_zalloc(n + 1, sizeof(servers[0]));
+	err_t err;
+
+	for (size_t i = 0; i < n; i++)
+		servers[i] = (struct lanes_server){
+		    .opt = route_server(route, i),
+		    .pool = route_server_pool(route, i),
+		    .anew = anew != NULL && anew[i],
+		    .shadow = route_server_is_shadow(route, i),
+		};
+	err = lanes_stage(&d->lanes, servers, n, why);
+	if (err == ERR_OK)
+		d->staged = route;
+	free(servers);
+	return err;
+}
+
+void
+delivery_abandon(struct delivery *d)
+{
+	lanes_abandon(&d->lanes);
+	d->staged = NULL;
+}
+
+static void
+set_limits(struct delivery *d)
+{
+	size_t n = route_nlimits(d->ctx.route);
+	struct outbox_limit *limits = mem_zalloc(n + 1, sizeof(limits[0]));
+
+	for (size_t i = 0; i < n; i++)
+		limits[i].keys_per_s = (uint32_t)route_limit(d->ctx.route, i);
+	lanes_limits(&d->lanes, limits, n);
+	free(limits);
+}
+
+void
+delivery_commit(struct delivery *d)
+{
+	bool connected = false;
+
+	for (size_t i = 0; i < d->lanes.n; i++)
+		connected |= d->lanes.lane[i]->started;
+	lanes_commit(&d->lanes);
+	d->ctx.route = d->staged;
+	d->staged = NULL;
+	places_set(&d->places, d->lanes.lane, d->lanes.n);
+	set_limits(d);
+	if (d->feed != NULL)
+		feed_route(d->feed, d->ctx.route, d->lanes.outboxes, d->lanes.n);
+	if (d->in.reader != NULL)
+		place_lanes(d);
+	if (connected)
+		lanes_connect(&d->lanes, NULL);
+	take_turn(d);
+	drain_check(d);
 }
 
 err_t
 delivery_create(struct delivery **out, const struct delivery_context *ctx, struct err_detail *why)
 {
 	struct delivery *d = MEM_NEW(struct delivery);
-	err_t err = ERR_OK;
+	struct lanes_context lanes = {
+	    .loop = ctx->loop,
+	    .opt = ctx->opt,
+	    .cursors = ctx->cursors,
+	    .log = ctx->log,
+	    .registry = ctx->registry,
+	    .seed = ctx->seed,
+	    .partition = ctx->partition,
+	    .partitions = ctx->partitions,
+	    .on_progress = on_progress,
+	    .on_acked = on_lane_acked,
+	    .on_coalesced = on_lane_coalesced,
+	    .owner = d,
+	};
+	struct intake_context in = {
+	    .loop = ctx->loop,
+	    .opt = ctx->log_opt,
+	    .partition = ctx->partition,
+	    .log = ctx->log,
+	    .metrics = &d->broker_metrics,
+	    .errors = &d->metrics.router_log_errors,
+	    .on_open = on_open,
+	    .on_woken = on_woken,
+	    .arg = d,
+	};
+	err_t err;
 
 	*out = NULL;
 	d->ctx = *ctx;
-	d->nlanes = ctx->cluster->nservers;
-	d->lanes = mem_zalloc(d->nlanes, sizeof(d->lanes[0]));
-	d->links = mem_zalloc(d->nlanes, sizeof(d->links[0]));
-	d->outboxes = mem_zalloc(d->nlanes, sizeof(d->outboxes[0]));
-	d->takes_part = mem_zalloc(d->nlanes, sizeof(d->takes_part[0]));
-	snprintf(d->log_error, sizeof(d->log_error), "not opened yet");
+	intake_init(&d->in, &in);
 	loop_timer_init(&d->turn, ctx->loop, on_turn, d);
 	loop_timer_init(&d->tick, ctx->loop, on_tick, d);
-	loop_timer_init(&d->reopen, ctx->loop, on_reopen, d);
 	loop_timer_init(&d->save, ctx->loop, on_save, d);
-	for (size_t i = 0; i < d->nlanes && err == ERR_OK; i++)
-		err = make_lane(d, i, why);
+	lanes_init(&d->lanes, &lanes);
+	err = delivery_stage(d, ctx->route, ctx->anew, why);
 	if (err != ERR_OK)
 		goto done;
-	d->feed = feed_create(ctx->ring, d->outboxes, d->nlanes, &d->feed_metrics, ctx->log);
-	register_metrics(d);
+	delivery_commit(d);
+	d->feed = feed_create(ctx->route, d->lanes.outboxes, d->lanes.n, &d->feed_metrics, ctx->log);
+	feed_story(d->feed, ctx->story, ctx->partition);
+	show_metrics(d, true);
 	*out = d;
 	d = NULL;
 done:
@@ -143,14 +223,6 @@ done:
 		d->ctx.registry = NULL; /* nothing is registered */
 	delivery_destroy(&d);
 	return err;
-}
-
-static void
-close_log(struct delivery *d)
-{
-	loop_fd_fini(&d->woken);
-	d->woken = (struct loop_fd){0};
-	broker_reader_close(&d->reader);
 }
 
 void
@@ -162,96 +234,56 @@ delivery_destroy(struct delivery **dp)
 		return;
 	loop_timer_stop(&d->turn);
 	loop_timer_stop(&d->tick);
-	loop_timer_stop(&d->reopen);
 	loop_timer_stop(&d->save);
-	close_log(d);
-	for (size_t i = 0; i < d->nlanes; i++) {
-		if (d->ctx.registry != NULL) {
-			server_metrics_remove(d->lanes[i].server, d->ctx.registry);
-			metric_registry_remove(d->ctx.registry, &d->lanes[i].metrics);
-		}
-		lane_fini(&d->lanes[i]);
-	}
-	if (d->ctx.registry != NULL) {
-		metric_registry_remove(d->ctx.registry, &d->metrics);
-		metric_registry_remove(d->ctx.registry, &d->feed_metrics);
-		metric_registry_remove(d->ctx.registry, &d->broker_metrics);
-	}
+	intake_stop(&d->in);
+	show_metrics(d, false);
 	feed_destroy(&d->feed);
-	free(d->lanes);
-	free(d->links);
-	free(d->outboxes);
-	free(d->takes_part);
+	lanes_fini(&d->lanes);
+	places_fini(&d->places);
 	free(d);
 	*dp = NULL;
 }
 
 static uint64_t
-now_ms(const struct delivery *d)
+now_us(const struct delivery *d)
 {
-	return clock_mono_ms(loop_clock(d->ctx.loop));
+	return clock_mono_ns(loop_clock(d->ctx.loop)) / 1000;
 }
 
 static void
 take_turn(struct delivery *d)
 {
-	if (!loop_timer_is_set(&d->turn) && d->reader != NULL && !d->draining)
+	if (!loop_timer_is_set(&d->turn) && d->in.reader != NULL && !d->draining)
 		loop_timer_once(&d->turn, 0);
+}
+
+static void
+look_at_lane(struct delivery *d, struct lane *lane, uint64_t live)
+{
+	lane_look(lane, d->in.end, live, clock_real_us(loop_clock(d->ctx.loop)));
 }
 
 static void
 look_at_lanes(struct delivery *d)
 {
-	for (size_t i = 0; i < d->nlanes; i++)
-		lane_look(&d->lanes[i], d->log_end);
+	uint64_t live = places_live(&d->places);
+
+	for (size_t i = 0; i < d->lanes.n; i++)
+		look_at_lane(d, d->lanes.lane[i], live);
 }
 
 /* --- reading ----------------------------------------------------------------------------------------------
  */
-
-static void
-log_failed(struct delivery *d, err_t err, const struct err_detail *why)
-{
-	uint64_t ms = (uint64_t)REOPEN_FIRST_MS << (d->open_failures < 8 ? d->open_failures : 8);
-
-	metric_inc(&d->metrics.router_log_errors);
-	if (d->log_err != err || now_ms(d) - d->log_said_ms >= SAY_AGAIN_MS) {
-		log_error(d->ctx.log, "the log cannot be read; it is tried again",
-			  F_STR("reason", err_why(why)));
-		d->log_said_ms = now_ms(d);
-	}
-	d->log_err = err;
-	snprintf(d->log_error, sizeof(d->log_error), "%s", err_why(why));
-	close_log(d);
-	d->open_failures++;
-	loop_timer_once(&d->reopen, ms < REOPEN_MAX_MS ? ms : REOPEN_MAX_MS);
-}
 
 /* A record that says nothing: whoever should have had its deletes is flushed. */
 static void
 bad_record(struct delivery *d, uint64_t offset, const char *reason)
 {
 	metric_inc(&d->metrics.router_bad_records);
-	for (size_t i = 0; i < d->nlanes; i++) {
-		if (d->takes_part[i])
-			lane_gap(&d->lanes[i], offset, offset + 1, reason);
+	for (size_t i = 0; i < d->lanes.n; i++) {
+		if (d->places.takes[i])
+			lane_gap(d->lanes.lane[i], offset, offset + 1, reason);
 	}
-}
-
-/* Marks the lanes at from .. upto that take the next record; false when there are none. */
-static bool
-choose_lanes(struct delivery *d, uint64_t from, uint64_t upto)
-{
-	bool any = false;
-
-	for (size_t i = 0; i < d->nlanes; i++) {
-		const struct lane *lane = &d->lanes[i];
-
-		d->takes_part[i] = lane->next_read >= from && lane->next_read <= upto && !lane->full &&
-				   !(d->patient && lane->heavy);
-		any |= d->takes_part[i];
-	}
-	return any;
 }
 
 static bool
@@ -261,131 +293,111 @@ on_record(void *arg, const struct broker_record *rec)
 	struct err_detail why = {0};
 
 	CRASH_POINT("router.read");
-	d->handed = true;
-	if (!choose_lanes(d, d->expect, rec->offset))
+	d->reading.handed = true;
+	if (!places_choose(&d->places, d->reading.expect, rec->offset, d->reading.patient))
 		return false;
 	metric_inc(&d->metrics.router_records);
-	d->expect = rec->offset + 1;
+	d->reading.expect = rec->offset + 1;
 	if (rec->damaged) {
 		bad_record(d, rec->offset, "the record's checksum does not match");
-	} else if (feed_record(d->feed, rec->offset, rec->bytes, d->takes_part, &why) != ERR_OK) {
+	} else if (feed_record(d->feed, rec->offset, rec->at_us, rec->bytes, d->places.takes, &why) !=
+		   ERR_OK) {
 		bad_record(d, rec->offset, err_why(&why));
 	} else {
-		for (size_t i = 0; i < d->nlanes; i++) {
-			if (d->takes_part[i])
-				lane_advance(&d->lanes[i], rec->offset + 1);
+		for (size_t i = 0; i < d->lanes.n; i++) {
+			if (!d->places.takes[i])
+				continue;
+			age_note(&d->lanes.lane[i]->age, rec->offset, rec->at_us);
+			lane_advance(d->lanes.lane[i], rec->offset + 1);
 		}
 	}
 	CRASH_POINT("router.enqueued");
-	return true;
+	return d->reading.until_us == 0 || now_us(d) < d->reading.until_us;
 }
 
 /* Nothing is left to read at `from`: whoever stands there stands at `next` just as well. */
 static void
 skip_hole(struct delivery *d, uint64_t from, uint64_t next)
 {
-	for (size_t i = 0; i < d->nlanes; i++) {
-		if (d->lanes[i].next_read == from)
-			lane_advance(&d->lanes[i], next);
+	for (size_t i = 0; i < d->lanes.n; i++) {
+		if (d->lanes.lane[i]->next_read == from)
+			lane_advance(d->lanes.lane[i], next);
 	}
 }
 
-/* Reads one slice for the lanes at `from` that have room; false when there was nothing to read. */
+/*
+ * Reads one slice for the lanes at `from` that have room, for no longer than `us` where that is not 0; false
+ * when there was nothing to read.
+ */
 static bool
-read_slice(struct delivery *d, uint64_t from)
+read_slice(struct delivery *d, uint64_t from, uint64_t us)
 {
 	struct err_detail why = {0};
 	uint64_t next = from;
 	err_t err;
 
-	d->expect = from;
-	d->handed = false;
-	err = broker_read(d->reader, from, SLICE_RECORDS, SLICE_BYTES, on_record, d, &next, &why);
+	d->reading.expect = from;
+	d->reading.handed = false;
+	d->reading.until_us = us > 0 ? now_us(d) + us : 0;
+	err = broker_read(d->in.reader, from, SLICE_RECORDS, SLICE_BYTES, on_record, d, &next, &why);
 	if (err == ERR_GAP) {
-		for (size_t i = 0; i < d->nlanes; i++) {
-			if (d->lanes[i].next_read == from)
-				lane_gap(&d->lanes[i], from, next, err_why(&why));
+		for (size_t i = 0; i < d->lanes.n; i++) {
+			if (d->lanes.lane[i]->next_read == from)
+				lane_gap(d->lanes.lane[i], from, next, err_why(&why));
 		}
 		return true;
 	}
-	if (err == ERR_OK && next > from && !d->handed)
+	if (err == ERR_OK && next > from && !d->reading.handed)
 		skip_hole(d, from, next);
-	if (next > d->log_end)
-		d->log_end = next;
-	for (size_t i = 0; i < d->nlanes; i++)
-		server_pump(d->lanes[i].server);
+	if (next > d->in.end)
+		d->in.end = next;
+	if (d->reading.handed)
+		delivery_connect(d, NULL);
+	for (size_t i = 0; i < d->lanes.n; i++)
+		server_pump(d->lanes.lane[i]->server);
 	look_at_lanes(d);
 	if (err != ERR_OK)
-		log_failed(d, err, &why);
+		intake_failed(&d->in, err, &why);
 	return next > from;
 }
 
-static uint64_t
-live_place(const struct delivery *d)
+/* The records at `place` have not arrived here yet: nobody asks for them again before the log says so. */
+static void
+wait_at(struct delivery *d, uint64_t place)
 {
-	uint64_t live = 0;
-
-	for (size_t i = 0; i < d->nlanes; i++) {
-		if (d->lanes[i].next_read > live)
-			live = d->lanes[i].next_read;
+	for (size_t i = 0; i < d->lanes.n; i++) {
+		if (d->lanes.lane[i]->next_read == place)
+			d->lanes.lane[i]->dry = true;
 	}
-	return live;
 }
 
-/*
- * Is a server that is up behind?  Then those ahead take no more than half a queue, so that servers of equal
- * speed meet again and share one reading.  Nobody is ever short of work for that.
- */
-static bool
-anybody_follows(const struct delivery *d, uint64_t live)
-{
-	for (size_t i = 0; i < d->nlanes; i++) {
-		if (d->lanes[i].next_read < live && server_is_up(d->lanes[i].server))
-			return true;
-	}
-	return false;
-}
-
-/* The next one in turn of those behind that have room; NULL when there is none. */
-static struct lane *
-next_behind(struct delivery *d, uint64_t live)
-{
-	for (size_t n = 1; n <= d->nlanes; n++) {
-		size_t i = (d->last_served + n) % d->nlanes;
-		struct lane *lane = &d->lanes[i];
-
-		if (lane->next_read < live && !lane->full) {
-			d->last_served = i;
-			return lane;
-		}
-	}
-	return NULL;
-}
-
-/* One slice for the live feed, one for somebody behind, and then the loop may do other things. */
+/* One slice for the live feed, a short one for somebody behind, and then the loop may do other things. */
 static void
 on_turn(void *arg)
 {
 	struct delivery *d = arg;
-	uint64_t live = live_place(d);
+	uint64_t live = places_live(&d->places), place;
 	struct lane *behind;
 	bool again = false;
 
-	if (d->reader == NULL || d->draining)
+	if (d->in.reader == NULL || d->draining)
 		return;
-	d->patient = anybody_follows(d, live);
-	if (d->more && choose_lanes(d, live, live)) {
-		d->more = read_slice(d, live);
+	d->reading.patient = places_followed(&d->places, live);
+	if (d->more && places_choose(&d->places, live, live, d->reading.patient)) {
+		d->more = read_slice(d, live, 0);
 		again = d->more;
 	}
-	d->patient = false;
-	metric_set(&d->metrics.router_live_offset, live_place(d));
-	if (d->reader == NULL)
+	d->reading.patient = false;
+	live = places_live(&d->places);
+	metric_set(&d->metrics.router_live_offset, live);
+	if (d->in.reader == NULL)
 		return;
-	behind = next_behind(d, live_place(d));
+	behind = places_behind(&d->places, live, clock_mono_ms(loop_clock(d->ctx.loop)));
 	if (behind != NULL) {
 		metric_inc(&d->metrics.router_catch_up_reads);
-		read_slice(d, behind->next_read);
+		place = behind->next_read;
+		if (!read_slice(d, place, SLICE_BEHIND_US))
+			wait_at(d, place);
 		again = true;
 	}
 	if (again)
@@ -393,13 +405,12 @@ on_turn(void *arg)
 }
 
 static void
-on_woken(void *arg, int what)
+on_woken(void *arg)
 {
 	struct delivery *d = arg;
 
-	(void)what;
-	broker_reader_woken(d->reader);
 	d->more = true;
+	places_arrived(&d->places);
 	/* At once: nothing is gained by another round of the loop. */
 	if (!loop_timer_is_set(&d->turn))
 		on_turn(d);
@@ -409,32 +420,15 @@ on_woken(void *arg, int what)
  */
 
 static void
-on_reopen(void *arg)
+on_open(void *arg)
 {
 	struct delivery *d = arg;
-	struct broker_context ctx = {loop_clock(d->ctx.loop), d->ctx.log, &d->broker_metrics};
-	struct err_detail why = {0};
-	err_t err;
 
-	if (d->draining)
-		return;
-	err = broker_reader_open(&d->reader, d->ctx.log_opt, &ctx, &why);
-	if (err == ERR_OK)
-		err = broker_bounds(d->reader, &d->log_first, &d->log_end, &why);
-	if (err != ERR_OK) {
-		log_failed(d, err, &why);
-		return;
-	}
-	log_info(d->ctx.log, "reading the log", F_STR("path", d->ctx.log_opt->path),
-		 F_STR("id", broker_reader_log_id(d->reader)), F_UINT("first", d->log_first),
-		 F_UINT("end", d->log_end));
-	d->open_failures = 0;
-	d->log_err = ERR_OK;
-	d->log_error[0] = '\0';
-	for (size_t i = 0; i < d->nlanes; i++)
-		lane_place(&d->lanes[i], broker_reader_log_id(d->reader), d->log_first);
-	loop_fd_init(&d->woken, d->ctx.loop, broker_reader_fd(d->reader), on_woken, d);
-	loop_fd_want(&d->woken, LOOP_READ);
+	place_lanes(d);
+	for (size_t i = 0; i < d->lanes.n; i++)
+		d->lanes.lane[i]->asked = broker_ask(d->in.reader);
+	if (d->in.end > d->in.first)
+		delivery_connect(d, NULL);
 	d->more = true;
 	take_turn(d);
 }
@@ -445,28 +439,24 @@ static void
 on_tick(void *arg)
 {
 	struct delivery *d = arg;
-	struct err_detail why = {0};
-	err_t err;
 
-	if (d->reader == NULL || d->draining)
+	if (d->in.reader == NULL || d->draining || !intake_look(&d->in))
 		return;
-	err = broker_bounds(d->reader, &d->log_first, &d->log_end, &why);
-	if (err != ERR_OK) {
-		log_failed(d, err, &why);
-		return;
-	}
-	metric_set(&d->metrics.router_log_end, d->log_end);
-	for (size_t i = 0; i < d->nlanes; i++) {
-		struct lane *lane = &d->lanes[i];
+	metric_set(&d->metrics.router_log_end, d->in.end);
+	for (size_t i = 0; i < d->lanes.n; i++) {
+		struct lane *lane = d->lanes.lane[i];
 
-		if (lane->next_read < d->log_first)
-			lane_gap(lane, lane->next_read, d->log_first,
+		if (lane->next_read < d->in.first)
+			lane_gap(lane, lane->next_read, d->in.first,
 				 "the log was trimmed before the server could take these records");
 	}
 	look_at_lanes(d);
-	for (size_t i = 0; i < d->nlanes; i++)
-		lane_caught_up(&d->lanes[i], d->log_end);
+	for (size_t i = 0; i < d->lanes.n; i++) {
+		if (broker_answered(d->in.reader, d->lanes.lane[i]->asked))
+			lane_caught_up(d->lanes.lane[i], d->in.end);
+	}
 	d->more = true;
+	places_arrived(&d->places);
 	take_turn(d);
 }
 
@@ -480,8 +470,11 @@ drain_check(struct delivery *d)
 
 	if (!d->draining || done == NULL)
 		return;
-	for (size_t i = 0; i < d->nlanes; i++) {
-		if (server_is_up(d->lanes[i].server) && !outbox_is_empty(d->lanes[i].outbox))
+	for (size_t i = 0; i < d->lanes.n; i++) {
+		const struct lane *lane = d->lanes.lane[i];
+
+		if (server_is_up(lane->server) && outbox_in_flight(lane->outbox) + !lane->paused > 0 &&
+		    !outbox_is_empty(lane->outbox))
 			return;
 	}
 	d->drained = NULL;
@@ -491,15 +484,22 @@ drain_check(struct delivery *d)
 static void
 on_progress(void *arg, struct server *s)
 {
-	const struct link *link = arg;
-	struct delivery *d = link->d;
-	bool was_heavy = link->lane->heavy;
+	struct lane *lane = arg;
+	struct delivery *d = lane->owner;
+	bool was_heavy = lane->heavy;
+	bool new = server_is_up(s) && lane->greeted != server_greetings(s);
 
-	(void)s;
-	lane_look(link->lane, d->log_end);
+	if (new) {
+		lane_greeted(lane);
+		if (d->in.reader != NULL)
+			lane->asked = broker_ask(d->in.reader);
+		if (d->ctx.on_greeted != NULL)
+			d->ctx.on_greeted(d->ctx.arg, s, server_can(s));
+	}
+	look_at_lane(d, lane, places_live(&d->places));
 	if (d->ctx.on_settled != NULL)
 		d->ctx.on_settled(d->ctx.arg);
-	if (was_heavy && !link->lane->heavy)
+	if (was_heavy && !lane->heavy)
 		take_turn(d);
 	drain_check(d);
 }
@@ -507,32 +507,17 @@ on_progress(void *arg, struct server *s)
 void
 delivery_save(struct delivery *d)
 {
-	struct cursor *cursors = mem_zalloc(d->nlanes, sizeof(cursors[0]));
 	struct err_detail why = {0};
-	size_t n = 0;
-	err_t err = ERR_OK;
+	size_t n;
 
 	look_at_lanes(d);
-	for (size_t i = 0; i < d->nlanes; i++)
-		n += lane_cursor(&d->lanes[i], &cursors[n]);
-	if (n == 0)
-		goto done;
-	CRASH_POINT("router.cursor.before");
-	err = cursor_save(d->ctx.cursors, cursors, n, &why);
-	CRASH_POINT("router.cursor.after");
-	if (err != ERR_OK) {
+	if (lanes_save(&d->lanes, &n, &why) != ERR_OK) {
 		metric_inc(&d->metrics.router_cursor_errors);
 		log_error(d->ctx.log, "cursors cannot be saved; delivery goes on, and they are tried again",
 			  F_STR("reason", err_why(&why)));
-		goto done;
+	} else if (n > 0) {
+		metric_inc(&d->metrics.router_cursor_saves);
 	}
-	metric_inc(&d->metrics.router_cursor_saves);
-	for (size_t i = 0, c = 0; i < d->nlanes && c < n; i++) {
-		if (cursors[c].server == d->lanes[i].cursor.server)
-			d->lanes[i].cursor = cursors[c++];
-	}
-done:
-	free(cursors);
 }
 
 static void
@@ -547,22 +532,51 @@ on_save(void *arg)
 void
 delivery_start(struct delivery *d)
 {
-	for (size_t i = 0; i < d->nlanes; i++)
-		server_start(d->lanes[i].server);
-	loop_timer_once(&d->reopen, 0);
+	intake_start(&d->in);
 	loop_timer_every(&d->tick, TICK_MS);
 	loop_timer_every(&d->save, d->ctx.opt->cursor_interval);
+}
+
+void
+delivery_connect(struct delivery *d, const char *server)
+{
+	lanes_connect(&d->lanes, server);
 }
 
 void
 delivery_reloaded(struct delivery *d)
 {
 	loop_timer_every(&d->save, d->ctx.opt->cursor_interval);
-	for (size_t i = 0; i < d->nlanes; i++) {
-		lane_look(&d->lanes[i], d->log_end);
-		server_pump(d->lanes[i].server);
-	}
+	look_at_lanes(d);
+	for (size_t i = 0; i < d->lanes.n; i++)
+		server_pump(d->lanes.lane[i]->server);
 	take_turn(d);
+}
+
+void
+delivery_cold(struct delivery *d, uint32_t holdoff_ms)
+{
+	feed_cold(d->feed, holdoff_ms);
+}
+
+void
+delivery_partitions(struct delivery *d, uint32_t partitions)
+{
+	if (partitions == d->ctx.partitions)
+		return;
+	show_metrics(d, false);
+	d->ctx.partitions = partitions;
+	lanes_partitions(&d->lanes, partitions);
+	show_metrics(d, true);
+}
+
+bool
+delivery_pause(struct delivery *d, const char *server, bool pause)
+{
+	bool found = lanes_pause(&d->lanes, server, pause);
+
+	drain_check(d);
+	return found;
 }
 
 void
@@ -573,30 +587,53 @@ delivery_drain(struct delivery *d, void (*done)(void *arg), void *arg)
 	d->drained_arg = arg;
 	loop_timer_stop(&d->turn);
 	loop_timer_stop(&d->tick);
-	loop_timer_stop(&d->reopen);
-	close_log(d);
+	intake_stop(&d->in);
 	drain_check(d);
 }
 
 /* --- looking ----------------------------------------------------------------------------------------------
  */
 
+struct delivery_log
+delivery_log(const struct delivery *d)
+{
+	return (struct delivery_log){
+	    .id = d->in.reader != NULL ? broker_reader_log_id(d->in.reader) : NULL,
+	    .error = d->in.error,
+	    .first = d->in.first,
+	    .live = places_live(&d->places),
+	    .end = d->in.end,
+	};
+}
+
+uint32_t
+delivery_partition(const struct delivery *d)
+{
+	return d->ctx.partition;
+}
+
 size_t
 delivery_nservers(const struct delivery *d)
 {
-	return d->nlanes;
+	return d->lanes.n;
+}
+
+const struct lane *
+delivery_lane(const struct delivery *d, size_t i)
+{
+	return d->lanes.lane[i];
 }
 
 struct server *
 delivery_server(const struct delivery *d, size_t i)
 {
-	return d->lanes[i].server;
+	return d->lanes.lane[i]->server;
 }
 
 uint64_t
 delivery_acked(const struct delivery *d, size_t i)
 {
-	return outbox_acked(d->lanes[i].outbox);
+	return outbox_acked(d->lanes.lane[i]->outbox);
 }
 
 const struct delivery_metrics *
@@ -608,54 +645,11 @@ delivery_metrics(const struct delivery *d)
 const struct lane_metrics *
 delivery_lane_metrics(const struct delivery *d, size_t i)
 {
-	return &d->lanes[i].metrics;
+	return &d->lanes.lane[i]->metrics;
 }
 
 const struct feed_metrics *
 delivery_feed_metrics(const struct delivery *d)
 {
 	return &d->feed_metrics;
-}
-
-void
-delivery_ready(void *delivery, struct admin_reasons *reasons)
-{
-	struct delivery *d = delivery;
-
-	if (d->log_error[0] != '\0')
-		admin_not_ready(reasons, "the log cannot be read: %s", d->log_error);
-	for (size_t i = 0; i < d->nlanes; i++) {
-		const struct lane *lane = &d->lanes[i];
-
-		if (lane_in_gap(lane))
-			admin_not_ready(reasons,
-					"server %s is in GAP: records %llu up to %llu are missing (%s); it "
-					"is being flushed",
-					server_name(lane->server), (unsigned long long)lane->gap.from,
-					(unsigned long long)lane->gap.to, lane->gap.reason);
-	}
-}
-
-void
-delivery_status(void *delivery, struct json *j)
-{
-	struct delivery *d = delivery;
-
-	json_kv_str(j, "cluster", d->ctx.cluster->opt.name);
-	json_kv_str(j, "distribution", d->ctx.cluster->opt.distribution);
-	json_kv_str(j, "hash", d->ctx.cluster->opt.hash);
-	json_name(j, "log");
-	json_object(j);
-	json_kv_str(j, "path", d->ctx.log_opt->path);
-	json_kv_str(j, "id", d->reader != NULL ? broker_reader_log_id(d->reader) : NULL);
-	json_kv_str(j, "error", d->log_error);
-	json_kv_u64(j, "first_offset", d->log_first);
-	json_kv_u64(j, "live_offset", live_place(d));
-	json_kv_u64(j, "end_offset", d->log_end);
-	json_object_end(j);
-	json_name(j, "servers");
-	json_array(j);
-	for (size_t i = 0; i < d->nlanes; i++)
-		lane_status(&d->lanes[i], j);
-	json_array_end(j);
 }

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { BEHIND_RECORDS = 64 }; /* so far from the log's end is no longer the bustle of a moment */
+
 typedef struct lane_metrics metric_owner;
 const struct metric_row lane_metric_rows[] = {METRIC_ROWS(LANE_METRICS)};
 const size_t lane_metric_nrows = sizeof(lane_metric_rows) / sizeof(lane_metric_rows[0]);
@@ -25,6 +27,21 @@ lane_fini(struct lane *lane)
 	lane->outbox = NULL;
 }
 
+void
+lane_start(struct lane *lane)
+{
+	if (lane->started)
+		return;
+	lane->started = true;
+	server_start(lane->server);
+}
+
+void
+lane_distrust(struct lane *lane)
+{
+	lane->distrust = true;
+}
+
 static void
 lane_fullness(struct lane *lane)
 {
@@ -43,19 +60,56 @@ lane_in_gap(const struct lane *lane)
 	return outbox_flushes_pending(lane->outbox) > 0;
 }
 
+/* As long as the lane is behind it takes no more than catch_up_rate. */
+static void
+lane_rate(struct lane *lane, uint64_t log_end, uint64_t live)
+{
+	bool behind = lane->next_read < live || log_end > lane->next_read + BEHIND_RECORDS;
+
+	outbox_rate(lane->outbox, behind ? lane->opt->catch_up_rate : 0);
+}
+
+static uint64_t
+lane_behind_us(const struct lane *lane, uint64_t acked, uint64_t live, uint64_t now_us)
+{
+	uint64_t at_us = age_oldest_us(&lane->age);
+
+	/* Those at the foremost place have acknowledged everything that anybody has read. */
+	if ((acked >= lane->next_read && lane->next_read >= live) || at_us == 0 || at_us > now_us)
+		return 0;
+	return now_us - at_us;
+}
+
 void
-lane_look(struct lane *lane, uint64_t log_end)
+lane_look(struct lane *lane, uint64_t log_end, uint64_t live, uint64_t now_us)
 {
 	uint64_t acked = outbox_acked(lane->outbox);
 
 	lane_fullness(lane);
+	lane_rate(lane, log_end, live);
 	metric_set(&lane->metrics.router_in_gap, lane_in_gap(lane));
 	if (!lane_in_gap(lane))
 		lane->unproven = false;
 	if (lane->unproven || !lane->placed)
 		return;
+	age_forget(&lane->age, acked);
 	metric_set(&lane->metrics.router_acked_offset, acked);
 	metric_set(&lane->metrics.router_behind, log_end > acked ? log_end - acked : 0);
+	metric_set(&lane->metrics.router_behind_seconds, lane_behind_us(lane, acked, live, now_us) / 1000000);
+}
+
+void
+lane_pause(struct lane *lane, bool pause)
+{
+	if (lane->paused == pause)
+		return;
+	lane->paused = pause;
+	metric_set(&lane->metrics.router_paused, pause);
+	log_notice(lane->log,
+		   pause ? "deliveries to the server are paused" : "deliveries to the server go on",
+		   F_STR("server", server_name(lane->server)));
+	outbox_pause(lane->outbox, pause);
+	server_pump(lane->server);
 }
 
 void
@@ -81,7 +135,27 @@ lane_gap(struct lane *lane, uint64_t from, uint64_t to, const char *reason)
 	outbox_flush_all(lane->outbox);
 	metric_set(&lane->metrics.router_in_gap, 1);
 	lane_advance(lane, to);
+	lane_start(lane);
 	server_pump(lane->server);
+}
+
+void
+lane_greeted(struct lane *lane)
+{
+	uint64_t greeting = server_greetings(lane->server);
+
+	if (lane->greeted == greeting || !server_is_up(lane->server))
+		return;
+	lane->greeted = greeting;
+	if (server_identity(lane->server)->changed != SERVER_OTHER)
+		return;
+	if (!lane->placed) {
+		lane->distrust = true;
+		return;
+	}
+	lane->unproven = true;
+	lane_gap(lane, outbox_acked(lane->outbox), lane->next_read,
+		 "another server answers at the address, which ran already while the one before was there");
 }
 
 void
@@ -99,6 +173,12 @@ lane_caught_up(struct lane *lane, uint64_t log_end)
 	}
 }
 
+bool
+lane_is_caught_up(const struct lane *lane)
+{
+	return server_is_up(lane->server) && lane->told == server_greetings(lane->server);
+}
+
 void
 lane_place(struct lane *lane, const char *log_id, uint64_t first)
 {
@@ -110,12 +190,17 @@ lane_place(struct lane *lane, const char *log_id, uint64_t first)
 	if (!outbox_is_empty(lane->outbox))
 		server_reconnect(lane->server, "the log is another one");
 	lane->placed = true;
-	lane->full = lane->heavy = false;
+	lane->full = lane->heavy = lane->dry = false;
+	age_clear(&lane->age);
 	snprintf(lane->log_id, sizeof(lane->log_id), "%s", log_id);
 	if (other) {
 		outbox_restart(lane->outbox, 0);
 		lane->unproven = true;
 		lane_gap(lane, 0, first, "the log is not the one that the server's cursor was made in");
+	} else if (lane->distrust) {
+		outbox_restart(lane->outbox, 0);
+		lane->unproven = true;
+		lane_gap(lane, 0, first, "its cursor does not tell what the server holds");
 	} else if (lane->had_cursor) {
 		outbox_restart(lane->outbox, lane->cursor.offset);
 		lane->next_read = lane->cursor.offset;
@@ -125,6 +210,7 @@ lane_place(struct lane *lane, const char *log_id, uint64_t first)
 		outbox_restart(lane->outbox, first);
 		lane->next_read = first;
 	}
+	lane->distrust = false;
 }
 
 bool
@@ -149,19 +235,13 @@ lane_status(const struct lane *lane, struct json *j)
 	json_object(j);
 	json_kv_str(j, "server", server_name(lane->server));
 	json_kv_str(j, "state", server_state(lane->server));
-	json_kv_str(j, "address", server_address(lane->server));
-	json_kv_str(j, "version", server_version(lane->server));
-	json_kv_str(j, "deletes", server_has_meta(lane->server) ? "meta" : "classic");
-	json_name(j, "cannot");
-	json_array(j);
-	if (!(server_can(lane->server) & OUTBOX_HOLDOFF))
-		json_str(j, "hold-off: a plain delete leaves nothing behind that would refuse a late fill");
-	json_str(j, "epochs: every delete removes whatever is there");
-	json_array_end(j);
-	json_kv_u64(j, "holdoff_unsupported", metric_get(&m->router_holdoff_unsupported));
+	server_status(lane->server, j);
 	json_kv_u64(j, "acked_offset", metric_get(&lane->metrics.router_acked_offset));
 	json_kv_u64(j, "next_offset", lane->next_read);
 	json_kv_u64(j, "behind_records", metric_get(&lane->metrics.router_behind));
+	json_kv_u64(j, "behind_seconds", metric_get(&lane->metrics.router_behind_seconds));
+	json_kv_bool(j, "caught_up", lane_is_caught_up(lane));
+	json_kv_bool(j, "shadow", lane->shadow);
 	json_kv_u64(j, "queue_bytes", outbox_bytes(lane->outbox));
 	json_kv_bool(j, "queue_full", lane->full);
 	json_kv_u64(j, "deletes_acked", metric_get(&m->router_deletes_acked));

@@ -4,6 +4,7 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/conf/topology.h"
 #include "lib/core/buf.h"
@@ -12,7 +13,7 @@
 #include "lib/core/hash.h"
 #include "lib/core/log.h"
 #include "lib/core/option.h"
-#include "lib/route/ring.h"
+#include "lib/route/route.h"
 #include "lib/wire/mc_request.h"
 #include "router/delivery.h"
 #include "router/feed.h"
@@ -33,12 +34,16 @@ static const char help[] =
     "squeal-router reads the log that squeal writes and deletes its keys on the memcached servers of one "
     "cluster.\n"
     "\n"
-    "  squeal-router -c squeal.yaml --cluster NAME     run in the foreground\n"
+    "  squeal-router -c squeal.yaml --cluster NAME [--instance NAME]\n"
+    "                                                  run in the foreground\n"
     "  squeal-router -c squeal.yaml [--cluster NAME] --explain KEY\n"
     "                                                  which server has the key, and why\n"
     "  squeal-router --help | --version | --metrics\n"
     "\n"
     "--cluster may be left out where there is only one; --explain then answers for every cluster.\n"
+    "--instance is this router's name among those of the cluster that share a Kafka log; it should stay the "
+    "same "
+    "over restarts. Without it: the host's name and the cluster's.\n"
     "--metrics prints a table of the metrics in Markdown.\n"
     "\n"
     "Exit codes: 0 ok, 1 failed, 2 wrong usage, 65 corrupt cursor file, 78 wrong configuration.\n"
@@ -49,6 +54,7 @@ static const char help[] =
 struct arguments {
 	const char *config;
 	const char *cluster;
+	const char *instance;
 	const char *explain;
 };
 
@@ -105,10 +111,11 @@ print_metrics(void)
 static struct arguments
 parse(int argc, char **argv, int *exit_code)
 {
-	enum { OPT_CLUSTER = 256, OPT_EXPLAIN, OPT_CRASH, OPT_METRICS };
+	enum { OPT_CLUSTER = 256, OPT_INSTANCE, OPT_EXPLAIN, OPT_CRASH, OPT_METRICS };
 	static const struct option longs[] = {
 	    {"config", required_argument, NULL, 'c'},
 	    {"cluster", required_argument, NULL, OPT_CLUSTER},
+	    {"instance", required_argument, NULL, OPT_INSTANCE},
 	    {"explain", required_argument, NULL, OPT_EXPLAIN},
 	    {"help", no_argument, NULL, 'h'},
 	    {"version", no_argument, NULL, 'V'},
@@ -127,6 +134,9 @@ parse(int argc, char **argv, int *exit_code)
 			break;
 		case OPT_CLUSTER:
 			a.cluster = optarg;
+			break;
+		case OPT_INSTANCE:
+			a.instance = optarg;
 			break;
 		case OPT_EXPLAIN:
 			a.explain = optarg;
@@ -173,41 +183,59 @@ explain(const struct topology *t, const struct cluster *only, const char *text)
 		return EXIT_USAGE;
 	}
 	for (size_t i = 0; i < t->nclusters && exit_code == EXIT_OK; i++) {
-		struct ring *ring;
+		struct route *route;
 
 		if (only != NULL && only != &t->clusters[i])
 			continue;
-		if (ring_create(&ring, &t->clusters[i], &why) != ERR_OK) {
+		if (route_create(&route, &t->clusters[i], NULL, 0, &why) != ERR_OK) {
 			fprintf(stderr, "squeal-router: %s\n", err_why(&why));
 			exit_code = EXIT_CONFIG;
 			break;
 		}
 		if (out.len > 0)
 			buf_putc(&out, '\n');
-		ring_explain(ring, key, &out);
-		ring_destroy(&ring);
+		route_explain(route, key, SPAN_LIT(""), &out);
+		route_destroy(&route);
 	}
 	fputs(buf_str(&out), stdout);
 	buf_fini(&out);
 	return exit_code;
 }
 
+/* The router's name where none was given. */
+static void
+default_instance(const struct cluster *cluster, struct buf *out)
+{
+	char host[256] = "";
+
+	if (gethostname(host, sizeof(host) - 1) != 0 || host[0] == '\0')
+		snprintf(host, sizeof(host), "router");
+	buf_printf(out, "%s-%s", host, cluster->opt.name);
+}
+
 static int
-run(struct topology *t, const struct cluster *cluster, const char *config)
+run(struct topology *t, const struct cluster *cluster, const char *config, const char *instance)
 {
 	struct router_setup setup = {0};
 	struct err_detail why = {0};
 	enum log_level level = LOG_INFO;
+	struct buf name = BUF_INIT;
 	struct log *log;
 	err_t err;
 
+	if (instance != NULL)
+		buf_put_str(&name, instance);
+	else
+		default_instance(cluster, &name);
 	log_level_parse(span_of(t->router.log_level), &level);
 	log = log_create("router", level, clock_system(), NULL, NULL);
 	log_info(log, "starting", F_STR("version", SQUEAL_VERSION), F_STR("config", config),
-		 F_STR("cluster", cluster->opt.name), F_UINT("servers", cluster->nservers));
+		 F_STR("cluster", cluster->opt.name), F_STR("instance", buf_str(&name)),
+		 F_UINT("servers", cluster->nservers));
 	setup.topology = t;
 	setup.config = config;
 	setup.cluster = cluster;
+	setup.instance = buf_str(&name);
 	setup.clock = clock_system();
 	setup.log = log;
 	setup.seed = hash_seed();
@@ -217,6 +245,7 @@ run(struct topology *t, const struct cluster *cluster, const char *config)
 	else
 		log_info(log, "stopped");
 	log_destroy(&log);
+	buf_fini(&name);
 	return err == ERR_OK	    ? EXIT_OK
 	       : err == ERR_CORRUPT ? EXIT_CURSORS
 	       : err == ERR_CONFIG  ? EXIT_CONFIG
@@ -255,7 +284,7 @@ main(int argc, char **argv)
 	} else if (a.explain != NULL) {
 		exit_code = explain(t, cluster, a.explain);
 	} else {
-		exit_code = run(t, cluster, a.config);
+		exit_code = run(t, cluster, a.config, a.instance);
 	}
 	topology_destroy(&t);
 	return exit_code;

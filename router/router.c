@@ -1,30 +1,46 @@
 #include "router/router.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include "lib/broker/cursor.h"
+#include "lib/broker/group.h"
+#include "lib/core/mem.h"
 #include "lib/core/metric.h"
 #include "lib/net/admin.h"
 #include "lib/net/daemon.h"
 #include "lib/net/loop.h"
-#include "lib/route/ring.h"
+#include "router/control.h"
 #include "router/delivery.h"
+#include "router/routing.h"
+#include "router/status.h"
 #include "router/trace.h"
 
-enum { DRAIN_MS = 2000, STATUS_MS = 10000 };
+enum { DRAIN_MS = 2000, STATUS_MS = 10000, GROUP_MS = 1000 };
 
 struct router {
 	const struct router_setup *setup;
 	struct loop *loop;
 	struct metric_registry *registry;
-	struct ring *ring;
-	struct cursor_store *cursors;
+	struct routing *routing;
+	struct control *control;
+	struct group *group;
+	struct broker_metrics group_metrics; /* of what the group itself asks the log */
+	struct loop_fd group_fd;
+	char trouble[400]; /* with the group; "" when there is none */
 	struct trace *trace;
 	struct trace_metrics trace_metrics;
-	struct delivery *delivery;
+	struct delivery **deliveries; /* of our partitions, in the order in which they came */
+	size_t n;
+	size_t draining; /* deliveries that are not drained yet */
+	bool cold;	 /* every delete holds fills off */
+	bool paused;	 /* all servers: also those of partitions that come later */
 	struct admin *admin;
 	struct daemon *daemon;
-	struct loop_timer status;
+	bool leaving;
+	struct loop_timer status, group_tick;
+	err_t failed; /* why the loop was left */
+	struct err_detail why;
 };
 
 void
@@ -37,11 +53,21 @@ router_cursor_path(const struct topology *t, const struct cluster *c, struct buf
 }
 
 static void
-on_acked(void *arg, const struct server *s, uint64_t offset, struct span key)
+on_acked(void *arg, const struct delivery *d, const struct server *s, const struct outbox_ack *ack)
 {
 	struct router *r = arg;
 
-	trace_delete(r->trace, server_name(s), offset, key);
+	(void)d;
+	trace_delete(r->trace, server_name(s), ack->offset, ack->key);
+	control_acked(r->control, ack);
+}
+
+static void
+on_coalesced(void *arg, uint64_t ref, uint64_t offset)
+{
+	struct router *r = arg;
+
+	story_coalesced(control_story(r->control), ref, offset);
 }
 
 static void
@@ -52,6 +78,203 @@ on_settled(void *arg)
 	trace_flush(r->trace);
 }
 
+/* A cache that wants to be told when it has caught up wants it from every partition, the empty ones too. */
+static void
+on_greeted(void *arg, const struct server *s, unsigned can)
+{
+	struct router *r = arg;
+
+	if (!(can & OUTBOX_CAUGHT_UP))
+		return;
+	for (size_t i = 0; i < r->n; i++)
+		delivery_connect(r->deliveries[i], server_name(s));
+}
+
+static struct routing_users
+users_of(const struct router *r)
+{
+	return (struct routing_users){r->deliveries, r->n};
+}
+
+/* --- partitions -------------------------------------------------------------------------------------------
+ */
+
+static uint32_t
+partitions_of(const struct router *r)
+{
+	uint32_t n = group_partitions(r->group);
+
+	return n > 0 ? n : 1;
+}
+
+static bool
+is_cold(const struct cluster *c)
+{
+	return strcmp(c->opt.mode, "cold") == 0;
+}
+
+/* The hold-off of a cold cluster. */
+static uint32_t
+cold_of(const struct router *r)
+{
+	return r->cold ? (uint32_t)r->setup->cluster->opt.cold_holdoff : 0;
+}
+
+/* One partition connects to the servers even when it is empty, so that /status knows them. */
+static void
+connect_one(struct router *r)
+{
+	if (r->n > 0)
+		delivery_connect(r->deliveries[0], NULL);
+}
+
+static void
+on_assigned(void *arg, uint32_t partition, struct cursor_store *cursors)
+{
+	struct router *r = arg;
+	const struct router_setup *setup = r->setup;
+	struct delivery_context ctx = {
+	    .loop = r->loop,
+	    .log_opt = &setup->topology->log,
+	    .opt = &setup->topology->router,
+	    .partition = partition,
+	    .partitions = partitions_of(r),
+	    .route = routing_route(r->routing),
+	    .anew = routing_anew(r->routing),
+	    .story = control_story(r->control),
+	    .cursors = cursors,
+	    .log = setup->log,
+	    .registry = r->registry,
+	    .seed = setup->seed,
+	    .on_acked = on_acked,
+	    .on_coalesced = on_coalesced,
+	    .on_settled = on_settled,
+	    .on_greeted = on_greeted,
+	    .arg = r,
+	};
+	struct delivery *d;
+
+	if (r->failed != ERR_OK)
+		return;
+	log_info(setup->log, "partition is ours", F_UINT("partition", partition));
+	r->failed = delivery_create(&d, &ctx, &r->why);
+	if (r->failed != ERR_OK) {
+		loop_stop(r->loop);
+		return;
+	}
+	r->deliveries = mem_realloc(r->deliveries, (r->n + 1) * sizeof(r->deliveries[0]));
+	r->deliveries[r->n++] = d;
+	if (r->paused)
+		delivery_pause(d, NULL, true);
+	delivery_cold(d, cold_of(r));
+	delivery_start(d);
+	for (size_t i = 0; i < r->n; i++)
+		delivery_partitions(r->deliveries[i], partitions_of(r));
+	connect_one(r);
+}
+
+static void
+drop_delivery(struct router *r, size_t i)
+{
+	delivery_save(r->deliveries[i]);
+	delivery_destroy(&r->deliveries[i]);
+	r->n--;
+	for (; i < r->n; i++)
+		r->deliveries[i] = r->deliveries[i + 1];
+}
+
+static void
+on_dropped(void *arg, uint32_t partition)
+{
+	struct router *r = arg;
+
+	for (size_t i = 0; i < r->n; i++) {
+		if (delivery_partition(r->deliveries[i]) != partition)
+			continue;
+		log_info(r->setup->log, "partition is no longer ours", F_UINT("partition", partition));
+		drop_delivery(r, i);
+		break;
+	}
+	if (!r->leaving)
+		connect_one(r);
+}
+
+static void
+on_trouble(void *arg, const char *why)
+{
+	struct router *r = arg;
+
+	snprintf(r->trouble, sizeof(r->trouble), "%s", why);
+}
+
+static void
+on_group_fd(void *arg, int what)
+{
+	struct router *r = arg;
+
+	(void)what;
+	group_turn(r->group);
+}
+
+static void
+on_group_tick(void *arg)
+{
+	struct router *r = arg;
+
+	struct routing_users users;
+
+	group_turn(r->group);
+	for (size_t i = 0; i < r->n; i++)
+		delivery_partitions(r->deliveries[i], partitions_of(r));
+	users = users_of(r);
+	routing_look(r->routing, &users);
+}
+
+static err_t
+join_group(struct router *r, struct err_detail *why)
+{
+	static const struct group_ops ops = {
+	    .on_assigned = on_assigned, .on_dropped = on_dropped, .on_trouble = on_trouble};
+	const struct router_setup *setup = r->setup;
+	struct broker_context broker = {setup->clock, setup->log, &r->group_metrics};
+	struct group_context ctx = {
+	    .log = &setup->topology->log,
+	    .cluster = setup->cluster->opt.name,
+	    .instance = setup->instance,
+	    .broker = &broker,
+	    .ops = &ops,
+	    .arg = r,
+	};
+	struct buf path = BUF_INIT;
+	err_t err;
+
+	router_cursor_path(setup->topology, setup->cluster, &path);
+	ctx.cursor_path = buf_str(&path);
+	err = group_open(&r->group, &ctx, why);
+	buf_fini(&path);
+	if (err != ERR_OK)
+		return err;
+	loop_fd_init(&r->group_fd, r->loop, group_fd(r->group), on_group_fd, r);
+	loop_fd_want(&r->group_fd, LOOP_READ);
+	loop_timer_init(&r->group_tick, r->loop, on_group_tick, r);
+	loop_timer_every(&r->group_tick, GROUP_MS);
+	/* What a file has to say is known at once, and so is what is wrong with it. */
+	group_turn(r->group);
+	if (r->failed != ERR_OK)
+		*why = r->why;
+	return r->failed;
+}
+
+static void
+leave_group(struct router *r)
+{
+	r->leaving = true;
+	loop_timer_stop(&r->group_tick);
+	loop_fd_fini(&r->group_fd);
+	group_close(&r->group);
+	free(r->deliveries);
+}
+
 /* --- signals ----------------------------------------------------------------------------------------------
  */
 
@@ -60,7 +283,8 @@ drained(void *arg)
 {
 	struct router *r = arg;
 
-	daemon_drained(r->daemon);
+	if (--r->draining == 0)
+		daemon_drained(r->daemon);
 }
 
 static void
@@ -69,7 +293,13 @@ drain(void *arg)
 	struct router *r = arg;
 
 	log_info(r->setup->log, "stopping: waiting for what is in flight");
-	delivery_drain(r->delivery, drained, r);
+	/* No partition comes or goes any more. */
+	loop_timer_stop(&r->group_tick);
+	loop_fd_want(&r->group_fd, 0);
+	r->draining = r->n + 1;
+	for (size_t i = 0; i < r->n; i++)
+		delivery_drain(r->deliveries[i], drained, r);
+	drained(r);
 }
 
 static void
@@ -85,25 +315,62 @@ changed(void *arg, const char *section, const char *name, bool taken)
 }
 
 static void
+set_cold(struct router *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		delivery_cold(r->deliveries[i], cold_of(r));
+}
+
+/* Everything that can fail is made first; then all of it takes the place of what was. */
+static err_t
+reload_topology(struct router *r, struct err_detail *why)
+{
+	const struct router_setup *setup = r->setup;
+	struct routing_users users = users_of(r);
+	bool was_cold = is_cold(setup->cluster);
+	struct topology *fresh = NULL;
+	const struct cluster *cluster;
+	err_t err;
+
+	err = topology_load(&fresh, setup->config, why);
+	if (err != ERR_OK)
+		return err;
+	cluster = topology_cluster(fresh, setup->cluster->opt.name);
+	if (cluster == NULL)
+		err =
+		    err_set(why, ERR_CONFIG, "%s: there is no cluster \"%s\" any more; stop its router first",
+			    setup->config, setup->cluster->opt.name);
+	else
+		err = routing_change(r->routing, cluster, &users, why);
+	if (err == ERR_OK) {
+		topology_reload(setup->topology, fresh, changed, r);
+		/* A file that says the same as before leaves alone what squealctl mode has said. */
+		if (is_cold(setup->cluster) != was_cold)
+			r->cold = !was_cold;
+	}
+	topology_destroy(&fresh);
+	return err;
+}
+
+static void
 reload(void *arg)
 {
 	struct router *r = arg;
 	const struct router_setup *setup = r->setup;
-	struct topology *fresh = NULL;
 	struct err_detail why = {0};
 	enum log_level level;
 
-	if (topology_load(&fresh, setup->config, &why) != ERR_OK) {
+	if (reload_topology(r, &why) != ERR_OK) {
 		log_error(setup->log, "the configuration was not reloaded; the old one stays",
 			  F_STR("reason", err_why(&why)));
 		return;
 	}
-	topology_reload(setup->topology, fresh, changed, r);
-	topology_destroy(&fresh);
 	if (log_level_parse(span_of(setup->topology->router.log_level), &level))
 		log_set_level(setup->log, level);
 	trace_reopen(r->trace);
-	delivery_reloaded(r->delivery);
+	set_cold(r);
+	for (size_t i = 0; i < r->n; i++)
+		delivery_reloaded(r->deliveries[i]);
 	log_notice(setup->log, "configuration reloaded", F_STR("file", setup->config));
 }
 
@@ -111,30 +378,118 @@ static void
 say_status(void *arg)
 {
 	struct router *r = arg;
-	size_t n = delivery_nservers(r->delivery), up = 0;
+	size_t up = 0, all = 0;
 
-	for (size_t i = 0; i < n; i++)
-		up += server_is_up(delivery_server(r->delivery, i));
-	daemon_status(r->daemon, "%zu of %zu servers up", up, n);
+	for (size_t p = 0; p < r->n; p++) {
+		for (size_t i = 0; i < delivery_nservers(r->deliveries[p]); i++, all++)
+			up += server_is_up(delivery_server(r->deliveries[p], i));
+	}
+	if (r->n == 1)
+		daemon_status(r->daemon, "%zu of %zu servers up", up, all);
+	else
+		daemon_status(r->daemon, "%zu partitions, %zu of %zu connections up", r->n, up, all);
 }
 
 /* --- pages ------------------------------------------------------------------------------------------------
  */
 
-/* /explain?key=user%3A42 */
+static struct status
+status_of(const struct router *r)
+{
+	return (struct status){
+	    .cluster = r->setup->cluster,
+	    .log = &r->setup->topology->log,
+	    .instance = r->setup->instance,
+	    .trouble = r->trouble,
+	    .partitions = group_partitions(r->group),
+	    .deliveries = r->deliveries,
+	    .n = r->n,
+	};
+}
+
 static void
-explain_page(void *arg, const char *query, struct buf *out, int *status)
+ready_page(void *arg, struct admin_reasons *reasons)
+{
+	struct status s = status_of(arg);
+
+	status_ready(&s, reasons);
+}
+
+static void
+status_page(void *arg, struct json *j)
+{
+	const struct router *r = arg;
+	struct status s = status_of(r);
+
+	status_write(&s, j);
+	json_kv_str(j, "mode", r->cold ? "cold" : "warm");
+	rings_status(routing_rings(r->routing), j);
+	control_status(r->control, j);
+}
+
+/* --- what squealctl asks for ------------------------------------------------------------------------------
+ */
+
+static void
+explain(void *arg, struct span key, struct buf *text)
 {
 	struct router *r = arg;
-	struct buf key = BUF_INIT;
 
-	if (admin_query(query, "key", &key) && key.len > 0) {
-		ring_explain(r->ring, buf_span(&key), out);
-	} else {
-		*status = 400;
-		buf_put_str(out, "which key? /explain?key=user:42\n");
-	}
-	buf_fini(&key);
+	route_explain(routing_route(r->routing), key, SPAN_LIT(""), text);
+}
+
+static bool
+pause_server(void *arg, const char *server, bool paused)
+{
+	struct router *r = arg;
+	size_t i;
+
+	if (server != NULL && !route_server_find(routing_route(r->routing), server, &i))
+		return false;
+	if (server == NULL)
+		r->paused = paused;
+	for (i = 0; i < r->n; i++)
+		delivery_pause(r->deliveries[i], server, paused);
+	return true;
+}
+
+static void
+set_mode(void *arg, bool cold)
+{
+	struct router *r = arg;
+
+	r->cold = cold;
+	set_cold(r);
+	log_notice(r->setup->log, "mode was set", F_STR("mode", cold ? "cold" : "warm"));
+}
+
+static err_t
+seal(void *arg, size_t *rings, struct err_detail *why)
+{
+	struct router *r = arg;
+	struct routing_users users = users_of(r);
+	err_t err = routing_seal(r->routing, r->setup->cluster, &users, rings, why);
+
+	if (err == ERR_OK && *rings > 0)
+		log_notice(r->setup->log, "rings of before are sealed", F_UINT("rings", *rings));
+	return err;
+}
+
+static void
+make_control(struct router *r)
+{
+	static const struct control_ops ops = {
+	    .explain = explain, .pause = pause_server, .mode = set_mode, .seal = seal};
+	struct control_context ctx = {
+	    .loop = r->loop,
+	    .opt = &r->setup->topology->router,
+	    .registry = r->registry,
+	    .seed = r->setup->seed,
+	    .ops = &ops,
+	    .arg = r,
+	};
+
+	r->control = control_create(&ctx);
 }
 
 static err_t
@@ -154,9 +509,9 @@ open_admin(struct router *r, struct err_detail *why)
 	err = admin_open(&r->admin, r->loop, &opt, why);
 	if (err != ERR_OK)
 		return err;
-	admin_on_ready(r->admin, delivery_ready, r->delivery);
-	admin_on_status(r->admin, delivery_status, r->delivery);
-	admin_page(r->admin, "/explain", "text/plain; charset=utf-8", explain_page, r);
+	admin_on_ready(r->admin, ready_page, r);
+	admin_on_status(r->admin, status_page, r);
+	control_open(r->control, r->admin);
 	log_info(setup->log, "admin port is open", F_STR("address", opt.address),
 		 F_UINT("port", admin_port(r->admin)));
 	return ERR_OK;
@@ -164,34 +519,6 @@ open_admin(struct router *r, struct err_detail *why)
 
 /* --- life -------------------------------------------------------------------------------------------------
  */
-
-static err_t
-open_delivery(struct router *r, struct err_detail *why)
-{
-	const struct router_setup *setup = r->setup;
-	struct delivery_context ctx = {0};
-	struct buf path = BUF_INIT;
-	err_t err;
-
-	router_cursor_path(setup->topology, setup->cluster, &path);
-	err = cursor_open(&r->cursors, buf_str(&path), setup->cluster->opt.name, why);
-	buf_fini(&path);
-	if (err != ERR_OK)
-		return err;
-	ctx.loop = r->loop;
-	ctx.log_opt = &setup->topology->log;
-	ctx.opt = &setup->topology->router;
-	ctx.cluster = setup->cluster;
-	ctx.ring = r->ring;
-	ctx.cursors = r->cursors;
-	ctx.log = setup->log;
-	ctx.registry = r->registry;
-	ctx.seed = setup->seed;
-	ctx.on_acked = on_acked;
-	ctx.on_settled = on_settled;
-	ctx.arg = r;
-	return delivery_create(&r->delivery, &ctx, why);
-}
 
 err_t
 router_run(const struct router_setup *setup, struct err_detail *why)
@@ -205,12 +532,14 @@ router_run(const struct router_setup *setup, struct err_detail *why)
 	if (err != ERR_OK)
 		goto done;
 	r.registry = metric_registry_create();
-	err = ring_create(&r.ring, setup->cluster, why);
+	err = routing_open(&r.routing, setup->topology, setup->cluster, setup->clock, setup->log, why);
 	if (err != ERR_OK)
 		goto done;
+	make_control(&r);
 	r.trace = trace_create(&setup->topology->router, setup->clock, &r.trace_metrics, setup->log);
 	metric_registry_add(r.registry, trace_metric_rows, trace_metric_nrows, &r.trace_metrics, "");
-	err = open_delivery(&r, why);
+	r.cold = is_cold(setup->cluster);
+	err = join_group(&r, why);
 	if (err != ERR_OK)
 		goto done;
 	err = open_admin(&r, why);
@@ -222,20 +551,21 @@ router_run(const struct router_setup *setup, struct err_detail *why)
 	err = daemon_create(&r.daemon, r.loop, &daemon_opt, &ops, &r, why);
 	if (err != ERR_OK)
 		goto done;
-	delivery_start(r.delivery);
 	loop_timer_init(&r.status, r.loop, say_status, &r);
 	loop_timer_every(&r.status, STATUS_MS);
 	daemon_ready(r.daemon);
 	loop_run(r.loop);
-	delivery_save(r.delivery);
+	err = r.failed;
+	if (err != ERR_OK)
+		*why = r.why;
 done:
 	loop_timer_stop(&r.status);
 	daemon_destroy(&r.daemon);
 	admin_close(&r.admin);
-	delivery_destroy(&r.delivery);
-	cursor_close(&r.cursors);
+	leave_group(&r);
 	trace_destroy(&r.trace);
-	ring_destroy(&r.ring);
+	control_destroy(&r.control);
+	routing_close(&r.routing);
 	if (r.registry != NULL)
 		metric_registry_destroy(&r.registry);
 	loop_destroy(&r.loop);

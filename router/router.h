@@ -1,5 +1,6 @@
 /*
- * router - the daemon of one cluster, put together: log, delivery, servers, admin port, signals.
+ * router - the daemon of one cluster, put together: the group that shares the log's partitions out, a
+ * delivery for each that is ours, admin port, signals.
  *
  * Threads: the one that calls it.   Blocks: until it is told to stop.   Clock: injected.
  */
@@ -15,6 +16,7 @@ struct router_setup {
 	struct topology *topology; /* reloaded in place */
 	const char *config;	   /* its file, for SIGHUP */
 	const struct cluster *cluster;
+	const char *instance; /* unique in the cluster, and the same after a restart */
 	const struct clock *clock;
 	struct log *log;
 	uint64_t seed; /* of the jitter */

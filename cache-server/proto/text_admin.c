@@ -3,7 +3,7 @@
 
 /* What we say to be: clients ask for features by memcached's number; ours follow (schemas/cache-protocol.md).
  */
-#define VERSION_REPLY "VERSION 1.6.45 squeal-cache/" SQUEAL_VERSION " lease holdoff stale epoch marker"
+#define VERSION_REPLY "VERSION 1.6.45 squeal-cache/" SQUEAL_VERSION " lease holdoff stale epoch marker parts"
 
 enum {
 	MAX_VERBOSITY = 10,
@@ -409,18 +409,43 @@ debugtime_line(struct session *s, const struct line *l)
  * delivered.  The first is answered OK also while it has no effect: a router that had to repeat it would hold
  * back the deletes behind it.
  */
+static bool
+part_of(struct span text, uint32_t *part, uint32_t *parts)
+{
+	struct span first = span_cut(&text, '/');
+
+	return first.len > 0 && text.len > 0 && number_u32(first, part) && number_u32(text, parts) &&
+	       *part < *parts;
+}
+
 static void
 caughtup_line(struct session *s, const struct line *l, bool quiet)
 {
 	struct err_detail why = {0};
-	uint64_t since;
+	unsigned words = l->n - 1 - quiet;
+	struct span last = line_word(l, words);
+	uint32_t part = 0, parts = 1;
+	uint64_t since = UINT64_MAX; /* none */
+	err_t err = ERR_OK;
 
-	if (l->n == 1u + quiet)
-		cache_caught_up(s->cache);
-	else if (!number_u64(l->word[1], &since)) {
+	if (words > 0 && span_find(last, SPAN_LIT("/")) >= 0) {
+		if (!part_of(last, &part, &parts)) {
+			TEXT_REPLY(s, TEXT_BAD_FORMAT);
+			return;
+		}
+		words--;
+	}
+	if (words > 0 && (!number_u64(line_word(l, 1), &since) || since == UINT64_MAX)) {
 		TEXT_REPLY(s, TEXT_BAD_FORMAT);
 		return;
-	} else if (store_caught_up_since(s->store, since, &why) != ERR_OK) {
+	}
+	if (parts > 1)
+		err = store_part_caught_up(s->store, part, parts, since, &why);
+	else if (since != UINT64_MAX)
+		err = store_caught_up_since(s->store, since, &why);
+	else
+		cache_caught_up(s->cache);
+	if (err != ERR_OK) {
 		OUT_LITERAL(s->out, "SERVER_ERROR ");
 		text_reply(s, err_why(&why));
 		return;

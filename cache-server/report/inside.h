@@ -23,6 +23,7 @@ struct evictions { /* of one container */
 struct report {
 	struct report_sources src;
 	uint64_t started_ns;
+	uint64_t started_us; /* by the wall clock */
 	_Atomic bool detail;
 	pthread_mutex_t mutex;
 	/* What counters were at `stats reset`; counters themselves belong to the threads that count. */

@@ -52,6 +52,7 @@ report_create(struct report **out, const struct report_sources *src, struct err_
 	r = MEM_NEW(struct report);
 	r->src = *src;
 	r->started_ns = clock_mono_ns(src->clock);
+	r->started_us = clock_real_us(src->clock);
 	atomic_store(&r->detail, src->settings->detail_enabled);
 	pthread_mutex_init(&r->mutex, NULL);
 	r->store_base = mem_zalloc(src->ncontainers, sizeof *r->store_base);

@@ -217,6 +217,10 @@ report_restart(struct report *r, size_t container, const struct report_emit *e)
 	U64("warm_items", GET(st, store_warm_items));
 	U64("dropped_at_start", GET(st, store_dropped_at_start));
 	U64("unproven_refused", GET(c, unproven_refused));
+	/* Which process this is: by these a router tells a restart from another server under the same
+	 * address. */
+	U64("started_us", r->started_us);
+	U64("age_us", (clock_mono_ns(r->src.clock) - r->started_ns) / 1000);
 	buf_fini(&file);
 	free(st);
 	free(c);

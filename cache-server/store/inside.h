@@ -105,6 +105,13 @@ struct store {
 	struct lane *lanes;	/* and one more behind them: a restore's */
 	_Atomic uint32_t nopen; /* of all lanes */
 
+	/* Under join_lock: what parts of the log have said, without a time and with one. */
+	struct store_parts {
+		uint32_t n, said;
+		uint64_t since; /* the latest of those that were said */
+		uint64_t bits[STORE_PARTS_MAX / 64];
+	} parts[2];
+
 	_Alignas(64) struct supply supply;
 	_Alignas(64) pthread_mutex_t merge_lock;
 	struct merge merge;

@@ -261,6 +261,16 @@ uint64_t store_owed(const struct store *s);
 err_t store_caught_up_since(struct store *s, uint64_t since, struct err_detail *why) MUST_CHECK;
 
 /*
+ * Where the log has several partitions, each is known to somebody else.  Says it for part `part` of `parts`,
+ * as store_caught_up() where `since` is UINT64_MAX and as store_caught_up_since() otherwise; the last of them
+ * to say it since the process began has the effect.  A restore that begins, or another number of parts,
+ * begins anew. ERR_USAGE: no such part, or more than STORE_PARTS_MAX.
+ */
+enum { STORE_PARTS_MAX = 1024 };
+err_t store_part_caught_up(struct store *s, uint32_t part, uint32_t parts, uint64_t since,
+			   struct err_detail *why) MUST_CHECK;
+
+/*
  * Told of each item that is dropped although it lives (`watch evictions`): with its bucket locked, by the
  * thread that makes room, so it must be short.  Set before threads join; NULL: nobody.
  */

@@ -47,4 +47,7 @@ err_t cursor_load(struct cursor_store *s, struct cursor *c, bool *found, struct 
 err_t cursor_save(struct cursor_store *s, const struct cursor *cursors, size_t n,
 		  struct err_detail *why) MUST_CHECK;
 
+/* The server is no longer delivered to: its cursor goes.  One that has none is fine. */
+err_t cursor_forget(struct cursor_store *s, const char *server, struct err_detail *why) MUST_CHECK;
+
 #endif

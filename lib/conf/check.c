@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "lib/conf/distribution.h"
 #include "lib/conf/endpoint.h"
 #include "lib/conf/host.h"
 
@@ -184,6 +185,81 @@ check_router(const struct section_file *r, const struct section *f, const struct
 	return ERR_OK;
 }
 
+/* What may stand in a key. */
+static bool
+is_key_text(const char *s)
+{
+	for (; *s != '\0'; s++) {
+		if ((unsigned char)*s <= ' ' || *s == 0x7f)
+			return false;
+	}
+	return true;
+}
+
+static err_t
+check_namespace(const struct section_file *r, const struct section *f, const char *value)
+{
+	if (!is_key_text(value))
+		return section_bad(r, section_place(f, "namespace"),
+				   "namespace in %s holds a space or a control character, which no "
+				   "cache key can have",
+				   f->path);
+	if (strlen(value) >= MAX_KEY)
+		return section_bad(r, section_place(f, "namespace"),
+				   "namespace in %s leaves no room: a whole key has at most 250 bytes",
+				   f->path);
+	return ERR_OK;
+}
+
+static err_t
+check_hash_tag(const struct section_file *r, const struct section *f, const char *value)
+{
+	if (value[0] == '\0' || strlen(value) == 2)
+		return ERR_OK;
+	return section_bad(r, section_place(f, "hash_tag"),
+			   "hash_tag in %s must be two characters, as in \"{}\", not \"%.40s\"", f->path,
+			   value);
+}
+
+static err_t
+check_server_tls(const struct section_file *r, const struct section *f, const char *tls, const char *cert,
+		 const char *key)
+{
+	static const char *const with[] = {"tls_ca", "tls_cert", "tls_key"};
+
+	if ((cert[0] != '\0') != (key[0] != '\0'))
+		return section_bad(r, section_place(f, cert[0] != '\0' ? "tls_cert" : "tls_key"),
+				   "tls_cert and tls_key in %s belong together; set both or none", f->path);
+	for (size_t i = 0; i < 3 && strcmp(tls, "off") == 0; i++) {
+		if (section_has(f, with[i]))
+			return section_bad(r, section_place(f, with[i]),
+					   "tls in %s is off, but %s is set; use tls: verify or take it out",
+					   f->path, with[i]);
+	}
+	return ERR_OK;
+}
+
+/* "/region/cluster/" */
+static err_t
+check_mcrouter_prefix(const struct section_file *r, const struct section *f, const char *value)
+{
+	struct span s = span_of(value), region, cluster;
+
+	if (value[0] == '\0')
+		return ERR_OK;
+	s = span_from(s, s.p[0] == '/' ? 1 : 0);
+	region = span_cut(&s, '/');
+	cluster = span_cut(&s, '/');
+	if (value[0] == '/' && value[strlen(value) - 1] == '/' && s.len == 0 && region.len > 0 &&
+	    cluster.len > 0 && is_key_text(value) && strchr(value, '*') == NULL)
+		return ERR_OK;
+	return section_bad(
+	    r, section_place(f, "mcrouter_prefix"),
+	    "mcrouter_prefix in %s must be the region and cluster of this cluster between slashes, as "
+	    "in /east/front1/, not \"%.80s\"",
+	    f->path, value);
+}
+
 err_t
 check_cluster(const struct section_file *r, const struct section *f, const struct cluster_options *o)
 {
@@ -195,28 +271,131 @@ check_cluster(const struct section_file *r, const struct section *f, const struc
 	err = check_name(r, f, "name", o->name);
 	if (err == ERR_OK && o->admin[0] != '\0')
 		err = check_address(r, f, "admin", o->admin, false);
-	if (err != ERR_OK)
-		return err;
-	for (const char *c = o->namespace; *c != '\0'; c++) {
-		if ((unsigned char)*c <= ' ' || *c == 0x7f)
-			return section_bad(r, section_place(f, "namespace"),
-					   "namespace in %s holds a space or a control character, which no "
-					   "cache key can have",
-					   f->path);
+	if (err == ERR_OK)
+		err = check_namespace(r, f, o->namespace);
+	if (err == ERR_OK)
+		err = check_hash_tag(r, f, o->hash_tag);
+	if (err == ERR_OK)
+		err = check_mcrouter_prefix(r, f, o->mcrouter_prefix);
+	return err == ERR_OK ? check_server_tls(r, f, o->tls, o->tls_cert, o->tls_key) : err;
+}
+
+/* A setting that is written down and does nothing was meant to do something. */
+static err_t
+check_pool_words(const struct section_file *r, const struct section *f, const struct pool_options *o)
+{
+	const struct distribution *d = distribution_find(o->distribution);
+	bool has_keys = strcmp(o->role, "main") == 0 || strcmp(o->role, "regional") == 0;
+	const struct {
+		bool fits;
+		const char *name, *where;
+	} words[] = {
+	    {d->hashes[0] != '\0', "hash", "a distribution whose hash can be chosen"},
+	    {d->tag, "hash_tag", "twemproxy's distributions"},
+	    {d->salt, "salt", "mcrouter's distributions"},
+	    {has_keys, "prefixes",
+	     "role main or regional; use stands_for to name the pools whose deletes it gets"},
+	    {!has_keys, "stands_for", "role gutter or shadow"},
+	    {strcmp(o->action, "holdoff") == 0, "holdoff", "action: holdoff"},
+	    {strcmp(o->action, "stale") == 0, "stale_for", "action: stale"},
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (!words[i].fits && section_has(f, words[i].name))
+			return section_bad(r, section_place(f, words[i].name),
+					   "%s in %s has no effect here; it goes with %s", words[i].name,
+					   f->path, words[i].where);
 	}
-	if (strlen(o->namespace) >= MAX_KEY)
-		return section_bad(r, section_place(f, "namespace"),
-				   "namespace in %s leaves no room: a whole key has at most 250 bytes",
-				   f->path);
+	if (d->hashes[0] != '\0' && !distribution_has_hash(d, o->hash))
+		return section_bad(r, section_place(f, "hash"),
+				   "hash in %s: distribution: %s has no \"%s\" but %s", f->path,
+				   o->distribution, o->hash, d->hashes);
+	return ERR_OK;
+}
+
+static err_t
+check_prefix_texts(const struct section_file *r, const struct section *f, const char *lines)
+{
+	struct span rest = span_of(lines), line;
+
+	while (option_line(&rest, &line)) {
+		char text[MAX_KEY + 1];
+		bool fits = line.len > 0 && line.len < sizeof(text);
+
+		if (fits) {
+			memcpy(text, line.p, line.len);
+			text[line.len] = '\0';
+		}
+		if (!fits || !is_key_text(text))
+			return section_bad(
+			    r, section_place(f, "prefixes"),
+			    "prefixes in %s: \"%.*s\" is not how a key can begin: 1 to 250 bytes, no "
+			    "space, no control character%s",
+			    f->path, SPAN_FMT(span_first(line, 60)),
+			    line.len == 0 ? "; leave prefixes out to take all other keys" : "");
+	}
+	return ERR_OK;
+}
+
+err_t
+check_pool(const struct section_file *r, const struct section *f, const struct pool_options *o)
+{
+	err_t err;
+
+	if (o->name[0] == '\0')
+		return section_bad(r, section_place(f, "name"),
+				   "name in %s is missing: give every pool a name", f->path);
+	err = check_name(r, f, "name", o->name);
+	if (err == ERR_OK)
+		err = check_namespace(r, f, o->namespace);
+	if (err == ERR_OK)
+		err = check_hash_tag(r, f, o->hash_tag);
+	if (err == ERR_OK)
+		err = check_prefix_texts(r, f, o->prefixes);
+	if (err == ERR_OK)
+		err = check_pool_words(r, f, o);
+	if (err == ERR_OK && o->stale_for % 1000 != 0)
+		err = section_bad(r, section_place(f, "stale_for"),
+				  "stale_for in %s must be whole seconds: memcached knows no parts of one",
+				  f->path);
+	return err == ERR_OK ? check_server_tls(r, f, o->tls, o->tls_cert, o->tls_key) : err;
+}
+
+static err_t
+check_weight(const struct section_file *r, const struct section *f, double weight, const char *distribution)
+{
+	const struct distribution *d = distribution_find(distribution);
+
+	if (d->weights == DISTRIBUTION_NO_WEIGHTS && (weight < 1 || weight > 1))
+		return section_bad(
+		    r, section_place(f, "weight"),
+		    "weight in %s has no effect with distribution: %s; use one with weights if "
+		    "clients do, such as ketama_weighted, or leave it out",
+		    f->path, distribution);
+	if (d->weights == DISTRIBUTION_WHOLE && (weight < 1 || weight > (double)(uint64_t)weight))
+		return section_bad(r, section_place(f, "weight"),
+				   "weight in %s must be a whole number from 1 up with distribution: %s",
+				   f->path, distribution);
+	if (d->weights == DISTRIBUTION_SHARES && !section_has(f, "weight"))
+		return section_bad(
+		    r, f->node->at,
+		    "a server in %s has no weight, and distribution: %s needs one of every server "
+		    "(mcrouter takes 0.5 where its list has none)",
+		    f->path, distribution);
+	if (d->weights == DISTRIBUTION_SHARES && weight > 1)
+		return section_bad(r, section_place(f, "weight"),
+				   "weight in %s must be 0 to 1 with distribution: %s", f->path,
+				   distribution);
 	return ERR_OK;
 }
 
 err_t
 check_server(const struct section_file *r, const struct section *f, struct server_options *o,
-	     const struct cluster_options *c)
+	     const char *distribution)
 {
 	bool socket = o->host[0] == '/';
 	size_t n = strlen(o->host);
+	err_t err;
 
 	if (n == 0)
 		return section_bad(r, section_place(f, "host"),
@@ -231,11 +410,14 @@ check_server(const struct section_file *r, const struct section *f, struct serve
 				   "host in %s must be a name, an IP address without brackets or "
 				   "/path/of/a/socket, not \"%.80s\"",
 				   f->path, o->host);
-	if (o->weight != 1 && strcmp(c->distribution, "ketama_weighted") != 0)
-		return section_bad(r, section_place(f, "weight"),
-				   "weight in %s has no effect with distribution: %s; use ketama_weighted if "
-				   "clients do, or leave it "
-				   "out",
-				   f->path, c->distribution);
+	err = check_weight(r, f, o->weight, distribution);
+	if (err != ERR_OK)
+		return err;
+	if (o->name[0] != '\0' && !distribution_find(distribution)->names)
+		return section_bad(
+		    r, section_place(f, "name"),
+		    "name in %s has no effect with distribution: %s; only twemproxy hashes names, so "
+		    "leave it out",
+		    f->path, distribution);
 	return o->connect[0] == '\0' ? ERR_OK : check_address(r, f, "connect", o->connect, true);
 }

@@ -30,8 +30,12 @@ err_t check_router(const struct section_file *r, const struct section *f,
 err_t check_cluster(const struct section_file *r, const struct section *f,
 		    const struct cluster_options *o) MUST_CHECK;
 
+/* What it left out is the cluster's already. */
+err_t check_pool(const struct section_file *r, const struct section *f,
+		 const struct pool_options *o) MUST_CHECK;
+
 /* Sets the port of a socket to 0. */
 err_t check_server(const struct section_file *r, const struct section *f, struct server_options *o,
-		   const struct cluster_options *c) MUST_CHECK;
+		   const char *distribution) MUST_CHECK;
 
 #endif

@@ -50,6 +50,13 @@ put_property(struct json *j, const struct option_row *row)
 		if (span_u64(span_of(row->def), &number))
 			json_kv_u64(j, "default", number);
 		break;
+	case OPTION_DECIMAL:
+		json_kv_str(j, "type", "number");
+		json_kv_u64(j, "minimum", row->min);
+		json_kv_u64(j, "maximum", row->max);
+		if (span_u64(span_of(row->def), &number))
+			json_kv_u64(j, "default", number);
+		break;
 	case OPTION_BOOL:
 		json_kv_str(j, "type", "boolean");
 		json_kv_bool(j, "default", strcmp(row->def, "true") == 0);
@@ -83,7 +90,8 @@ put_property(struct json *j, const struct option_row *row)
 		break;
 	case OPTION_CHOICE:
 		put_choices(j, row->unit);
-		json_kv_str(j, "default", row->def);
+		if (row->def[0] != '\0')
+			json_kv_str(j, "default", row->def);
 		break;
 	case OPTION_DURATION:
 		put_number_or(j, "^[0-9]+ *(ms|s|m|h|d)?$");

@@ -94,21 +94,65 @@
 	OPT(trace_prefix,    STR,      "",            0, 0,           "",       NO,  "acknowledged deletes of keys that start with this are written to trace_file") \
 	OPT(trace_file,      STR,      "",            0, 0,           "",       NO,  "file of trace lines: microseconds since 1970, server, log offset, key")
 
+/* Clients' hashing: the words of `distribution`; lib/conf/distribution.h says what goes with each. */
+#define DISTRIBUTIONS                                                                                              \
+	"ketama|ketama_weighted|ketama_spy|modula|twemproxy_ketama|twemproxy_modula|ch3|wch3|rendezvous|weighted_" \
+	"rendezvous|crc32|pymemcache|jump"
+#define KEY_HASHES                                                                                                 \
+	"default|md5|crc|fnv1_64|fnv1a_64|fnv1_32|fnv1a_32|hsieh|murmur|jenkins|murmur3|one_at_a_time|crc16|crc32|crc32a|" \
+	"xxh64|murmur64a|crc64|str|bytes"
+
 #define CLUSTER_OPTIONS(OPT)                                                                                       \
 	OPT(name,            STR,      "",            0, 0,           "",       NO,  "name of the cluster; required") \
 	OPT(admin,           STR,      "127.0.0.1:9402", 0, 0,        "",       NO,  "address of this cluster's router for /metrics /healthz /readyz /status; empty for none") \
 	OPT(cursors,         STR,      "",            0, 0,           "",       NO,  "file of the delivery cursors and of what else the router must know after a restart; empty: beside the log; with Kafka the cursors are its committed offsets") \
 	OPT(mode,            CHOICE,   "warm",        0, 0,           "warm|cold", YES, "cold: the cluster is being filled from another one, so every delete holds fills off for cold_holdoff; squealctl mode switches it until the next start") \
 	OPT(cold_holdoff,    DURATION, "2s",          1, 60000,       "ms",     YES, "hold-off of the deletes of a cold cluster") \
-	OPT(distribution,    CHOICE,   "ketama",      0, 0,           "ketama|ketama_weighted|modula", NO, "how clients spread keys over servers, in libmemcached's words") \
-	OPT(hash,            CHOICE,   "default",     0, 0,           "default|md5|crc|fnv1_64|fnv1a_64|fnv1_32|fnv1a_32|murmur", NO, "hash of the clients, in libmemcached's words; ketama_weighted always uses md5") \
-	OPT(namespace,       STR,      "",            0, 0,           "",       NO,  "prefix that clients put before every key, and that is not hashed")
+	OPT(distribution,    CHOICE,   "ketama",      0, 0,           DISTRIBUTIONS, YES, "how clients spread keys over servers (docs/routing.md)") \
+	OPT(hash,            CHOICE,   "default",     0, 0,           KEY_HASHES, YES, "hash of the clients, in the words of their program; which there are depends on the distribution (docs/routing.md)") \
+	OPT(hash_tag,        STR,      "",            0, 0,           "",       YES, "twemproxy: two characters, as in \"{}\": where both are in a key, only what is between them is hashed") \
+	OPT(salt,            STR,      "",            0, 0,           "",       YES, "mcrouter: text that is hashed behind every key") \
+	OPT(hash_stop,       CHOICE,   "auto",        0, 0,           "auto|on|off", YES, "on: only what stands before |#| in a key is hashed; auto: with mcrouter's distributions") \
+	OPT(namespace,       STR,      "",            0, 0,           "",       YES, "prefix that clients put before every key, and that is not hashed") \
+	OPT(mcrouter_prefix, STR,      "",            0, 0,           "",       YES, "/region/cluster/ of this cluster in mcrouter's keys: it is taken off before sending, and keys of other regions and clusters are not delivered here; empty: a key that begins with / is one like any other") \
+	OPT(tls,             CHOICE,   "off",         0, 0,           "off|on|verify", NO, "TLS to the servers; verify: and their certificates must be right") \
+	OPT(tls_ca,          STR,      "",            0, 0,           "",       NO,  "file with the certificates that tls: verify trusts; empty: the system's") \
+	OPT(tls_cert,        STR,      "",            0, 0,           "",       NO,  "file with our certificate for the servers") \
+	OPT(tls_key,         STR,      "",            0, 0,           "",       NO,  "file with our certificate's key") \
+	OPT(auth_file,       STR,      "",            0, 0,           "",       NO,  "file whose first line is user:password for the servers (memcached -Y); readable by its owner only")
+
+/* What is left out is the cluster's. */
+#define POOL_OPTIONS(OPT)                                                                                          \
+	OPT(name,            STR,      "",            0, 0,           "",       NO,  "name of the pool; required; keys can ask for it (inv_p)") \
+	OPT(prefixes,        LIST,     "",            0, 0,           "",       YES, "keys that begin so belong to this pool, the longest prefix wins; none: all that no other pool takes") \
+	OPT(kind,            CHOICE,   "sharded",     0, 0,           "sharded|replicated", YES, "sharded: a key is on one of the servers; replicated: on all") \
+	OPT(role,            CHOICE,   "main",        0, 0,           "main|gutter|shadow|regional", YES, "main: the servers of the keys; gutter, shadow: they also get the deletes of the pools that they stand for, and a shadow never counts for readiness; regional: main, but several clusters name it") \
+	OPT(stands_for,      LIST,     "",            0, 0,           "",       YES, "gutter and shadow: the pools whose deletes they get; none: every main and regional pool") \
+	OPT(action,          CHOICE,   "delete",      0, 0,           "delete|stale|holdoff", YES, "delete; stale: the value stays for stale_for and is marked (only where every client reads with mg); holdoff: delete, and no fill for holdoff (squeal-cache)") \
+	OPT(holdoff,         DURATION, "2s",          1, 3600000,     "ms",     YES, "hold-off of action: holdoff; a longer one of the transaction counts") \
+	OPT(stale_for,       DURATION, "30s",         1000, 86400000, "ms",     YES, "action: stale: how long a stale value may be served; whole seconds") \
+	OPT(distribution,    CHOICE,   "",            0, 0,           DISTRIBUTIONS, YES, "as in the cluster") \
+	OPT(hash,            CHOICE,   "",            0, 0,           KEY_HASHES, YES, "as in the cluster")     \
+	OPT(hash_tag,        STR,      "",            0, 0,           "",       YES, "as in the cluster")         \
+	OPT(salt,            STR,      "",            0, 0,           "",       YES, "as in the cluster")         \
+	OPT(hash_stop,       CHOICE,   "",            0, 0,           "auto|on|off", YES, "as in the cluster")    \
+	OPT(namespace,       STR,      "",            0, 0,           "",       YES, "as in the cluster")         \
+	OPT(tls,             CHOICE,   "",            0, 0,           "off|on|verify", NO, "as in the cluster")   \
+	OPT(tls_ca,          STR,      "",            0, 0,           "",       NO,  "as in the cluster")         \
+	OPT(tls_cert,        STR,      "",            0, 0,           "",       NO,  "as in the cluster")         \
+	OPT(tls_key,         STR,      "",            0, 0,           "",       NO,  "as in the cluster")         \
+	OPT(auth_file,       STR,      "",            0, 0,           "",       NO,  "as in the cluster")
 
 #define SERVER_OPTIONS(OPT)                                                                                        \
-	OPT(host,            STR,      "",            0, 0,           "",       NO,  "host exactly as clients write it, or /path/of/a/socket: it is part of the hash") \
-	OPT(port,            UINT,     "11211",       1, 65535,       "",       NO,  "port")                       \
-	OPT(weight,          UINT,     "1",           1, 10000,       "",       NO,  "weight as clients set it; for ketama_weighted only")\
-	OPT(connect,         STR,      "",            0, 0,           "",       NO,  "host:port or /path/of/a/socket to connect to where that is not the name that is hashed")
+	OPT(host,            STR,      "",            0, 0,           "",       YES, "host exactly as clients write it, or /path/of/a/socket: it is part of the hash") \
+	OPT(port,            UINT,     "11211",       1, 65535,       "",       YES, "port")                       \
+	OPT(weight,          DECIMAL,  "1",           0, 10000,       "",       YES, "weight as clients set it: whole numbers for libmemcached and twemproxy, 0 to 1 for wch3 and weighted_rendezvous") \
+	OPT(name,            STR,      "",            0, 0,           "",       YES, "what is hashed instead of host:port: twemproxy's name behind the weight, mcrouter's tag of rendezvous") \
+	OPT(connect,         STR,      "",            0, 0,           "",       YES, "host:port or /path/of/a/socket to connect to where that is not the name that is hashed")
+
+#define LIMIT_OPTIONS(OPT)                                                                                         \
+	OPT(prefix,          STR,      "",            0, 0,           "",       YES, "keys that begin so, the longest prefix wins; required") \
+	OPT(rate,            UINT,     "0",           1, 100000000,   "keys/s", YES, "deletes of these keys per second and server, at most; required")
 /* clang-format on */
 
 struct region_options {
@@ -136,9 +180,27 @@ struct cluster_options {
 	OPTION_FIELDS(CLUSTER_OPTIONS)
 };
 
+struct pool_options {
+	OPTION_FIELDS(POOL_OPTIONS)
+};
+struct limit_options {
+	OPTION_FIELDS(LIMIT_OPTIONS)
+};
+
+struct pool {
+	struct pool_options opt; /* what the file left out is the cluster's */
+	struct server_options *servers; /* in the file's order, which some distributions depend on */
+	size_t nservers;
+};
+
 struct cluster {
 	struct cluster_options opt;
-	struct server_options *servers; /* in the file's order, which modula depends on */
+	struct pool *pools; /* `servers` of the cluster is the first, named "default" */
+	size_t npools;
+	struct limit_options *limits;
+	size_t nlimits;
+	/* The servers of all pools, each once by host and port, in the pools' order; texts belong to the pools. */
+	struct server_options *servers;
 	size_t nservers;
 };
 
@@ -174,13 +236,21 @@ const struct cluster *topology_cluster(const struct topology *t, const char *nam
 void topology_server_address(const struct server_options *s, struct buf *out);
 
 /*
- * Takes the reloadable settings of `fresh` into `t`.  Each changed setting is reported once: taken, or
- * needing a restart.  Clusters and servers need a restart (section "clusters" and the name of one that came
- * or went; "clusters[NAME]" and the setting, or "servers", of one that changed).  Texts are valid during the
- * call.  Other threads must not read `t` meanwhile.
+ * Takes the reloadable settings of `fresh` into `t`.  Each change is reported once: taken, or needing a
+ * restart.  Clusters that came or went need one (section "clusters" and the name).  Of a cluster that stayed,
+ * pools, servers and limits are taken: section "clusters[NAME]" and the setting, "limits" or "pools" (some
+ * came or went), or section "clusters[NAME].pools[POOL]" and the setting or "servers".  &t->clusters[i] stays
+ * where it is; its pools, servers and limits do not.  Texts are valid during the call.  Other threads must not
+ * read `t` meanwhile.
  */
 typedef void topology_change_fn(void *arg, const char *section, const char *name, bool taken);
 void topology_reload(struct topology *t, const struct topology *fresh, topology_change_fn *fn, void *arg);
+
+/*
+ * What decides which server has a key, of one cluster, as a squeal.yaml with this cluster alone: two clusters with
+ * the same text route alike.  `reach`: with what it takes to reach the servers.  topology_parse() reads it.
+ */
+void topology_ring_text(const struct cluster *c, bool reach, struct buf *out);
 
 /* The sections in the file's order, for --help, samples and docs. */
 enum {
@@ -191,7 +261,9 @@ enum {
 	TOPOLOGY_SQUEAL,
 	TOPOLOGY_ROUTER,
 	TOPOLOGY_CLUSTER,
+	TOPOLOGY_POOL,
 	TOPOLOGY_SERVER,
+	TOPOLOGY_LIMIT,
 	TOPOLOGY_NSECTIONS,
 };
 const struct option_section *topology_sections(size_t *n);

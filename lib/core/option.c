@@ -11,6 +11,8 @@ struct unit_word {
 	uint64_t factor;
 };
 
+enum { DECIMALS = 6 };
+
 /* Factors to milliseconds. */
 static const struct unit_word duration_units[] = {
     {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
@@ -47,7 +49,7 @@ option_defaults(const struct option_section *s, void *base)
 	for (size_t i = 0; i < s->nrows; i++) {
 		const struct option_row *row = &s->rows[i];
 
-		if (is_text(row) && row->type != OPTION_CHOICE)
+		if (is_text(row) && (row->type != OPTION_CHOICE || row->def[0] == '\0'))
 			*(char **)field_of(row, base) = mem_strdup(row->def);
 		else if (option_set(row, base, span_of(row->def), &why) != ERR_OK) {
 			fprintf(stderr, "CRIT option table: %s\n", why.text);
@@ -190,6 +192,54 @@ print_number(const struct option_row *row, uint64_t v, struct buf *out)
 	}
 }
 
+/* What parse_decimal() takes, at its shortest. */
+static void
+print_decimal(double v, struct buf *out)
+{
+	char text[64];
+	int n = snprintf(text, sizeof(text), "%.*f", DECIMALS, v);
+
+	while (n > 0 && text[n - 1] == '0')
+		n--;
+	if (n > 0 && text[n - 1] == '.')
+		n--;
+	buf_put(out, text, (size_t)n);
+}
+
+/* Digits, and a point with up to DECIMALS digits: no exponents, signs or words such as inf. */
+static bool
+parse_decimal(struct span text, double *out)
+{
+	ptrdiff_t point = span_find(text, SPAN_LIT("."));
+	struct span whole = point < 0 ? text : span_first(text, (size_t)point);
+	struct span part = point < 0 ? SPAN_LIT("") : span_from(text, (size_t)point + 1);
+	char copy[64];
+	uint64_t digits;
+
+	if (text.len >= sizeof(copy) || part.len > DECIMALS || !span_u64(whole, &digits) ||
+	    (point >= 0 && !span_u64(part, &digits)))
+		return false;
+	memcpy(copy, text.p, text.len);
+	copy[text.len] = '\0';
+	*out = strtod(copy, NULL);
+	return true;
+}
+
+static err_t
+set_decimal(const struct option_row *row, void *base, struct span text, struct err_detail *why)
+{
+	double v;
+
+	if (!parse_decimal(text, &v))
+		return err_set(why, ERR_CONFIG, "%s: \"%.*s\" is not a number such as 2 or 0.25", row->name,
+			       SPAN_FMT(span_first(text, 60)));
+	if (v < (double)row->min || v > (double)row->max)
+		return err_set(why, ERR_CONFIG, "%s: \"%.*s\" is out of range: %" PRIu64 " to %" PRIu64,
+			       row->name, SPAN_FMT(span_first(text, 60)), row->min, row->max);
+	*(double *)field_of(row, base) = v;
+	return ERR_OK;
+}
+
 static err_t
 set_number(const struct option_row *row, void *base, struct span text, struct err_detail *why)
 {
@@ -279,6 +329,8 @@ option_set(const struct option_row *row, void *base, struct span text, struct er
 	case OPTION_DURATION:
 	case OPTION_SIZE:
 		return set_number(row, base, text, why);
+	case OPTION_DECIMAL:
+		return set_decimal(row, base, text, why);
 	case OPTION_BOOL:
 		return set_bool(row, base, text, why);
 	case OPTION_CHOICE:
@@ -309,6 +361,9 @@ option_print(const struct option_row *row, const void *base, struct buf *out)
 	case OPTION_SIZE:
 		print_number(row, *(const uint64_t *)field, out);
 		break;
+	case OPTION_DECIMAL:
+		print_decimal(*(const double *)field, out);
+		break;
 	case OPTION_BOOL:
 		buf_put_str(out, *(const bool *)field ? "true" : "false");
 		break;
@@ -333,11 +388,35 @@ option_line(struct span *rest, struct span *line)
 	return true;
 }
 
+void
+option_copy(const struct option_row *row, void *to, const void *from)
+{
+	if (to == from)
+		return;
+	if (is_text(row)) {
+		char **text = field_of(row, to);
+
+		free(*text);
+		*text = mem_strdup(*(char *const *)field_of(row, from));
+	} else if (row->type == OPTION_BOOL) {
+		*(bool *)field_of(row, to) = *(const bool *)field_of(row, from);
+	} else if (row->type == OPTION_DECIMAL) {
+		*(double *)field_of(row, to) = *(const double *)field_of(row, from);
+	} else {
+		*(uint64_t *)field_of(row, to) = *(const uint64_t *)field_of(row, from);
+	}
+}
+
 bool
 option_same(const struct option_row *row, const void *a, const void *b)
 {
 	if (is_text(row))
 		return strcmp(*(char *const *)field_of(row, a), *(char *const *)field_of(row, b)) == 0;
+	if (row->type == OPTION_DECIMAL) {
+		double x = *(const double *)field_of(row, a), y = *(const double *)field_of(row, b);
+
+		return !(x < y) && !(x > y);
+	}
 	if (row->type == OPTION_BOOL)
 		return *(const bool *)field_of(row, a) == *(const bool *)field_of(row, b);
 	return *(const uint64_t *)field_of(row, a) == *(const uint64_t *)field_of(row, b);
@@ -369,6 +448,7 @@ put_range(const struct option_row *row, struct buf *out)
 		}
 		break;
 	case OPTION_UINT:
+	case OPTION_DECIMAL:
 	case OPTION_DURATION:
 	case OPTION_SIZE:
 		print_number(row, row->min, out);

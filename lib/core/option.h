@@ -18,9 +18,10 @@
  * the same row.  Types:
  *
  *     UINT      uint64_t   plain number
+ *     DECIMAL   double     number with up to six decimals, as in 0.25
  *     BOOL      bool       true/false, yes/no, on/off
  *     STR       char *     text; never NULL, "" by default where the row says so
- *     CHOICE    char *     one of the words in `unit`, written "a|b|c"
+ *     CHOICE    char *     one of the words in `unit`, written "a|b|c"; "" only by default, where the row says so
  *     DURATION  uint64_t   in the row's unit, "ms" or "s"; written "5ms", "2s", "10m", "24h", "7d"
  *     SIZE      uint64_t   bytes; written "64KiB", "10MB", "1GiB", or plain bytes
  *     LIST      char *     texts, one a line, each line ended by "\n"; in YAML a list, or one text for a list
@@ -45,6 +46,7 @@
 
 enum option_type {
 	OPTION_UINT,
+	OPTION_DECIMAL,
 	OPTION_BOOL,
 	OPTION_STR,
 	OPTION_CHOICE,
@@ -75,6 +77,7 @@ struct option_section {
 };
 
 #define OPTION_C_UINT	  uint64_t
+#define OPTION_C_DECIMAL  double
 #define OPTION_C_BOOL	  bool
 #define OPTION_C_STR	  char *
 #define OPTION_C_CHOICE	  char *
@@ -127,6 +130,9 @@ void option_print(const struct option_row *row, const void *base, struct buf *ou
 
 /* Takes the next line off the value of a LIST or MAP; false at its end.  `rest` begins as span_of(value). */
 bool option_line(struct span *rest, struct span *line);
+
+/* Gives the row's field at `to` the value at `from`. */
+void option_copy(const struct option_row *row, void *to, const void *from);
 
 bool option_same(const struct option_row *row, const void *a, const void *b);
 

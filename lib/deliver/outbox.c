@@ -4,7 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/core/hash.h"
 #include "lib/core/mem.h"
+#include "lib/deliver/bucket.h"
+#include "lib/deliver/entry.h"
+#include "lib/deliver/limiter.h"
+#include "lib/deliver/unsent.h"
 #include "lib/wire/mc_request.h"
 
 typedef struct outbox_metrics metric_owner;
@@ -16,19 +21,6 @@ enum {
 	FIRST_PAUSE_MS = 20,
 	FAILURES_BEFORE_SINGLE = 2,
 };
-
-/*
- * The queue is one run of entries.  An entry starts with its kind:
- *
- *     TXN    kind, offset, seen_us, commit_us (8 bytes each)
- *     KEY    kind, state, length (2 bytes), hold-off in ms (4 bytes), the key
- *     END    kind, next (8 bytes)
- *     FLUSH  kind
- *     CAUGHT_UP  kind, number of the connection that it is for (8 bytes)
- */
-enum entry_kind { ENTRY_TXN = 1, ENTRY_KEY, ENTRY_END, ENTRY_FLUSH, ENTRY_CAUGHT_UP };
-enum key_state { KEY_WAITS, KEY_IN_FLIGHT, KEY_DONE, KEY_GIVEN_UP };
-enum { TXN_BYTES = 25, KEY_BYTES = 8, END_BYTES = 9, FLUSH_BYTES = 1, CAUGHT_UP_BYTES = 9 };
 
 enum window_state {
 	WINDOW_WAITS,  /* to be sent, not before retry_at_ms */
@@ -45,17 +37,20 @@ struct window {
 	bool is_flush;	   /* nothing but a FLUSH */
 	bool is_caught_up; /* nothing but a CAUGHT_UP */
 	bool was_sent;
+	bool sampled;	    /* sent without q: its answers say what was there */
 	bool single_failed; /* a key of this round has to be sent again */
 	unsigned failures;
 	unsigned outstanding; /* single keys in flight */
 	size_t scan;	      /* WINDOW_SINGLE: bytes already gone through in this round */
 	uint64_t retry_at_ms;
+	uint64_t sent_us; /* by the wall clock, the last time */
 };
 
 /* Something in flight up to and including an end mark. */
 struct flight {
 	uint64_t window; /* number of the window */
-	size_t at;	 /* WINDOW_SINGLE: the key's entry, in bytes from the window's start */
+	size_t at; /* the key that is answered next, in bytes from the window's start; WINDOW_SINGLE: the only
+		      one */
 	size_t keys;
 	size_t answers;
 	unsigned client_errors, server_errors;
@@ -67,7 +62,7 @@ struct flight {
 
 struct outbox {
 	struct outbox_context ctx;
-	struct buf queue;
+	struct buf queue;    /* entries */
 	uint64_t base;	     /* position of the queue's first byte */
 	uint64_t unsent_at;  /* position of the first entry that is in no window */
 	size_t unsent_keys;  /* keys and flushes from there on */
@@ -80,16 +75,25 @@ struct outbox {
 	size_t flight0, nflights;
 	size_t flushes;
 	bool connected, meta;
+	uint32_t part, parts; /* of the log */
 	uint64_t connections; /* so far */
 	unsigned can;	      /* enum outbox_ability of the server that is connected */
 	uint64_t last_answer_ms;
 	uint64_t acked;
 	/* the transaction of the entry at the queue's front, and of the next delete to come in */
 	bool txn_open;
-	uint64_t txn_offset, txn_seen_us, txn_commit_us;
-	bool in_pending;
-	uint64_t in_offset, in_seen_us, in_commit_us;
-	struct buf scratch;
+	struct entry_txn txn;
+	bool in_open;	 /* its record is not at its end */
+	bool in_pending; /* it is not in the queue yet */
+	struct entry_txn in;
+	struct unsent unsent; /* the keys that are in no window */
+	struct limiter limiter;
+	bool caught_up_pending;		/* behind what waits for a limit */
+	uint64_t caught_up_pending_for; /* number of the connection */
+	struct bucket rate;
+	bool rate_waits; /* a window could be sent but for the rate */
+	bool paused;
+	uint64_t windows_made;
 };
 
 struct outbox *
@@ -100,6 +104,8 @@ outbox_create(const struct outbox_context *ctx, uint64_t acked)
 	o->ctx = *ctx;
 	o->acked = acked;
 	o->last_end = o->last_flush = UINT64_MAX;
+	unsent_init(&o->unsent, hash_seed());
+	limiter_init(&o->limiter, o->unsent.seed);
 	return o;
 }
 
@@ -109,7 +115,8 @@ outbox_destroy(struct outbox **o)
 	if (*o == NULL)
 		return;
 	buf_fini(&(*o)->queue);
-	buf_fini(&(*o)->scratch);
+	unsent_fini(&(*o)->unsent);
+	limiter_fini(&(*o)->limiter);
 	free((*o)->windows);
 	free(*o);
 	*o = NULL;
@@ -130,55 +137,11 @@ queue_end(const struct outbox *o)
 	return o->base + o->queue.len;
 }
 
-static uint64_t
-load_u64(const char *p)
-{
-	uint64_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static uint32_t
-load_u32(const char *p)
-{
-	uint32_t v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-static struct span
-key_of(const char *entry)
-{
-	uint16_t n;
-
-	memcpy(&n, entry + 2, sizeof(n));
-	return span_make(entry + KEY_BYTES, n);
-}
-
-static size_t
-entry_bytes(const char *entry)
-{
-	switch ((enum entry_kind)entry[0]) {
-	case ENTRY_TXN:
-		return TXN_BYTES;
-	case ENTRY_KEY:
-		return KEY_BYTES + key_of(entry).len;
-	case ENTRY_END:
-		return END_BYTES;
-	case ENTRY_CAUGHT_UP:
-		return CAUGHT_UP_BYTES;
-	case ENTRY_FLUSH:
-		break;
-	}
-	return FLUSH_BYTES;
-}
-
 static void
 queue_changed(struct outbox *o)
 {
-	metric_set(&o->ctx.metrics->router_queue_bytes, o->queue.len);
+	metric_set(&o->ctx.metrics->router_queue_bytes, outbox_bytes(o));
+	metric_set(&o->ctx.metrics->router_limited_waiting, o->limiter.waiting);
 }
 
 /* --- filling ----------------------------------------------------------------------------------------------
@@ -187,53 +150,106 @@ queue_changed(struct outbox *o)
 void
 outbox_txn(struct outbox *o, uint64_t offset, uint64_t seen_us, uint64_t commit_us)
 {
-	o->in_pending = true;
-	o->in_offset = offset;
-	o->in_seen_us = seen_us;
-	o->in_commit_us = commit_us;
+	o->in_pending = o->in_open = true;
+	o->in = (struct entry_txn){.kind = ENTRY_TXN,
+				   .offset = offset,
+				   .seen_us = seen_us,
+				   .commit_us = commit_us,
+				   .queued_us = clock_real_us(o->ctx.clock)};
+}
+
+/* The entry that waits becomes what does for both. */
+static void
+entry_strengthen(char *entry, const struct outbox_key *k)
+{
+	ENTRY_LOAD(entry_key, e, entry);
+
+	if (e.action == OUTBOX_STALE && k->action == OUTBOX_STALE && k->stale_ms < e.stale_ms)
+		e.stale_ms = k->stale_ms;
+	if (k->action < e.action)
+		e.action = (uint8_t)k->action;
+	if (k->holdoff_ms > e.holdoff_ms)
+		e.holdoff_ms = k->holdoff_ms;
+	memcpy(entry, &e, sizeof(e));
+}
+
+static err_t
+coalesce(struct outbox *o, char *entry, const struct outbox_key *k)
+{
+	metric_inc(&o->ctx.metrics->router_deletes_coalesced);
+	entry_strengthen(entry, k);
+	if (o->ctx.on_coalesced != NULL) {
+		ENTRY_LOAD(entry_key, e, entry);
+		o->ctx.on_coalesced(o->ctx.arg, k->ref, e.offset);
+	}
+	return ERR_OK;
+}
+
+static void
+queue_key(struct outbox *o, const struct entry_key *e, struct span sent)
+{
+	char *p = buf_room(&o->queue, sizeof(*e) + sent.len);
+
+	memcpy(p, e, sizeof(*e));
+	memcpy(p + sizeof(*e), sent.p, sent.len);
+	buf_added(&o->queue, sizeof(*e) + sent.len);
+	o->unsent_keys++;
+	o->last_end = UINT64_MAX;
 }
 
 static struct span
-sent_key(struct outbox *o, struct span key)
+with_prefix(const struct outbox_key *k, char room[MC_KEY_MAX])
 {
-	if (o->ctx.namespace[0] == '\0')
-		return key;
-	buf_clear(&o->scratch);
-	buf_put_str(&o->scratch, o->ctx.namespace);
-	buf_put_span(&o->scratch, key);
-	return buf_span(&o->scratch);
+	if (k->prefix.len == 0)
+		return k->key;
+	memcpy(room, k->prefix.p, k->prefix.len);
+	memcpy(room + k->prefix.len, k->key.p, k->key.len);
+	return span_make(room, k->prefix.len + k->key.len);
 }
 
 err_t
-outbox_delete(struct outbox *o, struct span key)
+outbox_put(struct outbox *o, const struct outbox_key *k)
 {
-	return outbox_delete_holdoff(o, key, 0);
-}
+	struct unsent_queue q = {&o->queue, o->base, o->unsent_at};
+	struct entry_key e = {.kind = ENTRY_KEY,
+			      .action = (uint8_t)k->action,
+			      .prefix = (uint8_t)k->prefix.len,
+			      .len = (uint8_t)(k->prefix.len + k->key.len),
+			      .holdoff_ms = k->holdoff_ms,
+			      .stale_ms = k->stale_ms,
+			      .ref = k->ref,
+			      .offset = o->in.offset};
+	char room[MC_KEY_MAX];
+	struct span sent;
+	char *waits;
 
-err_t
-outbox_delete_holdoff(struct outbox *o, struct span key, uint32_t holdoff_ms)
-{
-	uint16_t n = (uint16_t)key.len;
-	char head[KEY_BYTES] = {ENTRY_KEY, KEY_WAITS};
-
-	if (key.len > MC_KEY_MAX || !mc_request_key_ok(sent_key(o, key)))
+	if (k->key.len > MC_KEY_MAX || k->prefix.len > MC_KEY_MAX - k->key.len)
 		return ERR_BAD_KEY;
+	sent = with_prefix(k, room);
+	if (!mc_request_key_ok(sent))
+		return ERR_BAD_KEY;
+	if (k->limit > 0 && k->limit <= o->limiter.n) {
+		waits = limiter_find(&o->limiter, k->limit - 1, sent);
+		if (waits != NULL)
+			return coalesce(o, waits, k);
+	}
+	waits = unsent_find(&o->unsent, &q, sent);
+	if (waits != NULL)
+		return coalesce(o, waits, k);
+	if (k->limit > 0 && k->limit <= o->limiter.n &&
+	    !limiter_pass(&o->limiter, k->limit - 1, clock_mono_ns(o->ctx.clock))) {
+		e.limit = (uint16_t)k->limit;
+		limiter_put(&o->limiter, k->limit - 1, &o->in, &e, sent);
+		metric_inc(&o->ctx.metrics->router_deletes_limited);
+		queue_changed(o);
+		return ERR_OK;
+	}
 	if (o->in_pending) {
-		char *p = buf_room(&o->queue, TXN_BYTES);
-
-		p[0] = ENTRY_TXN;
-		memcpy(p + 1, &o->in_offset, 8);
-		memcpy(p + 9, &o->in_seen_us, 8);
-		memcpy(p + 17, &o->in_commit_us, 8);
-		buf_added(&o->queue, TXN_BYTES);
+		buf_put(&o->queue, &o->in, sizeof(o->in));
 		o->in_pending = false;
 	}
-	memcpy(head + 2, &n, sizeof(n));
-	memcpy(head + 4, &holdoff_ms, sizeof(holdoff_ms));
-	buf_put(&o->queue, head, sizeof(head));
-	buf_put_span(&o->queue, key);
-	o->unsent_keys++;
-	o->last_end = UINT64_MAX;
+	unsent_add(&o->unsent, queue_end(o));
+	queue_key(o, &e, sent);
 	queue_changed(o);
 	return ERR_OK;
 }
@@ -241,20 +257,19 @@ outbox_delete_holdoff(struct outbox *o, struct span key, uint32_t holdoff_ms)
 void
 outbox_record_end(struct outbox *o, uint64_t next)
 {
-	char entry[END_BYTES] = {ENTRY_END};
+	struct entry_end end = {.kind = ENTRY_END, .next = next};
 
-	o->in_pending = false;
+	o->in_pending = o->in_open = false;
 	if (o->queue.len == 0) {
 		o->acked = next;
 		return;
 	}
 	if (o->last_end != UINT64_MAX && o->last_end >= o->base) {
-		memcpy(entry_at(o, o->last_end) + 1, &next, sizeof(next));
+		memcpy(entry_at(o, o->last_end), &end, sizeof(end));
 		return;
 	}
 	o->last_end = queue_end(o);
-	memcpy(entry + 1, &next, sizeof(next));
-	buf_put(&o->queue, entry, sizeof(entry));
+	buf_put(&o->queue, &end, sizeof(end));
 	queue_changed(o);
 }
 
@@ -262,7 +277,7 @@ outbox_record_end(struct outbox *o, uint64_t next)
 static bool
 flush_waits_at_end(const struct outbox *o)
 {
-	uint64_t behind = o->last_flush + FLUSH_BYTES;
+	uint64_t behind = o->last_flush + ENTRY_FLUSH_BYTES;
 
 	if (o->last_flush == UINT64_MAX || o->last_flush < o->unsent_at)
 		return false;
@@ -282,15 +297,62 @@ outbox_flush_all(struct outbox *o)
 	queue_changed(o);
 }
 
+static void
+queue_caught_up(struct outbox *o, uint64_t connection)
+{
+	struct entry_caught_up entry = {.kind = ENTRY_CAUGHT_UP, .connection = connection};
+
+	buf_put(&o->queue, &entry, sizeof(entry));
+	o->unsent_keys++;
+	o->last_end = UINT64_MAX;
+	queue_changed(o);
+}
+
+void
+outbox_part(struct outbox *o, uint32_t part, uint32_t parts)
+{
+	o->part = part;
+	o->parts = parts;
+}
+
 void
 outbox_caught_up(struct outbox *o)
 {
-	char entry[CAUGHT_UP_BYTES] = {ENTRY_CAUGHT_UP};
+	if (o->limiter.waiting == 0) {
+		queue_caught_up(o, o->connections);
+		return;
+	}
+	limiter_mark(&o->limiter);
+	o->caught_up_pending = true;
+	o->caught_up_pending_for = o->connections;
+}
 
-	memcpy(entry + 1, &o->connections, sizeof(o->connections));
-	buf_put(&o->queue, entry, sizeof(entry));
-	o->unsent_keys++;
-	o->last_end = UINT64_MAX;
+/* What waits for a limit and may go now goes to the queue's end. */
+static void
+limited_release(struct outbox *o)
+{
+	uint64_t now;
+
+	if (o->limiter.waiting == 0 && !o->caught_up_pending)
+		return;
+	now = clock_mono_ns(o->ctx.clock);
+	for (;;) {
+		struct span entries = limiter_next(&o->limiter, now);
+
+		if (entries.len == 0)
+			break;
+		ENTRY_LOAD(entry_txn, txn, entries.p);
+		ENTRY_LOAD(entry_key, key, entries.p + sizeof(txn));
+		txn.late = 1;
+		buf_put(&o->queue, &txn, sizeof(txn));
+		queue_key(o, &key, entry_key_sent(entries.p + sizeof(txn)));
+		/* A record that is not at its end goes on behind this. */
+		o->in_pending = o->in_open;
+	}
+	if (o->caught_up_pending && limiter_passed(&o->limiter)) {
+		o->caught_up_pending = false;
+		queue_caught_up(o, o->caught_up_pending_for);
+	}
 	queue_changed(o);
 }
 
@@ -305,7 +367,10 @@ outbox_restart(struct outbox *o, uint64_t acked)
 	o->last_end = o->last_flush = UINT64_MAX;
 	o->first = o->nwindows = 0;
 	o->flushes = 0;
-	o->in_pending = o->txn_open = false;
+	o->in_pending = o->in_open = o->txn_open = false;
+	o->caught_up_pending = false;
+	unsent_clear(&o->unsent);
+	limiter_clear(&o->limiter);
 	o->acked = acked;
 	queue_changed(o);
 }
@@ -325,10 +390,10 @@ window_numbered(struct outbox *o, uint64_t number)
 	return &o->windows[o->first + (size_t)(number - o->first_number)];
 }
 
-/* Makes a window of what waits: up to window_keys keys, or one flush_all or caught_up, with the ENDs right
+/* Makes a window of what waits: up to max_keys keys, or one flush_all or caught_up, with the ENDs right
  * behind. */
 static struct window *
-window_form(struct outbox *o)
+window_form(struct outbox *o, size_t max_keys)
 {
 	struct window w = {.start = o->unsent_at};
 	uint64_t at = o->unsent_at;
@@ -341,8 +406,7 @@ window_form(struct outbox *o)
 				break;
 			w.is_flush = entry[0] == ENTRY_FLUSH;
 			w.is_caught_up = entry[0] == ENTRY_CAUGHT_UP;
-		} else if (entry[0] != ENTRY_END &&
-			   (w.keys >= o->ctx.opt->window_keys || window_is_mark(&w))) {
+		} else if (entry[0] != ENTRY_END && (w.keys >= max_keys || window_is_mark(&w))) {
 			break;
 		}
 		if (entry[0] == ENTRY_KEY)
@@ -370,40 +434,73 @@ window_form(struct outbox *o)
 static void
 txn_close(struct outbox *o, uint64_t now_us)
 {
+	const struct entry_txn *t = &o->txn;
+
 	if (!o->txn_open)
 		return;
 	o->txn_open = false;
-	if (o->txn_seen_us != 0)
+	if (t->late)
+		return;
+	if (t->seen_us != 0)
 		histogram_record(&o->ctx.metrics->router_seen_to_ack,
-				 now_us > o->txn_seen_us ? now_us - o->txn_seen_us : 0);
-	if (o->txn_commit_us != 0)
+				 now_us > t->seen_us ? now_us - t->seen_us : 0);
+	if (t->commit_us != 0)
 		histogram_record(&o->ctx.metrics->router_commit_to_ack,
-				 now_us > o->txn_commit_us ? now_us - o->txn_commit_us : 0);
+				 now_us > t->commit_us ? now_us - t->commit_us : 0);
+}
+
+static void
+tell_acked(struct outbox *o, const struct entry_key *e, struct span sent, uint64_t sent_us, uint64_t now_us)
+{
+	struct outbox_ack ack = {.offset = e->offset,
+				 .ref = e->ref,
+				 .seen_us = o->txn.seen_us,
+				 .commit_us = o->txn.commit_us,
+				 .queued_us = o->txn.queued_us,
+				 .sent_us = sent_us,
+				 .acked_us = now_us,
+				 .key = span_from(sent, e->prefix),
+				 .hit = (enum outbox_hit)e->hit};
+
+	o->ctx.on_acked(o->ctx.arg, &ack);
+}
+
+static void
+key_finish(struct outbox *o, const char *entry, uint64_t sent_us, uint64_t now_us)
+{
+	ENTRY_LOAD(entry_key, e, entry);
+
+	if (e.limit > 0)
+		limiter_acked(&o->limiter, e.limit - 1u);
+	if (e.state == KEY_GIVEN_UP)
+		return;
+	metric_inc(&o->ctx.metrics->router_deletes_acked);
+	if (e.hit != OUTBOX_HIT_UNKNOWN)
+		metric_inc(e.hit == OUTBOX_HIT ? &o->ctx.metrics->router_delete_hits
+					       : &o->ctx.metrics->router_delete_misses);
+	if (o->ctx.on_acked != NULL)
+		tell_acked(o, &e, entry_key_sent(entry), sent_us, now_us);
 }
 
 /* Takes the entry at the queue's front, which is acknowledged; returns its size. */
 static size_t
-entry_finish(struct outbox *o, const char *entry, uint64_t now_us)
+entry_finish(struct outbox *o, const char *entry, uint64_t sent_us, uint64_t now_us)
 {
 	switch ((enum entry_kind)entry[0]) {
 	case ENTRY_TXN:
 		txn_close(o, now_us);
 		o->txn_open = true;
-		o->txn_offset = load_u64(entry + 1);
-		o->txn_seen_us = load_u64(entry + 9);
-		o->txn_commit_us = load_u64(entry + 17);
+		memcpy(&o->txn, entry, sizeof(o->txn));
 		break;
 	case ENTRY_KEY:
-		if (entry[1] == KEY_GIVEN_UP)
-			break;
-		metric_inc(&o->ctx.metrics->router_deletes_acked);
-		if (o->ctx.on_acked != NULL)
-			o->ctx.on_acked(o->ctx.arg, o->txn_offset, key_of(entry));
+		key_finish(o, entry, sent_us, now_us);
 		break;
-	case ENTRY_END:
+	case ENTRY_END: {
+		ENTRY_LOAD(entry_end, end, entry);
 		txn_close(o, now_us);
-		o->acked = load_u64(entry + 1);
+		o->acked = end.next;
 		break;
+	}
 	case ENTRY_FLUSH:
 		o->flushes--;
 		metric_inc(&o->ctx.metrics->router_flushes);
@@ -422,10 +519,11 @@ windows_finish(struct outbox *o)
 	size_t taken = 0;
 
 	while (o->nwindows > 0 && o->windows[o->first].state == WINDOW_ACKED) {
-		size_t end = taken + o->windows[o->first].bytes;
+		const struct window *w = &o->windows[o->first];
+		size_t end = taken + w->bytes;
 
 		while (taken < end)
-			taken += entry_finish(o, o->queue.p + taken, now_us);
+			taken += entry_finish(o, o->queue.p + taken, w->sent_us, now_us);
 		o->first++;
 		o->first_number++;
 		o->nwindows--;
@@ -433,12 +531,14 @@ windows_finish(struct outbox *o)
 	if (o->nwindows == 0) {
 		o->first = 0;
 		while (taken < o->queue.len && o->queue.p[taken] == ENTRY_END)
-			taken += entry_finish(o, o->queue.p + taken, now_us);
+			taken += entry_finish(o, o->queue.p + taken, 0, now_us);
 	}
 	buf_take(&o->queue, taken);
 	o->base += taken;
 	if (o->unsent_at < o->base)
 		o->unsent_at = o->base;
+	if (o->queue.len == 0)
+		unsent_clear(&o->unsent);
 	queue_changed(o);
 }
 
@@ -471,25 +571,47 @@ put_end_mark(struct outbox *o, struct buf *out)
 		mc_request_version(out);
 }
 
-/* A server that knows no hold-off gets a plain delete: it is better than none, and it is counted. */
-static void
-put_delete(struct outbox *o, const char *entry, struct buf *out)
+/* What is not to be had of this server is left out, and counted. */
+static struct mc_delete
+delete_of(struct outbox *o, const struct entry_key *e)
 {
-	struct span sent = sent_key(o, key_of(entry));
-	uint32_t holdoff_ms = load_u32(entry + 4);
+	struct mc_delete d = {0};
+
+	if (e->action == OUTBOX_STALE && o->meta) {
+		d.stale_s = (e->stale_ms + 999) / 1000;
+		d.stale_s += d.stale_s == 0; /* T0 would be for ever */
+		metric_inc(&o->ctx.metrics->router_stales_sent);
+	} else if (e->action == OUTBOX_STALE) {
+		metric_inc(&o->ctx.metrics->router_stale_unsupported);
+	}
+	if (e->holdoff_ms > 0 && o->meta && (o->can & OUTBOX_HOLDOFF)) {
+		d.holdoff_ms = e->holdoff_ms;
+		metric_inc(&o->ctx.metrics->router_holdoffs_sent);
+	} else if (e->holdoff_ms > 0) {
+		metric_inc(&o->ctx.metrics->router_holdoff_unsupported);
+	}
+	return d;
+}
+
+static void
+put_delete(struct outbox *o, const char *entry, bool quiet, struct buf *out)
+{
+	struct span sent = entry_key_sent(entry);
+	ENTRY_LOAD(entry_key, e, entry);
 	err_t err;
 
-	if (holdoff_ms > 0 && o->meta && (o->can & OUTBOX_HOLDOFF)) {
-		err = mc_request_delete_holdoff(out, sent, holdoff_ms);
-		metric_inc(&o->ctx.metrics->router_holdoffs_sent);
-	} else {
-		err = o->meta ? mc_request_delete_quiet(out, sent) : mc_request_delete_classic(out, sent);
-		if (holdoff_ms > 0)
-			metric_inc(&o->ctx.metrics->router_holdoff_unsupported);
-	}
+	if (e.action != OUTBOX_DELETE || e.holdoff_ms > 0) {
+		struct mc_delete d = delete_of(o, &e);
 
+		d.quiet = quiet;
+		err = o->meta ? mc_request_delete(out, sent, &d) : mc_request_delete_classic(out, sent);
+	} else if (o->meta) {
+		err = quiet ? mc_request_delete_quiet(out, sent) : mc_request_delete_meta(out, sent);
+	} else {
+		err = mc_request_delete_classic(out, sent);
+	}
 	if (err != ERR_OK)
-		abort(); /* outbox_delete() has let it in */
+		abort(); /* outbox_put() has let it in */
 	metric_inc(&o->ctx.metrics->router_deletes_sent);
 }
 
@@ -505,11 +627,23 @@ put_flush_all(struct buf *out)
 static bool
 put_caught_up(struct outbox *o, const char *entry, struct buf *out)
 {
-	if (!(o->can & OUTBOX_CAUGHT_UP) || load_u64(entry + 1) != o->connections)
+	ENTRY_LOAD(entry_caught_up, e, entry);
+
+	if (!(o->can & (o->parts > 1 ? OUTBOX_CAUGHT_UP_PART : OUTBOX_CAUGHT_UP)) ||
+	    e.connection != o->connections)
 		return false;
-	mc_request_caught_up(out);
+	mc_request_caught_up(out, o->part, o->parts);
 	metric_inc(&o->ctx.metrics->router_caught_up);
 	return true;
+}
+
+/* One window in sample_hits.  A classic server always says what it had. */
+static bool
+window_is_sample(struct outbox *o, const struct window *w)
+{
+	uint64_t every = o->ctx.opt->sample_hits;
+
+	return every > 0 && w->keys > 0 && ++o->windows_made % every == 0;
 }
 
 static void
@@ -518,15 +652,19 @@ window_send(struct outbox *o, struct window *w, struct buf *out)
 	struct flight *f = flight_add(o, w);
 
 	f->keys = w->keys;
+	w->sampled = !w->was_sent && window_is_sample(o, w);
+	w->sent_us = clock_real_us(o->ctx.clock);
 	for (size_t at = 0; at < w->bytes;) {
-		const char *entry = entry_at(o, w->start + at);
+		char *entry = entry_at(o, w->start + at);
 
-		if (entry[0] == ENTRY_KEY)
-			put_delete(o, entry, out);
-		else if (entry[0] == ENTRY_FLUSH)
+		if (entry[0] == ENTRY_KEY) {
+			entry[offsetof(struct entry_key, hit)] = OUTBOX_HIT_UNKNOWN;
+			put_delete(o, entry, !w->sampled, out);
+		} else if (entry[0] == ENTRY_FLUSH) {
 			f->wants_ok = put_flush_all(out);
-		else if (entry[0] == ENTRY_CAUGHT_UP)
+		} else if (entry[0] == ENTRY_CAUGHT_UP) {
 			f->wants_ok = put_caught_up(o, entry, out);
+		}
 		at += entry_bytes(entry);
 	}
 	put_end_mark(o, out);
@@ -567,8 +705,9 @@ single_send(struct outbox *o, struct window *w, struct buf *out)
 	w->outstanding++;
 	w->scan += entry_bytes(entry);
 	single_skip(o, w); /* so that scan tells whether this was the round's last key */
-	put_delete(o, entry, out);
+	put_delete(o, entry, true, out);
 	put_end_mark(o, out);
+	w->sent_us = clock_real_us(o->ctx.clock);
 	metric_inc(&o->ctx.metrics->router_retries);
 	return true;
 }
@@ -587,6 +726,23 @@ single_round_end(struct outbox *o, struct window *w)
 		metric_inc(&o->ctx.metrics->router_windows_acked);
 }
 
+/* How many keys the next window may have; 0: the rate does not allow one now. */
+static size_t
+window_room(struct outbox *o)
+{
+	uint64_t want = o->unsent_keys, tokens;
+
+	if (want > o->ctx.opt->window_keys)
+		want = o->ctx.opt->window_keys;
+	if (o->rate.per_s == 0)
+		return (size_t)o->ctx.opt->window_keys;
+	if (want > bucket_burst(&o->rate))
+		want = bucket_burst(&o->rate);
+	tokens = bucket_tokens(&o->rate, clock_mono_ns(o->ctx.clock));
+	o->rate_waits = tokens < want;
+	return o->rate_waits ? 0 : (size_t)want;
+}
+
 bool
 outbox_send(struct outbox *o, struct buf *out)
 {
@@ -594,8 +750,10 @@ outbox_send(struct outbox *o, struct buf *out)
 	size_t limit = o->ctx.opt->windows < FLIGHTS_MAX ? (size_t)o->ctx.opt->windows : FLIGHTS_MAX;
 	size_t before = out->len;
 
-	if (!o->connected)
+	o->rate_waits = false;
+	if (!o->connected || o->paused)
 		return false;
+	limited_release(o);
 	for (size_t i = 0; i < o->nwindows && o->nflights < limit; i++) {
 		struct window *w = &o->windows[o->first + i];
 
@@ -608,9 +766,49 @@ outbox_send(struct outbox *o, struct buf *out)
 				;
 	}
 	while (o->nflights < limit && o->unsent_keys > 0 &&
-	       (o->nflights == 0 || o->unsent_keys >= o->ctx.opt->window_keys))
-		window_send(o, window_form(o), out);
+	       (o->nflights == 0 || o->unsent_keys >= o->ctx.opt->window_keys)) {
+		size_t room = window_room(o);
+		struct window *w;
+
+		if (room == 0)
+			break;
+		w = window_form(o, room);
+		bucket_take(&o->rate, w->keys);
+		window_send(o, w, out);
+	}
 	return out->len > before;
+}
+
+/* --- pace -------------------------------------------------------------------------------------------------
+ */
+
+void
+outbox_rate(struct outbox *o, uint64_t keys_per_s)
+{
+	bucket_rate(&o->rate, keys_per_s, clock_mono_ns(o->ctx.clock));
+}
+
+void
+outbox_limits(struct outbox *o, const struct outbox_limit *limits, size_t n)
+{
+	uint64_t now = clock_mono_ns(o->ctx.clock);
+
+	for (size_t i = 0; i < n; i++)
+		limiter_rate(&o->limiter, i, limits[i].keys_per_s, now);
+	for (size_t i = n; i < o->limiter.n; i++)
+		limiter_rate(&o->limiter, i, 0, now);
+}
+
+void
+outbox_pause(struct outbox *o, bool pause)
+{
+	o->paused = pause;
+}
+
+bool
+outbox_is_paused(const struct outbox *o)
+{
+	return o->paused;
 }
 
 /* --- the connection ---------------------------------------------------------------------------------------
@@ -678,7 +876,7 @@ window_answered(struct outbox *o, struct window *w, const struct flight *f, stru
 {
 	bool failed = f->client_errors + f->server_errors > 0 || (f->wants_ok && !f->ok);
 
-	if (!failed && !o->meta && f->answers != f->keys)
+	if (!failed && (!o->meta || w->sampled) && f->answers != f->keys)
 		return err_set(why, ERR_PROTOCOL, "%zu answers to %zu deletes", f->answers, f->keys);
 	if (!failed) {
 		w->state = WINDOW_ACKED;
@@ -727,7 +925,7 @@ single_answered(struct outbox *o, struct window *w, const struct flight *f, stru
 		entry[1] = KEY_GIVEN_UP;
 		metric_inc(&o->ctx.metrics->router_deletes_given_up);
 		log_warn(o->ctx.log, "the server refuses this key; its delete is given up",
-			 F_STR("server", o->ctx.server), F_SPAN("key", key_of(entry)),
+			 F_STR("server", o->ctx.server), F_SPAN("key", entry_key_sent(entry)),
 			 F_STR("reply", f->error));
 	} else if (!o->meta && f->answers != 1) {
 		return err_set(why, ERR_PROTOCOL, "%zu answers to one delete", f->answers);
@@ -752,6 +950,24 @@ end_mark_answered(struct outbox *o, struct err_detail *why)
 	if (err == ERR_OK)
 		windows_finish(o);
 	return err;
+}
+
+/* Where every delete is answered, the answers come in their order. */
+static void
+note_hit(struct outbox *o, struct flight *f, enum mc_reply_kind kind)
+{
+	struct window *w = window_numbered(o, f->window);
+	bool hit = kind == MC_REPLY_HD || kind == MC_REPLY_DELETED;
+	char *entry;
+
+	if (o->meta && !(w->sampled && w->state == WINDOW_FLIES))
+		return;
+	while (f->at < w->bytes && entry_at(o, w->start + f->at)[0] != ENTRY_KEY)
+		f->at += entry_bytes(entry_at(o, w->start + f->at));
+	entry = entry_at(o, w->start + f->at);
+	entry[offsetof(struct entry_key, hit)] = hit ? OUTBOX_HIT : OUTBOX_MISS;
+	if (w->state == WINDOW_FLIES)
+		f->at += entry_bytes(entry);
 }
 
 err_t
@@ -787,6 +1003,7 @@ outbox_reply(struct outbox *o, const struct mc_reply *reply, struct err_detail *
 				 : reply->kind == MC_REPLY_DELETED || reply->kind == MC_REPLY_NOT_FOUND)) {
 		if (++f->answers > f->keys)
 			return err_set(why, ERR_PROTOCOL, "more answers than deletes");
+		note_hit(o, f, reply->kind);
 		return ERR_OK;
 	}
 	return err_set(why, ERR_PROTOCOL, "%s does not answer a delete", mc_reply_name(reply->kind));
@@ -798,19 +1015,19 @@ outbox_reply(struct outbox *o, const struct mc_reply *reply, struct err_detail *
 uint64_t
 outbox_acked(const struct outbox *o)
 {
-	return o->acked;
+	return limiter_first(&o->limiter, o->acked);
 }
 
 size_t
 outbox_bytes(const struct outbox *o)
 {
-	return o->queue.len;
+	return o->queue.len + o->limiter.bytes;
 }
 
 bool
 outbox_is_empty(const struct outbox *o)
 {
-	return o->queue.len == 0;
+	return o->queue.len == 0 && o->limiter.bytes == 0;
 }
 
 size_t
@@ -837,10 +1054,12 @@ outbox_waiting_since_ms(const struct outbox *o)
 }
 
 uint64_t
-outbox_retry_at_ms(const struct outbox *o)
+outbox_retry_at_ms(struct outbox *o)
 {
-	uint64_t at = 0;
+	uint64_t at = 0, now_ns, wait_ms;
 
+	if (o->paused)
+		return 0;
 	for (size_t i = 0; i < o->nwindows; i++) {
 		const struct window *w = &o->windows[o->first + i];
 
@@ -848,5 +1067,17 @@ outbox_retry_at_ms(const struct outbox *o)
 		    (at == 0 || w->retry_at_ms < at))
 			at = w->retry_at_ms;
 	}
+	if (!o->rate_waits && o->limiter.waiting == 0)
+		return at;
+	now_ns = clock_mono_ns(o->ctx.clock);
+	wait_ms = o->limiter.waiting > 0 ? limiter_wait_ms(&o->limiter, now_ns) : UINT64_MAX;
+	if (o->rate_waits) {
+		uint64_t ms = bucket_wait_ms(&o->rate, bucket_burst(&o->rate), now_ns);
+
+		if (ms < wait_ms)
+			wait_ms = ms;
+	}
+	if (at == 0 || now_ns / 1000000 + wait_ms < at)
+		at = now_ns / 1000000 + wait_ms;
 	return at;
 }

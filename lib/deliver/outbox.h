@@ -7,18 +7,29 @@
  * packets exactly as long as the server needs to answer.
  *
  *     meta servers      md <key> q ... mn         HD and NF lines may come (memcached 1.6.18 prints NF even
- * with q); MN is the acknowledgement older servers     delete <key> ... version  every delete answers one
- * line, which are counted; VERSION is the acknowledgement
+ *                                                 with q); MN is the acknowledgement
+ *     older servers     delete <key> ... version  every delete answers one line, which are counted; VERSION
+ *                                                 is the acknowledgement
+ *
+ * One window in sample_hits is sent without q: its answers say which keys the server had.
  *
  * A window with an error line in it is not acknowledged but sent again; when it fails again its keys are sent
  * one by one.  A single key that is answered CLIENT_ERROR is given up, counted and logged: this is the only
  * way a delete is ever given up.  SERVER_ERROR and ERROR are tried again with a growing pause, for as long as
  * it takes.
  *
+ * Coalescing: a key that waits and was not sent yet is not queued twice.  The entry that waits stands for
+ * both, and becomes the stronger of the two (a delete is stronger than stale, the longer hold-off and the
+ * shorter stale time win); it is sent after both commits, which is all that a delete has to be.
+ *
+ * Rate limits: a key with a limit that has no token left waits aside, and the keys behind it go on.  Until it
+ * is acknowledged outbox_acked() stays at its record, whatever else is acknowledged.
+ *
  * outbox_acked() is the offset below which every record is fully acknowledged.  A flush_all is an entry like
  * a delete that is never given up.
  *
- * Bytes in, bytes out: no I/O here.  Memory: what is queued; the caller looks at outbox_bytes().
+ * Bytes in, bytes out: no I/O here.  Memory: what is queued, and an index of the keys that wait, of 11 to 32
+ * bytes for each; the caller looks at outbox_bytes().
  *
  * Threads: the loop's.   Blocks: never.   Clock: injected.
  */
@@ -45,6 +56,13 @@
 	M(router_client_errors,       COUNTER,   "replies", "CLIENT_ERROR replies")                                \
 	M(router_server_errors,       COUNTER,   "replies", "SERVER_ERROR and ERROR replies")                      \
 	M(router_flushes,             COUNTER,   "calls",   "acknowledged flush_all after a gap")                  \
+	M(router_deletes_coalesced,   COUNTER,   "keys",    "deletes not queued because the same key waited already, unsent")  \
+	M(router_delete_hits,         COUNTER,   "keys",    "sampled deletes of keys that the server had")         \
+	M(router_delete_misses,       COUNTER,   "keys",    "sampled deletes of keys that it did not have: of all that were sampled, the share that was for nothing") \
+	M(router_deletes_limited,     COUNTER,   "keys",    "deletes that had to wait for the rate limit of their prefix")     \
+	M(router_limited_waiting,     GAUGE,     "keys",    "deletes that wait for the rate limit of their prefix")            \
+	M(router_stales_sent,         COUNTER,   "keys",    "deletes sent that leave the value behind as stale")   \
+	M(router_stale_unsupported,   COUNTER,   "keys",    "deletes that were to leave the value as stale, sent as plain ones because the server has no meta commands") \
 	M(router_holdoffs_sent,       COUNTER,   "keys",    "deletes sent with a hold-off")                         \
 	M(router_holdoff_unsupported, COUNTER,   "keys",    "deletes that asked for a hold-off, sent without it because the server knows none") \
 	M(router_caught_up,           COUNTER,   "calls",   "times that a squeal-cache was told that it has had every delete of the log") \
@@ -61,17 +79,54 @@ extern const size_t outbox_metric_nrows;
 
 struct outbox; /* opaque */
 
-/* Called with each delete when it is acknowledged, in the log's order.  `key` without the namespace. */
-typedef void outbox_acked_fn(void *arg, uint64_t offset, struct span key);
+/* What to do with a key on a server; the stronger first. */
+enum outbox_action {
+	OUTBOX_DELETE,
+	OUTBOX_STALE, /* readers that ask (mg) get the value for stale_ms more, marked as stale; md I T */
+};
+
+struct outbox_key {
+	struct span prefix; /* namespace put before the key; "" for none */
+	struct span key;
+	enum outbox_action action;
+	uint32_t holdoff_ms; /* for so long nobody may fill the key again; 0: none */
+	uint32_t stale_ms;   /* with OUTBOX_STALE; whole seconds are sent, rounded up */
+	uint64_t ref;	     /* brought back by the acknowledgement */
+	uint32_t limit;	     /* index of its rate limit + 1; 0: none */
+};
+
+struct outbox_limit {
+	uint32_t keys_per_s; /* to this server; 0: no limit */
+};
+
+enum outbox_hit { OUTBOX_HIT_UNKNOWN, OUTBOX_HIT, OUTBOX_MISS };
+
+/* A delete that was acknowledged.  Times by the wall clock; 0: not known. */
+struct outbox_ack {
+	uint64_t offset, ref;
+	uint64_t seen_us, commit_us; /* of outbox_txn() */
+	uint64_t queued_us, sent_us, acked_us;
+	struct span key; /* without the prefix; valid during the call */
+	enum outbox_hit hit;
+};
+
+/* Called with each delete when it is acknowledged; in the log's order, but for those that waited for a limit.
+ * A key that was coalesced has no acknowledgement of its own. */
+typedef void outbox_acked_fn(void *arg, const struct outbox_ack *ack);
+
+/* The key just put in, with this ref, is not queued: the one of the record at `offset` that waits stands for
+ * both. */
+typedef void outbox_coalesced_fn(void *arg, uint64_t ref, uint64_t offset);
 
 struct outbox_context {
-	const struct router_options *opt; /* window_keys, windows, backoff_max; may change between calls */
+	const struct router_options
+	    *opt; /* window_keys, windows, backoff_max, sample_hits; may change between calls */
 	const struct clock *clock;
-	struct log *log;		/* may be NULL */
-	struct outbox_metrics *metrics; /* never NULL */
-	const char *server;		/* named in log lines */
-	const char *namespace;		/* put before every key; "" for none */
-	outbox_acked_fn *on_acked;	/* may be NULL */
+	struct log *log;		   /* may be NULL */
+	struct outbox_metrics *metrics;	   /* never NULL */
+	const char *server;		   /* named in log lines */
+	outbox_acked_fn *on_acked;	   /* may be NULL */
+	outbox_coalesced_fn *on_coalesced; /* may be NULL */
 	void *arg;
 };
 
@@ -86,12 +141,13 @@ void outbox_destroy(struct outbox **o);
  */
 void outbox_txn(struct outbox *o, uint64_t offset, uint64_t seen_us, uint64_t commit_us);
 
-/* Copies the key.  ERR_BAD_KEY: it cannot be sent with the namespace before it; nothing was queued. */
-err_t outbox_delete(struct outbox *o, struct span key) MUST_CHECK;
-
-/* The same with a hold-off: for so long nobody may fill the key again.  Servers that know none get a plain
- * delete. */
-err_t outbox_delete_holdoff(struct outbox *o, struct span key, uint32_t holdoff_ms) MUST_CHECK;
+/*
+ * Copies the key.  ERR_BAD_KEY: it cannot be sent with its prefix; nothing was queued.
+ *
+ * What a server cannot do is done as far as it can, and counted: a hold-off only squeal-cache knows, and gets
+ * a plain delete elsewhere; stale needs meta commands, and is a plain delete without.
+ */
+err_t outbox_put(struct outbox *o, const struct outbox_key *k) MUST_CHECK;
 
 /* Everything of the records before `next` is queued; a record without a delete for this server is said too.
  */
@@ -105,15 +161,33 @@ void outbox_flush_all(struct outbox *o);
  * kept over a restart once it has been told.  Other servers are told nothing. */
 void outbox_caught_up(struct outbox *o);
 
+/* The deletes come from part `part` of the `parts` of the log, which is told with that.  A server that knows
+ * no parts is then never told. */
+void outbox_part(struct outbox *o, uint32_t part, uint32_t parts);
+
 /* Drops everything and starts anew from `acked`.  While something is in flight the connection must be closed
  * first. */
 void outbox_restart(struct outbox *o, uint64_t acked);
+
+/* --- pace -------------------------------------------------------------------------------------------------
+ */
+
+/* At most so many keys a second, all together; 0: as many as the server takes.  What is sent again is not
+ * counted. */
+void outbox_rate(struct outbox *o, uint64_t keys_per_s);
+
+/* The rate limits that outbox_key.limit names.  Keys that wait keep the index that they have. */
+void outbox_limits(struct outbox *o, const struct outbox_limit *limits, size_t n);
+
+/* While paused nothing more is sent; what is in flight is awaited. */
+void outbox_pause(struct outbox *o, bool pause);
+bool outbox_is_paused(const struct outbox *o);
 
 /* --- the connection ---------------------------------------------------------------------------------------
  */
 
 /* What the server said of itself; before outbox_connected(), and forgotten when the connection ends. */
-enum outbox_ability { OUTBOX_HOLDOFF = 1, OUTBOX_CAUGHT_UP = 2 };
+enum outbox_ability { OUTBOX_HOLDOFF = 1, OUTBOX_CAUGHT_UP = 2, OUTBOX_CAUGHT_UP_PART = 4 };
 void outbox_abilities(struct outbox *o, unsigned can);
 
 /* A new connection; `meta`: the server knows md and mn.  Whatever was in flight is sent again. */
@@ -136,10 +210,10 @@ err_t outbox_reply(struct outbox *o, const struct mc_reply *reply, struct err_de
 /* Every record before this offset is fully acknowledged. */
 uint64_t outbox_acked(const struct outbox *o);
 
-/* Bytes of memory queued. */
+/* Bytes queued, those that wait for a limit included. */
 size_t outbox_bytes(const struct outbox *o);
 
-/* Nothing is waiting and nothing is in flight. */
+/* Nothing is waiting, not for a limit either, and nothing is in flight. */
 bool outbox_is_empty(const struct outbox *o);
 
 /* flush_all that are not acknowledged yet. */
@@ -152,6 +226,6 @@ size_t outbox_in_flight(const struct outbox *o);
 uint64_t outbox_waiting_since_ms(const struct outbox *o);
 
 /* When outbox_send() may have something that only time brings; 0 when nothing waits for time. */
-uint64_t outbox_retry_at_ms(const struct outbox *o);
+uint64_t outbox_retry_at_ms(struct outbox *o);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include "lib/core/crash.h"
 #include "lib/core/mem.h"
+#include "lib/deliver/process.h"
 #include "lib/net/stream.h"
 #include "lib/route/ring.h"
 #include "lib/wire/mc_reply.h"
@@ -18,12 +19,23 @@ const size_t server_metric_nrows = sizeof(server_metric_rows) / sizeof(server_me
 enum {
 	FIRST_PAUSE_MS = 10,
 	MAX_INPUT = 4 * MC_REPLY_LINE_MAX,
+	HANGUPS_BELIEVED =
+	    2, /* at "stats", in a row: the server is not asked any more until one greeting worked */
 };
 
 enum server_state { SERVER_AWAY, SERVER_CONNECTING, SERVER_GREETING, SERVER_UP };
 
+/* What the greeting waits for. */
+enum greeting_step {
+	STEP_LOGIN,
+	STEP_VERSION,
+	STEP_FENCE,
+	STEP_STATS,   /* pid, uptime, time, total_connections */
+	STEP_RESTART, /* squeal-cache: started_us */
+};
+
 struct server {
-	const struct server_options *opt;
+	char *host; /* that a certificate must be of; "" for a socket */
 	struct server_context ctx;
 	char *name;
 	char *address;
@@ -39,12 +51,18 @@ struct server {
 	bool was_up;
 	bool said_away; /* one line per absence */
 	bool no_probe;	/* the last server hung up on "mn": greet with "version" only */
-	bool got_version;
+	enum greeting_step step;
+	unsigned stats_hangups; /* in a row: connections that ended at "stats" */
 	bool meta;
 	char version[96];
 	unsigned can;	    /* enum outbox_ability, out of the version */
 	uint64_t greetings; /* so far */
 	char last_error[200];
+	struct server_identity identity;
+	struct process process;	      /* that is connected, or was */
+	struct process fresh;	      /* being asked for */
+	uint64_t asked_at_ms;	      /* "stats" was sent */
+	uint64_t heard_at_ms;	      /* the last that came from the process that is connected, or was */
 	struct stream_counts counted; /* of the stream, already in the metrics */
 	struct buf out;
 	struct server_metrics metrics;
@@ -79,7 +97,7 @@ server_create(const struct server_options *opt, const struct server_context *ctx
 	struct outbox_context outbox = {0};
 	struct buf name = BUF_INIT;
 
-	s->opt = opt;
+	s->host = span_dup(span_of(opt->host[0] == '/' ? "" : opt->host));
 	s->ctx = *ctx;
 	s->random = ctx->seed | 1;
 	ring_server_name(opt, &name);
@@ -91,8 +109,8 @@ server_create(const struct server_options *opt, const struct server_context *ctx
 	outbox.log = ctx->log;
 	outbox.metrics = &s->outbox_metrics;
 	outbox.server = s->name;
-	outbox.namespace = ctx->namespace;
 	outbox.on_acked = ctx->on_acked;
+	outbox.on_coalesced = ctx->on_coalesced;
 	outbox.arg = ctx->arg;
 	s->outbox = outbox_create(&outbox, 0);
 	loop_timer_init(&s->pause, ctx->loop, server_connect, s);
@@ -113,6 +131,7 @@ server_destroy(struct server **sp)
 	outbox_destroy(&s->outbox);
 	buf_fini(&s->out);
 	free(s->name);
+	free(s->host);
 	free(s->address);
 	free(s);
 	*sp = NULL;
@@ -252,17 +271,30 @@ server_pump(struct server *s)
 }
 
 static void
-on_open(void *arg)
+ask_version(struct server *s)
 {
-	struct server *s = arg;
-
-	s->state = SERVER_GREETING;
-	s->greeting_at_ms = now_ms(s);
-	s->got_version = false;
+	s->step = STEP_VERSION;
 	mc_request_version(&s->out);
 	if (!s->no_probe)
 		mc_request_fence(&s->out);
 	stream_write(s->stream, &s->out);
+}
+
+static void
+on_open(void *arg)
+{
+	struct server *s = arg;
+	struct span login = server_security_login(s->ctx.security);
+
+	s->state = SERVER_GREETING;
+	s->greeting_at_ms = now_ms(s);
+	if (login.len > 0) {
+		s->step = STEP_LOGIN;
+		mc_request_login(&s->out, login);
+		stream_write(s->stream, &s->out);
+	} else {
+		ask_version(s);
+	}
 	server_schedule(s);
 }
 
@@ -279,23 +311,44 @@ abilities_of(const char *version)
 		can |= OUTBOX_HOLDOFF;
 	if (strstr(ours, " epoch") != NULL)
 		can |= OUTBOX_CAUGHT_UP;
+	if (strstr(ours, " parts") != NULL)
+		can |= OUTBOX_CAUGHT_UP_PART;
 	return can;
 }
 
 static void
-server_greeted(struct server *s, bool meta)
+say_up(const struct server *s)
 {
-	s->meta = meta;
-	s->state = SERVER_UP;
-	s->up_at_ms = now_ms(s);
-	if (s->was_up)
-		metric_inc(&s->metrics.router_reconnects);
+	static const char *const changes[] = {"same", "restarted", "other"};
+
 	if (s->said_away)
 		log_notice(s->ctx.log, "server is back", F_STR("server", s->name),
-			   F_STR("version", s->version), F_UINT("acked_offset", outbox_acked(s->outbox)));
+			   F_STR("version", s->version), F_STR("process", changes[s->identity.changed]),
+			   F_UINT("acked_offset", outbox_acked(s->outbox)));
 	else
 		log_info(s->ctx.log, "server is up", F_STR("server", s->name), F_STR("address", s->address),
-			 F_STR("version", s->version), F_STR("deletes", meta ? "meta" : "classic"));
+			 F_STR("version", s->version), F_STR("deletes", s->meta ? "meta" : "classic"),
+			 F_STR("tls", server_security_tls_mode(s->ctx.security)));
+}
+
+static void
+server_greeted(struct server *s)
+{
+	uint64_t now = now_ms(s);
+
+	s->identity.changed = process_compare(&s->process, &s->fresh, s->heard_at_ms);
+	s->identity.known = s->fresh.known;
+	s->identity.pid = s->fresh.pid;
+	s->identity.started_us = process_started_us(&s->fresh, clock_real_us(loop_clock(s->ctx.loop)), now);
+	s->process = s->fresh;
+	s->process.met = true;
+	s->heard_at_ms = now;
+	s->stats_hangups = 0;
+	s->state = SERVER_UP;
+	s->up_at_ms = now;
+	if (s->was_up)
+		metric_inc(&s->metrics.router_reconnects);
+	say_up(s);
 	s->said_away = false;
 	s->was_up = true;
 	metric_set(&s->metrics.router_server_up, 1);
@@ -303,31 +356,102 @@ server_greeted(struct server *s, bool meta)
 	s->greetings++;
 	s->can = abilities_of(s->version);
 	outbox_abilities(s->outbox, s->can);
-	outbox_connected(s->outbox, meta);
+	outbox_connected(s->outbox, s->meta);
 }
 
-/* The answers to "version" and "mn". */
+static void
+ask_stats(struct server *s)
+{
+	s->fresh = (struct process){0};
+	if (s->stats_hangups >= HANGUPS_BELIEVED) {
+		server_greeted(s);
+		return;
+	}
+	s->step = STEP_STATS;
+	s->asked_at_ms = now_ms(s);
+	mc_request_stats(&s->out, "");
+	stream_write(s->stream, &s->out);
+}
+
+static err_t
+login_reply(struct server *s, const struct mc_reply *reply, struct err_detail *why)
+{
+	if (reply->kind == MC_REPLY_STORED) {
+		ask_version(s);
+		return ERR_OK;
+	}
+	if (!mc_reply_is_error(reply->kind))
+		return err_set(why, ERR_PROTOCOL, "%s answers the password", mc_reply_name(reply->kind));
+	return err_set(
+	    why, ERR_AUTH,
+	    "the server refuses the user or the password of auth_file (%s %.*s); check it against the "
+	    "server's -Y file",
+	    mc_reply_name(reply->kind), SPAN_FMT(span_first(reply->text, 80)));
+}
+
+static err_t
+version_reply(struct server *s, const struct mc_reply *reply, struct err_detail *why)
+{
+	if (reply->kind == MC_REPLY_CLIENT_ERROR && span_is(reply->text, "unauthenticated"))
+		return err_set(why, ERR_AUTH,
+			       "the server wants a password; set auth_file in squeal.yaml to a file with the "
+			       "line user:password");
+	if (reply->kind != MC_REPLY_VERSION)
+		return err_set(why, ERR_PROTOCOL, "%s %.*s answers \"version\"", mc_reply_name(reply->kind),
+			       SPAN_FMT(span_first(reply->text, 80)));
+	snprintf(s->version, sizeof(s->version), "%.*s",
+		 SPAN_FMT(span_first(reply->text, sizeof(s->version) - 1)));
+	s->step = STEP_FENCE;
+	if (s->no_probe) {
+		s->meta = false;
+		ask_stats(s);
+	}
+	return ERR_OK;
+}
+
+static err_t
+stats_reply(struct server *s, const struct mc_reply *reply, struct err_detail *why)
+{
+	if (reply->kind == MC_REPLY_STAT) {
+		process_stat(&s->fresh, reply->text);
+	} else if (mc_reply_is_error(reply->kind)) {
+		server_greeted(s);
+	} else if (reply->kind != MC_REPLY_END) {
+		return err_set(why, ERR_PROTOCOL, "%s answers \"stats\"", mc_reply_name(reply->kind));
+	} else if (s->step == STEP_STATS) {
+		process_asked(&s->fresh, s->asked_at_ms, now_ms(s));
+		if (!(abilities_of(s->version) & OUTBOX_CAUGHT_UP)) {
+			server_greeted(s);
+			return ERR_OK;
+		}
+		s->step = STEP_RESTART;
+		mc_request_stats(&s->out, "restart");
+		stream_write(s->stream, &s->out);
+	} else {
+		server_greeted(s);
+	}
+	return ERR_OK;
+}
+
 static err_t
 greeting_reply(struct server *s, const struct mc_reply *reply, struct err_detail *why)
 {
-	if (!s->got_version) {
-		if (reply->kind != MC_REPLY_VERSION)
-			return err_set(why, ERR_PROTOCOL, "%s %.*s answers \"version\"",
-				       mc_reply_name(reply->kind), SPAN_FMT(span_first(reply->text, 80)));
-		snprintf(s->version, sizeof(s->version), "%.*s",
-			 SPAN_FMT(span_first(reply->text, sizeof(s->version) - 1)));
-		s->got_version = true;
-		if (s->no_probe)
-			server_greeted(s, false);
+	switch (s->step) {
+	case STEP_LOGIN:
+		return login_reply(s, reply, why);
+	case STEP_VERSION:
+		return version_reply(s, reply, why);
+	case STEP_FENCE:
+		if (reply->kind != MC_REPLY_MN && !mc_reply_is_error(reply->kind))
+			return err_set(why, ERR_PROTOCOL, "%s answers \"mn\"", mc_reply_name(reply->kind));
+		s->meta = reply->kind == MC_REPLY_MN;
+		ask_stats(s);
 		return ERR_OK;
+	case STEP_STATS:
+	case STEP_RESTART:
+		break;
 	}
-	if (reply->kind == MC_REPLY_MN)
-		server_greeted(s, true);
-	else if (mc_reply_is_error(reply->kind))
-		server_greeted(s, false);
-	else
-		return err_set(why, ERR_PROTOCOL, "%s answers \"mn\"", mc_reply_name(reply->kind));
-	return ERR_OK;
+	return stats_reply(s, reply, why);
 }
 
 /*
@@ -357,7 +481,7 @@ look_ahead(const struct server *s, struct span in, struct err_detail *why)
 static void
 server_garbage(struct server *s, const struct err_detail *why)
 {
-	metric_inc(&s->metrics.router_garbage);
+	metric_inc(why->code == ERR_AUTH ? &s->metrics.router_auth_errors : &s->metrics.router_garbage);
 	server_leave(s, err_why(why));
 	s->ctx.on_progress(s->ctx.arg, s);
 }
@@ -390,6 +514,8 @@ on_bytes(void *arg, struct span bytes)
 		}
 		in = span_from(in, reply.used);
 	}
+	if (s->state == SERVER_UP)
+		s->heard_at_ms = now_ms(s);
 	if (metric_get(&s->outbox_metrics.router_windows_acked) != windows)
 		s->failures = 0;
 	if (outbox_acked(s->outbox) != acked)
@@ -406,7 +532,10 @@ on_close(void *arg, err_t err, const char *why)
 
 	/* A proxy that hangs up on a command it does not know is greeted without it next time, and the time
 	 * after that with it again. */
-	s->no_probe = s->state == SERVER_GREETING && s->got_version && !s->no_probe;
+	if (s->state == SERVER_GREETING && s->step == STEP_STATS)
+		s->stats_hangups++;
+	else
+		s->no_probe = s->state == SERVER_GREETING && s->step == STEP_FENCE && !s->no_probe;
 	if (err == ERR_TOO_LONG)
 		metric_inc(&s->metrics.router_garbage);
 	else if (s->state == SERVER_CONNECTING)
@@ -426,7 +555,9 @@ server_connect(void *arg)
 	static const struct stream_ops ops = {.on_open = on_open, .on_bytes = on_bytes, .on_close = on_close};
 	struct server *s = arg;
 	struct stream_options opt = {.connect_timeout_ms = s->ctx.opt->connect_timeout,
-				     .max_input = MAX_INPUT};
+				     .max_input = MAX_INPUT,
+				     .tls = server_security_tls(s->ctx.security),
+				     .tls_name = s->host};
 	struct err_detail why = {0};
 
 	metric_inc(&s->metrics.router_connects);
@@ -510,6 +641,65 @@ server_has_meta(const struct server *s)
 	return s->meta;
 }
 
+const struct server_identity *
+server_identity(const struct server *s)
+{
+	return &s->identity;
+}
+
+static void
+status_cannot(const struct server *s, struct json *j)
+{
+	unsigned can = server_can(s);
+
+	json_name(j, "cannot");
+	json_array(j);
+	if (s->was_up && !(can & OUTBOX_HOLDOFF))
+		json_str(j, "hold-off: a plain delete leaves nothing behind that would refuse a late fill");
+	if (s->was_up && !s->meta)
+		json_str(j, "stale: without meta commands the value is deleted");
+	else if (s->was_up && can == 0)
+		json_str(j, "stale to readers who ask for it only: get returns a stale value as if it were a "
+			    "good one; readers must use mg");
+	if (s->was_up && !s->identity.known)
+		json_str(j,
+			 "identity: it does not answer \"stats\", so another server at this address is not "
+			 "noticed");
+	json_str(j, "epochs: every delete removes whatever is there");
+	json_array_end(j);
+}
+
+void
+server_status(const struct server *s, struct json *j)
+{
+	static const char *const changes[] = {"same", "restarted", "other"};
+	const struct outbox_metrics *m = &s->outbox_metrics;
+
+	json_kv_str(j, "address", s->address);
+	json_kv_str(j, "version", s->version);
+	json_kv_str(j, "deletes", s->meta ? "meta" : "classic");
+	json_kv_str(j, "tls", server_security_tls_mode(s->ctx.security));
+	json_kv_bool(j, "auth", server_security_login(s->ctx.security).len > 0);
+	json_name(j, "identity");
+	if (s->identity.known) {
+		json_object(j);
+		json_kv_u64(j, "pid", s->identity.pid);
+		json_kv_u64(j, "started_us", s->identity.started_us);
+		json_kv_str(j, "changed", changes[s->identity.changed]);
+		json_object_end(j);
+	} else {
+		json_null(j);
+	}
+	status_cannot(s, j);
+	json_kv_u64(j, "holdoff_unsupported", metric_get(&m->router_holdoff_unsupported));
+	json_kv_u64(j, "stale_unsupported", metric_get(&m->router_stale_unsupported));
+	json_kv_bool(j, "paused", outbox_is_paused(s->outbox));
+	json_kv_u64(j, "limited_waiting", metric_get(&m->router_limited_waiting));
+	json_kv_u64(j, "coalesced", metric_get(&m->router_deletes_coalesced));
+	json_kv_u64(j, "delete_hits", metric_get(&m->router_delete_hits));
+	json_kv_u64(j, "delete_misses", metric_get(&m->router_delete_misses));
+}
+
 const struct server_metrics *
 server_metrics(const struct server *s)
 {
@@ -523,14 +713,10 @@ server_outbox_metrics(const struct server *s)
 }
 
 void
-server_metrics_add(struct server *s, struct metric_registry *r)
+server_metrics_add(struct server *s, struct metric_registry *r, const char *labels)
 {
-	struct buf label = BUF_INIT;
-
-	buf_printf(&label, "server=\"%s\"", s->name);
-	metric_registry_add(r, server_metric_rows, server_metric_nrows, &s->metrics, buf_str(&label));
-	metric_registry_add(r, outbox_metric_rows, outbox_metric_nrows, &s->outbox_metrics, buf_str(&label));
-	buf_fini(&label);
+	metric_registry_add(r, server_metric_rows, server_metric_nrows, &s->metrics, labels);
+	metric_registry_add(r, outbox_metric_rows, outbox_metric_nrows, &s->outbox_metrics, labels);
 }
 
 void

@@ -1,8 +1,8 @@
 NET_SRC := lib/net/address.c lib/net/admin.c lib/net/daemon.c lib/net/http.c lib/net/listener.c lib/net/loop.c \
-	   lib/net/resolve.c lib/net/stream.c
+	   lib/net/resolve.c lib/net/stream.c lib/net/tls_client.c
 NET_A   := $(BUILD)/lib/net.a
 # What a program that links $(NET_A) needs besides.
-NET_LIBS := -levent_core
+NET_LIBS := -levent_core -lssl -lcrypto
 LIBS    += $(NET_A)
 
 $(NET_A): $(call objs,$(NET_SRC))

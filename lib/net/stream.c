@@ -20,7 +20,7 @@ enum {
 	MAX_TRIES = 8, /* addresses of one name */
 };
 
-enum state { RESOLVING, CONNECTING, OPEN, OVER };
+enum state { RESOLVING, CONNECTING, HANDSHAKING, OPEN, OVER };
 
 struct stream {
 	struct loop *loop;
@@ -29,6 +29,7 @@ struct stream {
 	struct stream_options opt;
 	enum state state;
 	char *address; /* as given, for messages */
+	char *tls_name;
 	struct address parsed;
 	struct resolve resolve;
 
@@ -45,6 +46,9 @@ struct stream {
 	int write_errno;	   /* a write failed; told as soon as what there is to read was read */
 	bool paused, above_low, show_again;
 
+	struct tls_link *tls; /* NULL: without, or not connected */
+	struct buf early;     /* with TLS: written before the handshake was done */
+	struct buf sealed;    /* with TLS: as it came */
 	struct buf in, out;
 	struct stream_counts counts;
 
@@ -67,7 +71,10 @@ leave(struct stream *s)
 		return;
 	buf_fini(&s->in);
 	buf_fini(&s->out);
+	buf_fini(&s->early);
+	buf_fini(&s->sealed);
 	free(s->address);
+	free(s->tls_name);
 	free(s);
 }
 
@@ -84,6 +91,7 @@ let_go(struct stream *s)
 	loop_timer_stop(&s->timeout);
 	loop_timer_stop(&s->soon);
 	loop_fd_fini(&s->watch);
+	tls_link_destroy(&s->tls);
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;
@@ -116,9 +124,18 @@ watch(struct stream *s)
 
 	if (s->state == CONNECTING)
 		what = LOOP_WRITE;
+	else if (s->state == HANDSHAKING)
+		what = LOOP_READ | (s->out.len > 0 ? LOOP_WRITE : 0);
 	else if (s->state == OPEN)
 		what = (s->paused ? 0 : LOOP_READ) | (s->out.len > 0 && s->write_errno == 0 ? LOOP_WRITE : 0);
 	loop_fd_want(&s->watch, what);
+}
+
+static void
+watch_unless_gone(struct stream *s)
+{
+	if (!gone(s))
+		watch(s);
 }
 
 /* --- open ---------------------------------------------------------------------------------------- */
@@ -135,32 +152,6 @@ show(struct stream *s)
 	if (s->in.len > s->opt.max_input)
 		over(s, ERR_TOO_LONG, "%s sent %zu bytes that do not make a whole reply; closed", s->address,
 		     s->in.len);
-}
-
-/* False when there was nothing to read, or it is over. */
-static bool
-read_some(struct stream *s)
-{
-	ssize_t n;
-
-	do
-		n = recv(s->fd, buf_room(&s->in, READ_BYTES), READ_BYTES, 0);
-	while (n < 0 && errno == EINTR);
-	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return false;
-	if (n < 0) {
-		over(s, ERR_CONN, "the connection to %s failed: %s", s->address, strerror(errno));
-		return false;
-	}
-	if (n == 0) {
-		over(s, ERR_CONN, "%s closed the connection", s->address);
-		return false;
-	}
-	s->counts.reads++;
-	s->counts.bytes_in += (uint64_t)n;
-	buf_added(&s->in, (size_t)n);
-	show(s);
-	return !gone(s);
 }
 
 /* Hands `bytes` to the kernel as far as it takes them; returns how many. */
@@ -188,6 +179,80 @@ send_some(struct stream *s, struct span bytes)
 	return done;
 }
 
+static void refused(struct stream *s, err_t err, const char *text);
+static void opened(struct stream *s);
+
+/* The connection broke, or was closed, while it was made or later. */
+static void
+broken(struct stream *s, const char *text)
+{
+	if (s->state == HANDSHAKING)
+		refused(s, ERR_CONN, text);
+	else
+		over(s, ERR_CONN, "the connection to %s failed: %s", s->address, text);
+}
+
+/* Takes what came under TLS; false when it is over. */
+static bool
+unseal(struct stream *s)
+{
+	struct err_detail why = {0};
+	err_t err = tls_link_take(s->tls, buf_span(&s->sealed), &s->in, &s->out, &why);
+
+	buf_clear(&s->sealed);
+	buf_take(&s->out, send_some(s, buf_span(&s->out)));
+	if (err != ERR_OK) {
+		broken(s, err_why(&why));
+		return false;
+	}
+	if (s->state == HANDSHAKING && tls_link_is_open(s->tls))
+		opened(s);
+	if (gone(s) || s->state != OPEN) {
+		watch_unless_gone(s);
+		return false;
+	}
+	if (s->in.len > 0 && !s->paused)
+		show(s);
+	if (!gone(s) && tls_link_is_closed(s->tls))
+		over(s, ERR_CONN, "%s closed the connection", s->address);
+	watch_unless_gone(s);
+	return !gone(s);
+}
+
+/* False when there was nothing to read, or it is over. */
+static bool
+read_some(struct stream *s)
+{
+	struct buf *to = s->tls != NULL ? &s->sealed : &s->in;
+	ssize_t n;
+
+	do
+		n = recv(s->fd, buf_room(to, READ_BYTES), READ_BYTES, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return false;
+	if (n < 0) {
+		broken(s, strerror(errno));
+		return false;
+	}
+	if (n == 0 && s->state == HANDSHAKING) {
+		refused(s, ERR_CONN,
+			"it closed the connection in the TLS handshake; check that it speaks TLS there");
+		return false;
+	}
+	if (n == 0) {
+		over(s, ERR_CONN, "%s closed the connection", s->address);
+		return false;
+	}
+	s->counts.reads++;
+	s->counts.bytes_in += (uint64_t)n;
+	buf_added(to, (size_t)n);
+	if (s->tls != NULL)
+		return unseal(s);
+	show(s);
+	return !gone(s);
+}
+
 static void
 flush(struct stream *s)
 {
@@ -197,8 +262,7 @@ flush(struct stream *s)
 		if (s->ops->on_drain != NULL)
 			s->ops->on_drain(s->arg);
 	}
-	if (!gone(s))
-		watch(s);
+	watch_unless_gone(s);
 }
 
 /* What was put off because it must not happen inside a call of the stream's user. */
@@ -212,9 +276,10 @@ on_soon(void *arg)
 		try_next(s);
 	} else if (s->write_errno != 0) {
 		/* The other side may have said why before it hung up. */
-		while (!s->paused && read_some(s))
+		while (!s->paused && s->write_errno != 0 && read_some(s))
 			;
-		over(s, ERR_CONN, "the connection to %s failed: %s", s->address, strerror(s->write_errno));
+		if (s->write_errno != 0)
+			broken(s, strerror(s->write_errno));
 	} else if (s->show_again) {
 		s->show_again = false;
 		if (s->in.len > 0 && !s->paused)
@@ -233,6 +298,11 @@ refused(struct stream *s, err_t err, const char *text)
 	if (s->fd >= 0)
 		close(s->fd);
 	s->fd = -1;
+	if (s->tls != NULL) {
+		tls_link_destroy(&s->tls);
+		buf_clear(&s->out);
+		s->write_errno = 0;
+	}
 	err_clear(&s->last_refusal);
 	err_set(&s->last_refusal, err, "cannot connect to %s: %s", s->address, text);
 	try_next(s);
@@ -256,12 +326,30 @@ opened(struct stream *s)
 {
 	loop_timer_stop(&s->timeout);
 	s->state = OPEN;
+	if (s->early.len > 0 && !tls_link_put(s->tls, buf_span(&s->early), &s->out)) {
+		over(s, ERR_CONN, "the connection to %s failed: TLS could not encrypt", s->address);
+		return;
+	}
+	buf_fini(&s->early);
 	watch(s);
 	/* What was written meanwhile goes out first, so that on_open() finds the order as it wrote it. */
 	if (s->out.len > 0)
 		flush(s);
 	if (!gone(s) && s->ops->on_open != NULL)
 		s->ops->on_open(s->arg);
+}
+
+/* The socket is connected. */
+static void
+connected(struct stream *s)
+{
+	if (s->opt.tls == NULL) {
+		opened(s);
+		return;
+	}
+	s->state = HANDSHAKING;
+	s->tls = tls_link_create(s->opt.tls, s->tls_name);
+	unseal(s);
 }
 
 static void
@@ -280,10 +368,10 @@ on_fd(void *arg, int what)
 		if (error != 0)
 			refused(s, ERR_CONN, strerror(error));
 		else
-			opened(s);
-	} else if (s->state == OPEN && what == LOOP_READ) {
+			connected(s);
+	} else if ((s->state == OPEN || s->state == HANDSHAKING) && what == LOOP_READ) {
 		read_some(s);
-	} else if (s->state == OPEN) {
+	} else if (s->state == OPEN || s->state == HANDSHAKING) {
 		flush(s);
 	}
 	leave(s);
@@ -398,6 +486,7 @@ stream_connect(struct stream **out, struct loop *l, const char *address, const s
 		s->opt.max_input = DEFAULT_MAX_INPUT;
 	s->fd = -1;
 	s->address = mem_strdup(address);
+	s->tls_name = mem_strdup(s->opt.tls_name != NULL ? s->opt.tls_name : "");
 	s->parsed = parsed;
 	s->state = RESOLVING;
 	s->deadline_ns = clock_mono_ns(loop_clock(l)) + s->opt.connect_timeout_ms * 1000000;
@@ -431,12 +520,42 @@ stream_close(struct stream **sp)
 	leave(s);
 }
 
+static void
+written(struct stream *s)
+{
+	if (s->out.len > s->opt.low_water)
+		s->above_low = true;
+	if (s->state == OPEN)
+		watch(s);
+}
+
+/* Under TLS: encrypts, or keeps what cannot be encrypted yet. */
+static void
+write_sealed(struct stream *s, struct span bytes)
+{
+	if (s->state != OPEN) {
+		buf_put_span(&s->early, bytes);
+		return;
+	}
+	if (!tls_link_put(s->tls, bytes, &s->out) && s->write_errno == 0) {
+		s->write_errno = EPROTO;
+		loop_timer_once(&s->soon, 0);
+	}
+	buf_take(&s->out, send_some(s, buf_span(&s->out)));
+	written(s);
+}
+
 void
 stream_write(struct stream *s, struct buf *b)
 {
 	struct buf spare;
 
 	if (gone(s) || s->write_errno != 0) {
+		buf_clear(b);
+		return;
+	}
+	if (s->opt.tls != NULL) {
+		write_sealed(s, buf_span(b));
 		buf_clear(b);
 		return;
 	}
@@ -452,10 +571,7 @@ stream_write(struct stream *s, struct buf *b)
 		buf_put_span(&s->out, buf_span(b));
 	}
 	buf_clear(b);
-	if (s->out.len > s->opt.low_water)
-		s->above_low = true;
-	if (s->state == OPEN)
-		watch(s);
+	written(s);
 }
 
 void
@@ -463,19 +579,20 @@ stream_write_span(struct stream *s, struct span bytes)
 {
 	if (gone(s) || s->write_errno != 0)
 		return;
+	if (s->opt.tls != NULL) {
+		write_sealed(s, bytes);
+		return;
+	}
 	if (s->out.len == 0 && s->state == OPEN)
 		bytes = span_from(bytes, send_some(s, bytes));
 	buf_put_span(&s->out, bytes);
-	if (s->out.len > s->opt.low_water)
-		s->above_low = true;
-	if (s->state == OPEN)
-		watch(s);
+	written(s);
 }
 
 size_t
 stream_unsent(const struct stream *s)
 {
-	return s->out.len;
+	return s->out.len + s->early.len;
 }
 
 void

@@ -4,8 +4,9 @@
  *
  * Connecting, name look-up included, happens in the background.  stream_write() hands the bytes to the kernel
  * at once as far as it takes them and queues the rest; the writer watches stream_unsent() and stops when it
- * is enough. After on_close() nothing more is called and nothing more is sent; the stream still belongs to
- * the caller. Every callback may call any function of the stream, stream_close() included.
+ * is enough.  With TLS the handshake is part of connecting.  After on_close() nothing more is called and
+ * nothing more is sent; the stream still belongs to the caller. Every callback may call any function of the
+ * stream, stream_close() included.
  *
  * Threads: the loop's.   Blocks: never.   Clock: the loop's.
  */
@@ -20,6 +21,7 @@
 #include "lib/core/err.h"
 #include "lib/core/span.h"
 #include "lib/net/loop.h"
+#include "lib/net/tls_client.h"
 
 struct stream; /* opaque */
 
@@ -47,13 +49,16 @@ struct stream_ops {
 };
 
 struct stream_options {
-	uint64_t connect_timeout_ms; /* 0: 5 seconds */
-	size_t low_water;	     /* bytes; see on_drain */
-	size_t max_input;	     /* bytes that on_bytes may leave untaken; 0: 64 KiB */
+	uint64_t connect_timeout_ms;  /* name, connection and TLS handshake; 0: 5 seconds */
+	size_t low_water;	      /* bytes; see on_drain */
+	size_t max_input;	      /* bytes that on_bytes may leave untaken; 0: 64 KiB */
+	const struct tls_client *tls; /* NULL: without; must outlive the connecting */
+	const char *tls_name;	      /* the server's, for SNI and its certificate; "" where it has none */
 };
 
 struct stream_counts {
-	uint64_t bytes_out, writes; /* handed to the kernel, and the calls it took */
+	uint64_t bytes_out,
+	    writes; /* encrypted where there is TLS; handed to the kernel, and the calls it took */
 	uint64_t bytes_in, reads;
 };
 
@@ -76,7 +81,7 @@ void stream_write(struct stream *s, struct buf *b);
 /* The same for bytes that stay the caller's. */
 void stream_write_span(struct stream *s, struct span bytes);
 
-/* Bytes written by the caller that the kernel has not taken yet. */
+/* Bytes written by the caller that the kernel has not taken yet; encrypted where there is TLS. */
 size_t stream_unsent(const struct stream *s);
 
 /* Stops reading, or goes on with it: the other side is slowed down by TCP. */

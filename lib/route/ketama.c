@@ -5,11 +5,10 @@
 
 #include "lib/core/buf.h"
 #include "lib/core/mem.h"
+#include "lib/route/md5.h"
 
 enum {
-	DEFAULT_PORT = 11211, /* left out of the hashed names */
-	POINTS = 100,
-	POINTS_WEIGHTED = 160,
+	POINTS = 160, /* per server on average */
 	POINTS_PER_MD5 = 4,
 };
 
@@ -23,23 +22,12 @@ compare_points(const void *a, const void *b)
 	return p->server < q->server ? -1 : p->server > q->server;
 }
 
-static struct span
-point_name(struct buf *name, const struct server_options *server, uint32_t i)
-{
-	buf_clear(name);
-	buf_put_str(name, server->host);
-	if (server->port != DEFAULT_PORT)
-		buf_printf(name, ":%u", (unsigned)server->port);
-	buf_printf(name, "-%u", (unsigned)i);
-	return buf_span(name);
-}
-
-/* How many digests a server gets.  Every step in float and in this order: see the header. */
-static uint32_t
-digests_of(uint64_t weight, uint64_t total, size_t nservers)
+/* Every step in float and in this order: see the header. */
+uint32_t
+ketama_share(uint64_t weight, uint64_t total, size_t nservers)
 {
 	float share = (float)weight / (float)total;
-	float digests = share * POINTS_WEIGHTED / POINTS_PER_MD5 * (float)nservers + 0.0000000001F;
+	float digests = share * POINTS / POINTS_PER_MD5 * (float)nservers + 0.0000000001F;
 
 	return (uint32_t)floorf(digests);
 }
@@ -50,58 +38,75 @@ add_point(struct ketama *k, uint32_t at, size_t server)
 	k->points[k->n++] = (struct ketama_point){at, (uint32_t)server};
 }
 
-void
-ketama_init(struct ketama *k, const struct server_options *servers, size_t nservers, bool weighted,
-	    struct keyhash *hash)
+/* About one point per slot.  Where a hash has few values the points crowd; then a slot is searched in halves.
+ */
+static void
+make_slots(struct ketama *k)
 {
-	struct buf name = BUF_INIT;
-	uint64_t total = 0;
+	uint32_t nslots, at = 0;
+	unsigned bits = 4;
+
+	while (bits < 24 && 1u << bits < k->n)
+		bits++;
+	nslots = 1u << bits;
+	k->shift = 32 - bits;
+	k->slots = mem_alloc((nslots + 1) * sizeof(k->slots[0]));
+	for (uint32_t s = 0; s < nslots; s++) {
+		while (at < k->n && k->points[at].at >> k->shift < s)
+			at++;
+		k->slots[s] = at;
+	}
+	k->slots[nslots] = k->n;
+}
+
+void
+ketama_init(struct ketama *k, const struct ketama_server *servers, size_t n, const struct keyhash *hash)
+{
+	struct buf text = BUF_INIT;
+	size_t total = 0;
 
 	*k = (struct ketama){0};
-	for (size_t s = 0; s < nservers; s++)
-		total += servers[s].weight;
-	for (size_t s = 0; s < nservers; s++) {
-		uint32_t n = weighted ? digests_of(servers[s].weight, total, nservers) : POINTS;
+	for (size_t s = 0; s < n; s++)
+		total += servers[s].texts;
+	k->points = mem_alloc((total * POINTS_PER_MD5 + 1) * sizeof(k->points[0]));
+	for (size_t s = 0; s < n; s++) {
+		for (uint32_t i = 0; i < servers[s].texts; i++) {
+			struct md5 md5;
 
-		k->points =
-		    mem_realloc(k->points, (k->n + (size_t)n * POINTS_PER_MD5 + 1) * sizeof(k->points[0]));
-		for (uint32_t i = 0; i < n; i++) {
-			struct span text = point_name(&name, &servers[s], i);
-			unsigned char md5[KEYHASH_MD5_BYTES];
-
-			if (!weighted) {
-				add_point(k, keyhash_of(hash, text), s);
+			buf_clear(&text);
+			buf_put_span(&text, servers[s].name);
+			buf_printf(&text, "-%u", (unsigned)i);
+			if (hash != NULL) {
+				add_point(k, (uint32_t)hash->of(buf_span(&text)), s);
 				continue;
 			}
-			keyhash_md5(hash, text, md5);
-			for (size_t at = 0; at < sizeof(md5); at += 4)
-				add_point(k,
-					  (uint32_t)md5[at] | (uint32_t)md5[at + 1] << 8 |
-					      (uint32_t)md5[at + 2] << 16 | (uint32_t)md5[at + 3] << 24,
-					  s);
+			md5 = md5_of(buf_span(&text));
+			for (size_t w = 0; w < POINTS_PER_MD5; w++)
+				add_point(k, md5.word[w], s);
 		}
 	}
 	if (k->n > 0)
 		qsort(k->points, k->n, sizeof(k->points[0]), compare_points);
-	buf_fini(&name);
+	make_slots(k);
+	buf_fini(&text);
 }
 
 void
 ketama_fini(struct ketama *k)
 {
 	free(k->points);
+	free(k->slots);
 	*k = (struct ketama){0};
 }
 
 const struct ketama_point *
 ketama_find(const struct ketama *k, uint32_t hash)
 {
-	size_t low = 0, high = k->n;
+	uint32_t low = k->slots[hash >> k->shift], high = k->slots[(hash >> k->shift) + 1];
 
-	if (k->n == 0)
-		return NULL;
+	/* All points before `low` are before the hash; the one at `high` is in a later slot. */
 	while (low < high) {
-		size_t middle = low + (high - low) / 2;
+		uint32_t middle = low + (high - low) / 2;
 
 		if (k->points[middle].at < hash)
 			low = middle + 1;

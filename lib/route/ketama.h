@@ -1,21 +1,24 @@
 /*
- * ketama - the circle of points of libmemcached's consistent hashing.
+ * ketama - a circle of points: the consistent hashing of libmemcached and twemproxy.
  *
- * Unweighted: 100 points per server, each the key hash of "host-0" .. "host-99" ("host:port-0" where the port
- * is not 11211).  Weighted: about 160 points per server in proportion to its weight, four from each MD5 of
- * the same strings; the sharing out is done in single-precision floats, like the original, because its
- * rounding decides who gets how many points.  A key belongs to the first point at or after its hash, the last
- * point is followed by the first, and of equal points the server that stands first in the list has the key.
+ * Each server has points that come from the hashes of "NAME-0", "NAME-1" and so on.  Either one point from
+ * each, by a key hash, or four from each, the words of its MD5.  A key belongs to the first point at or after
+ * its hash, the last point is followed by the first, and of equal points the server that stands first in the
+ * list has the key.  (twemproxy does not say which of equal points is first; glibc's merge sort, which it is
+ * used with, keeps the list's order.)
  *
- * Threads: any may look up; building needs the keyhash for itself.   Blocks: never.
+ * How many MD5s a server gets is shared out in single-precision floats, like the originals do, because the
+ * rounding decides.
+ *
+ * Sources: libmemcached, src/libmemcached/hosts.cc (update_continuum) and hash.cc (dispatch_host); twemproxy,
+ * src/hashkit/nc_ketama.c.
+ *
+ * Threads: any may look up; building is for one.   Blocks: never.
  */
 #ifndef SQUEAL_LIB_ROUTE_KETAMA_H
 #define SQUEAL_LIB_ROUTE_KETAMA_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include "lib/conf/topology.h"
+#include "lib/core/span.h"
 #include "lib/route/keyhash.h"
 
 struct ketama_point {
@@ -25,15 +28,25 @@ struct ketama_point {
 
 struct ketama {
 	struct ketama_point *points; /* by at, then by server */
-	size_t n;
+	uint32_t n;
+	unsigned shift;	 /* a hash's upper bits, 32 - shift of them, are its slot */
+	uint32_t *slots; /* the first point at or after each slot's beginning; one more that is n */
 };
 
-/* `hash` makes the points of the unweighted circle. */
-void ketama_init(struct ketama *k, const struct server_options *servers, size_t nservers, bool weighted,
-		 struct keyhash *hash);
+/* One server: the text before "-0", and how many texts there are. */
+struct ketama_server {
+	struct span name;
+	uint32_t texts;
+};
+
+/* With `hash` one point from each text, without (NULL) four. */
+void ketama_init(struct ketama *k, const struct ketama_server *servers, size_t n, const struct keyhash *hash);
 void ketama_fini(struct ketama *k);
 
-/* The point that has the hash; valid as long as the circle.  NULL when there are no points. */
+/* How many MD5s a server of that weight has, out of 40 per server on average. */
+uint32_t ketama_share(uint64_t weight, uint64_t total, size_t nservers);
+
+/* The point that has the hash; valid as long as the circle.  There must be one. */
 const struct ketama_point *ketama_find(const struct ketama *k, uint32_t hash);
 
 #endif

@@ -1,31 +1,10 @@
 #include "lib/route/keyhash.h"
 
-#include <openssl/err.h>
-#include <openssl/evp.h>
-#include <stdlib.h>
+#include <xxhash.h>
 
-#include "lib/core/mem.h"
-
-/* clang-format off */
-#define KEYHASH_TABLE(X)                  \
-	X("default",  one_at_a_time)      \
-	X("md5",      md5_first)          \
-	X("crc",      crc)                \
-	X("fnv1_64",  fnv1_64)            \
-	X("fnv1a_64", fnv1a_64)           \
-	X("fnv1_32",  fnv1_32)            \
-	X("fnv1a_32", fnv1a_32)           \
-	X("murmur",   murmur)
-/* clang-format on */
-
-typedef uint32_t hash_fn(struct keyhash *h, struct span key);
-
-struct keyhash {
-	const char *name;
-	hash_fn *fn;
-	EVP_MD *md5; /* fetched once: an implicit fetch per key costs more than the hash */
-	EVP_MD_CTX *ctx;
-};
+#include "lib/route/crc.h"
+#include "lib/route/md5.h"
+#include "lib/route/murmur.h"
 
 /* The byte as the number that a signed char is, widened. */
 static inline uint64_t
@@ -34,12 +13,26 @@ widen(char c)
 	return (uint64_t)(int64_t)(signed char)c;
 }
 
-static uint32_t
-one_at_a_time(struct keyhash *h, struct span key)
+static inline uint32_t
+le16(const char *p)
+{
+	return (uint32_t)(unsigned char)p[0] | (uint32_t)(unsigned char)p[1] << 8;
+}
+
+static inline uint32_t
+rotate(uint32_t v, unsigned by)
+{
+	return v << by | v >> (32 - by);
+}
+
+/* --- 32 bits ----------------------------------------------------------------------------------------------
+ */
+
+static uint64_t
+one_at_a_time(struct span key)
 {
 	uint32_t v = 0;
 
-	(void)h;
 	for (size_t i = 0; i < key.len; i++) {
 		v += (uint32_t)widen(key.p[i]);
 		v += v << 10;
@@ -51,180 +44,259 @@ one_at_a_time(struct keyhash *h, struct span key)
 	return v;
 }
 
-static inline uint32_t
-le32(const unsigned char *p)
+static uint64_t
+md5_first(struct span key)
 {
-	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+	return md5_of(key).word[0];
 }
 
-static uint32_t
-md5_first(struct keyhash *h, struct span key)
+static uint64_t
+crc_bits(struct span key)
 {
-	unsigned char digest[KEYHASH_MD5_BYTES];
-
-	keyhash_md5(h, key, digest);
-	return le32(digest);
+	return crc32_of(key) >> 16 & 0x7fff;
 }
 
-static uint32_t
-crc(struct keyhash *h, struct span key)
+static uint64_t
+crc32_whole(struct span key)
 {
-	/* CRC-32 (reflected 0xEDB88320) of the sixteen half-bytes: two steps per byte. */
-	static const uint32_t half[16] = {
-	    0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
-	    0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
-	uint32_t v = UINT32_MAX;
-
-	(void)h;
-	for (size_t i = 0; i < key.len; i++) {
-		v ^= (unsigned char)key.p[i];
-		v = v >> 4 ^ half[v & 15];
-		v = v >> 4 ^ half[v & 15];
-	}
-	return ~v >> 16 & 0x7fff;
+	return crc32_of(key);
 }
 
-static uint32_t
-fnv1_64(struct keyhash *h, struct span key)
+static uint64_t
+crc16(struct span key)
+{
+	return crc16_twemproxy(key);
+}
+
+static uint64_t
+fnv1_64_low(struct span key)
 {
 	uint64_t v = 0xcbf29ce484222325;
 
-	(void)h;
 	for (size_t i = 0; i < key.len; i++)
 		v = v * 0x100000001b3 ^ widen(key.p[i]);
 	return (uint32_t)v;
 }
 
-static uint32_t
-fnv1a_64(struct keyhash *h, struct span key)
+static uint64_t
+fnv1a_64_in_32(struct span key)
 {
 	uint32_t v = 0x84222325;
 
-	(void)h;
 	for (size_t i = 0; i < key.len; i++)
 		v = (v ^ (uint32_t)widen(key.p[i])) * 0x1b3;
 	return v;
 }
 
-static uint32_t
-fnv1_32(struct keyhash *h, struct span key)
+static uint64_t
+fnv1_32(struct span key)
 {
 	uint32_t v = 2166136261;
 
-	(void)h;
 	for (size_t i = 0; i < key.len; i++)
 		v = v * 16777619 ^ (uint32_t)widen(key.p[i]);
 	return v;
 }
 
-static uint32_t
-fnv1a_32(struct keyhash *h, struct span key)
+static uint64_t
+fnv1a_32(struct span key)
 {
 	uint32_t v = 2166136261;
 
-	(void)h;
 	for (size_t i = 0; i < key.len; i++)
 		v = (v ^ (uint32_t)widen(key.p[i])) * 16777619;
 	return v;
 }
 
-static uint32_t
-murmur(struct keyhash *h, struct span key)
+static uint64_t
+murmur(struct span key)
 {
-	const uint32_t m = 0x5bd1e995;
-	const unsigned char *p = (const unsigned char *)key.p;
-	size_t left = key.len;
-	uint32_t v = 0xdeadbeefu * (uint32_t)key.len ^ (uint32_t)key.len;
+	return murmur2(key, 0xdeadbeef * (uint32_t)key.len);
+}
 
-	(void)h;
-	for (; left >= 4; p += 4, left -= 4) {
-		uint32_t k = le32(p) * m;
+static uint64_t
+murmur3_seeded(struct span key)
+{
+	return murmur3(key, 0xdeadbeef * (uint32_t)key.len);
+}
 
-		k ^= k >> 24;
-		v = v * m ^ k * m;
+/* Paul Hsieh's SuperFastHash, started from 0 instead of the length. */
+static uint64_t
+hsieh(struct span key)
+{
+	const char *p = key.p;
+	size_t n = key.len;
+	uint32_t v = 0;
+
+	for (; n >= 4; n -= 4, p += 4) {
+		v += le16(p);
+		v = v << 16 ^ (le16(p + 2) << 11 ^ v);
+		v += v >> 11;
 	}
-	if (left > 0) {
-		for (size_t i = left; i > 0; i--)
-			v ^= (uint32_t)p[i - 1] << 8 * (i - 1);
-		v *= m;
+	if (n == 3) {
+		v += le16(p);
+		v ^= v << 16;
+		v ^= (uint32_t)widen(p[2]) << 18;
+		v += v >> 11;
+	} else if (n == 2) {
+		v += le16(p);
+		v ^= v << 11;
+		v += v >> 17;
+	} else if (n == 1) {
+		v += (unsigned char)p[0];
+		v ^= v << 10;
+		v += v >> 1;
 	}
-	v ^= v >> 13;
-	v *= m;
-	v ^= v >> 15;
+	v ^= v << 3;
+	v += v >> 5;
+	v ^= v << 4;
+	v += v >> 17;
+	v ^= v << 25;
+	v += v >> 6;
 	return v;
 }
 
-err_t
-keyhash_create(struct keyhash **out, const char *name, struct err_detail *why)
+/* Up to four bytes, the first one lowest. */
+static inline uint32_t
+le_rest(const char *p, size_t n)
 {
-	static const struct {
-		const char *name;
-		hash_fn *fn;
-	} table[] = {
-#define KEYHASH_ROW(name, fn) {name, fn},
-	    KEYHASH_TABLE(KEYHASH_ROW)
-#undef KEYHASH_ROW
-	};
-	struct keyhash *h = MEM_NEW(struct keyhash);
-	unsigned char probe[KEYHASH_MD5_BYTES];
-	err_t err = ERR_OK;
+	uint32_t v = 0;
 
-	*out = NULL;
-	for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-		if (strcmp(table[i].name, name) == 0) {
-			h->name = table[i].name;
-			h->fn = table[i].fn;
-		}
+	for (size_t i = 0; i < n && i < 4; i++)
+		v |= (uint32_t)(unsigned char)p[i] << (8 * i);
+	return v;
+}
+
+/* Bob Jenkins' lookup3, little-endian. */
+static uint64_t
+jenkins(struct span key)
+{
+	uint32_t a = 0xdeadbeef + (uint32_t)key.len + 13, b = a, c = a;
+	const char *p = key.p;
+	size_t n = key.len;
+
+	if (n == 0)
+		return c;
+	for (; n > 12; n -= 12, p += 12) {
+		a += le_rest(p, 4);
+		b += le_rest(p + 4, 4);
+		c += le_rest(p + 8, 4);
+		a = (a - c) ^ rotate(c, 4), c += b;
+		b = (b - a) ^ rotate(a, 6), a += c;
+		c = (c - b) ^ rotate(b, 8), b += a;
+		a = (a - c) ^ rotate(c, 16), c += b;
+		b = (b - a) ^ rotate(a, 19), a += c;
+		c = (c - b) ^ rotate(b, 4), b += a;
 	}
-	if (h->fn == NULL) {
-		err = err_set(why, ERR_CONFIG, "there is no hash \"%s\"; see hash in docs/options.md", name);
-		goto done;
+	a += le_rest(p, n);
+	if (n > 4)
+		b += le_rest(p + 4, n - 4);
+	if (n > 8)
+		c += le_rest(p + 8, n - 8);
+	c = (c ^ b) - rotate(b, 14);
+	a = (a ^ c) - rotate(c, 11);
+	b = (b ^ a) - rotate(a, 25);
+	c = (c ^ b) - rotate(b, 16);
+	a = (a ^ c) - rotate(c, 4);
+	b = (b ^ a) - rotate(a, 14);
+	return (uint32_t)((c ^ b) - rotate(b, 24));
+}
+
+/* --- 64 bits ----------------------------------------------------------------------------------------------
+ */
+
+static uint64_t
+fnv1_64(struct span key)
+{
+	uint64_t v = 0xcbf29ce484222325;
+
+	for (size_t i = 0; i < key.len; i++)
+		v = v * 0x100000001b3 ^ (unsigned char)key.p[i];
+	return v;
+}
+
+static uint64_t
+fnv1a_64(struct span key)
+{
+	uint64_t v = 0xcbf29ce484222325;
+
+	for (size_t i = 0; i < key.len; i++)
+		v = (v ^ (unsigned char)key.p[i]) * 0x100000001b3;
+	return v;
+}
+
+static uint64_t
+xxh64(struct span key)
+{
+	return XXH64(key.p, key.len, 0);
+}
+
+static uint64_t
+murmur64a_0(struct span key)
+{
+	return murmur64a(key, 0);
+}
+
+/* --- names ------------------------------------------------------------------------------------------------
+ */
+
+static const struct keyhash libmemcached[] = {
+    {"default", "one_at_a_time", one_at_a_time},
+    {"md5", "md5", md5_first},
+    {"crc", "crc", crc_bits},
+    {"fnv1_64", "fnv1_64", fnv1_64_low},
+    {"fnv1a_64", "fnv1a_64", fnv1a_64_in_32},
+    {"fnv1_32", "fnv1_32", fnv1_32},
+    {"fnv1a_32", "fnv1a_32", fnv1a_32},
+    {"hsieh", "hsieh", hsieh},
+    {"murmur", "murmur", murmur},
+    {"jenkins", "jenkins", jenkins},
+    {"murmur3", "murmur3", murmur3_seeded},
+    {NULL, NULL, NULL},
+};
+
+static const struct keyhash twemproxy[] = {
+    {"default", "fnv1a_64", fnv1a_64_in_32},
+    {"one_at_a_time", "one_at_a_time", one_at_a_time},
+    {"md5", "md5", md5_first},
+    {"crc16", "crc16", crc16},
+    {"crc32", "crc32", crc_bits},
+    {"crc32a", "crc32a", crc32_whole},
+    {"fnv1_64", "fnv1_64", fnv1_64_low},
+    {"fnv1a_64", "fnv1a_64", fnv1a_64_in_32},
+    {"fnv1_32", "fnv1_32", fnv1_32},
+    {"fnv1a_32", "fnv1a_32", fnv1a_32},
+    {"hsieh", "hsieh", hsieh},
+    {"murmur", "murmur", murmur},
+    {"jenkins", "jenkins", jenkins},
+    {NULL, NULL, NULL},
+};
+
+static const struct keyhash jump[] = {
+    {"default", "fnv1a_64", fnv1a_64},	     {"fnv1a_64", "fnv1a_64", fnv1a_64},
+    {"fnv1_64", "fnv1_64", fnv1_64},	     {"xxh64", "xxh64", xxh64},
+    {"murmur64a", "murmur64a", murmur64a_0}, {"crc64", "crc64", crc64_of},
+    {"crc32", "crc32", crc32_whole},	     {NULL, NULL, NULL},
+};
+
+const struct keyhash *
+keyhash_at(enum keyhash_family family, size_t i)
+{
+	static const struct keyhash *const families[KEYHASH_NFAMILIES] = {
+	    [KEYHASH_LIBMEMCACHED] = libmemcached, [KEYHASH_TWEMPROXY] = twemproxy, [KEYHASH_JUMP] = jump};
+	const struct keyhash *h = &families[family][i];
+
+	return h->name != NULL ? h : NULL;
+}
+
+const struct keyhash *
+keyhash_find(enum keyhash_family family, const char *name)
+{
+	const struct keyhash *h;
+
+	for (size_t i = 0; (h = keyhash_at(family, i)) != NULL; i++) {
+		if (strcmp(h->name, name) == 0)
+			return h;
 	}
-	h->md5 = EVP_MD_fetch(NULL, "MD5", NULL);
-	h->ctx = EVP_MD_CTX_new();
-	if (h->md5 == NULL || h->ctx == NULL || EVP_DigestInit_ex(h->ctx, h->md5, NULL) != 1 ||
-	    EVP_DigestFinal_ex(h->ctx, probe, NULL) != 1) {
-		ERR_clear_error();
-		err = err_set(why, ERR_SYS,
-			      "OpenSSL refuses MD5, which libmemcached's hashing needs: run this program "
-			      "without FIPS mode");
-		goto done;
-	}
-	*out = h;
-	h = NULL;
-done:
-	keyhash_destroy(&h);
-	return err;
-}
-
-void
-keyhash_destroy(struct keyhash **h)
-{
-	if (*h == NULL)
-		return;
-	EVP_MD_CTX_free((*h)->ctx);
-	EVP_MD_free((*h)->md5);
-	free(*h);
-	*h = NULL;
-}
-
-uint32_t
-keyhash_of(struct keyhash *h, struct span key)
-{
-	return h->fn(h, key);
-}
-
-const char *
-keyhash_name(const struct keyhash *h)
-{
-	return h->name;
-}
-
-void
-keyhash_md5(struct keyhash *h, struct span bytes, unsigned char out[KEYHASH_MD5_BYTES])
-{
-	/* Cannot fail: keyhash_create() has tried it. */
-	if (EVP_DigestInit_ex(h->ctx, h->md5, NULL) != 1 ||
-	    EVP_DigestUpdate(h->ctx, bytes.p, bytes.len) != 1 || EVP_DigestFinal_ex(h->ctx, out, NULL) != 1)
-		abort();
+	return NULL;
 }

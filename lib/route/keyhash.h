@@ -1,40 +1,51 @@
 /*
- * keyhash - the key hashes of libmemcached, under libmemcached's names, to the last bit.
+ * keyhash - the hashes of keys, under the names that each peer gives them, to the last bit.
  *
- *     default    Jenkins' one_at_a_time
- *     md5        the first four bytes of the MD5, little-endian
- *     crc        bits 16..30 of the CRC-32 (so only 32768 different values)
- *     fnv1_64    64-bit FNV-1, its lower 32 bits
- *     fnv1a_64   not 64-bit FNV-1a: libmemcached computes it in 32 bits, from the lower halves of the
- * constants fnv1_32, fnv1a_32, murmur (MurmurHash2, seeded with 0xdeadbeef * length)
- *
- * libmemcached takes key bytes as C `char`.  one_at_a_time and the FNV hashes therefore see the bytes
+ * libmemcached (libhashkit) and twemproxy, which took them from there, have in common:
+ *     one_at_a_time      of Jenkins; libmemcached's default
+ *     md5                the first four bytes of the MD5, little-endian
+ *     crc, crc32         libmemcached's and twemproxy's name of bits 16..30 of the CRC-32: 32768 values
+ *     fnv1_64            64-bit FNV-1, its lower 32 bits
+ *     fnv1a_64           not 64-bit FNV-1a: computed in 32 bits, from the lower halves of the constants
+ *     fnv1_32, fnv1a_32, hsieh (SuperFastHash), jenkins (lookup3, initval 13)
+ *     murmur             MurmurHash2, seeded with 0xdeadbeef * length
+ * libmemcached alone has
+ *     murmur3            MurmurHash3_x86_32, seeded likewise
+ * and twemproxy alone
+ *     crc32a             the whole CRC-32
+ *     crc16              see crc16_twemproxy() in lib/route/crc.h
+ * Both take key bytes as C `char`.  one_at_a_time, FNV and one step of hsieh therefore see the bytes
  * 0x80..0xff as negative numbers where char is signed: on x86-64, and so it is done here.
  *
- * Threads: one at a time per object.   Blocks: never.
+ * Jump hash has hashes of 64 bits: fnv1a_64 and fnv1_64 as published, xxh64 and murmur64a with seed 0, crc64
+ * (ECMA-182, as Go's hash/crc64 and XZ have it) and crc32, whose upper half is 0.
+ *
+ * Sources: libmemcached, src/libhashkit; twemproxy, src/hashkit.
+ *
+ * Threads: any.   Blocks: never.
  */
 #ifndef SQUEAL_LIB_ROUTE_KEYHASH_H
 #define SQUEAL_LIB_ROUTE_KEYHASH_H
 
-#include <stdint.h>
-
-#include "lib/core/err.h"
 #include "lib/core/span.h"
 
-struct keyhash; /* opaque */
+enum keyhash_family {
+	KEYHASH_LIBMEMCACHED,
+	KEYHASH_TWEMPROXY,
+	KEYHASH_JUMP,
+	KEYHASH_NFAMILIES,
+};
 
-enum { KEYHASH_MD5_BYTES = 16 };
+struct keyhash {
+	const char *name;		 /* as it was asked for */
+	const char *full;		 /* what it is, when `name` is "default" */
+	uint64_t (*of)(struct span key); /* below 2^32 in the first two families */
+};
 
-/* `name` as in squeal.yaml.  ERR_CONFIG: there is none of that name; ERR_SYS: this OpenSSL refuses MD5
- * (FIPS). */
-err_t keyhash_create(struct keyhash **out, const char *name, struct err_detail *why) MUST_CHECK;
-void keyhash_destroy(struct keyhash **h);
+/* NULL when the family has none of that name. */
+const struct keyhash *keyhash_find(enum keyhash_family family, const char *name);
 
-uint32_t keyhash_of(struct keyhash *h, struct span key);
-
-const char *keyhash_name(const struct keyhash *h);
-
-/* The whole MD5, for rings with four points per digest.  `h` may be of any name. */
-void keyhash_md5(struct keyhash *h, struct span bytes, unsigned char out[KEYHASH_MD5_BYTES]);
+/* The i-th of a family, NULL behind the last. */
+const struct keyhash *keyhash_at(enum keyhash_family family, size_t i);
 
 #endif

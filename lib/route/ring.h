@@ -1,14 +1,19 @@
 /*
- * ring - which server of a cluster has a key, in agreement with clients that use libmemcached.
+ * ring - which server of a list has a key, in agreement with somebody else's program.
  *
- *     ketama           MEMCACHED_BEHAVIOR_KETAMA, points and keys hashed by `hash`.  As soon as one server
- * has a weight above 1 libmemcached turns the points into weighted MD5 ones and goes on hashing the keys by
- * `hash`; so does the ring. ketama_weighted  MEMCACHED_BEHAVIOR_KETAMA_WEIGHTED: points and keys by MD5
- *     modula           hash modulo the number of servers, in the order of the list; weights mean nothing
+ * A ring is made from a description: an algorithm (lib/route/algorithm.h has their names, whose they are and
+ * what each one takes), the servers in the order in which clients have them, and what the algorithm takes
+ * besides.  It agrees bit for bit with the peer whose rule it is; lib/route/README.md says where each rule
+ * was read and what judges it.
  *
- * The namespace is not hashed (libmemcached's default); whoever sends the key puts it in front.
+ * What is given here is what is hashed.  A namespace that clients set (libmemcached's, pymemcache's
+ * key_prefix) is not hashed by them, so whoever sends the key puts it in front afterwards; mcrouter's
+ * /region/cluster/ and
+ * |#| are taken off before (lib/route/route_key.h).
  *
- * Threads: one at a time.   Blocks: never.
+ * A ring copies what it needs and never changes.
+ *
+ * Threads: any number may route on one ring; creating and destroying is for one.   Blocks: never.
  */
 #ifndef SQUEAL_LIB_ROUTE_RING_H
 #define SQUEAL_LIB_ROUTE_RING_H
@@ -17,18 +22,40 @@
 #include "lib/core/buf.h"
 #include "lib/core/err.h"
 #include "lib/core/span.h"
+#include "lib/route/algorithm.h"
+
+/* What the algorithm does not take is left NULL or empty; anything else is ERR_CONFIG. */
+struct ring_spec {
+	const char *algorithm; /* a name of lib/route/algorithm.h */
+	const char *hash; /* one of the algorithm's; NULL, "" and "default": what the peer uses unless told */
+	const char *hash_tag; /* two characters */
+	const char *salt;
+	const struct server_options *servers;
+	size_t nservers;
+	const double *weights;	  /* one per server; NULL: those in `servers` */
+	const char *const *names; /* one per server, a NULL or "" for one without; NULL: none has one */
+};
 
 struct ring; /* opaque */
 
-/* `cluster` must outlive the ring. */
-err_t ring_create(struct ring **out, const struct cluster *cluster, struct err_detail *why) MUST_CHECK;
+err_t ring_create(struct ring **out, const struct ring_spec *spec, struct err_detail *why) MUST_CHECK;
 void ring_destroy(struct ring **r);
 
-/* Index of the key's server in the cluster's list. */
-size_t ring_route(struct ring *r, struct span key);
+/* What a cluster's part of squeal.yaml says, as a description.  It points into `cluster`. */
+struct ring_spec ring_spec_of_cluster(const struct cluster *cluster);
+
+/* Index of the key's server in the list. */
+size_t ring_route(const struct ring *r, struct span key);
+
+/* The number of servers. */
+size_t ring_nservers(const struct ring *r);
 
 /* Appends several "name: value" lines: where the key goes, and why. */
-void ring_explain(struct ring *r, struct span key, struct buf *out);
+void ring_explain(const struct ring *r, struct span key, struct buf *out);
+
+/* The same with the cluster's name before, and the address and the text that are used after. */
+void ring_explain_cluster(const struct ring *r, const struct cluster *cluster, struct span key,
+			  struct buf *out);
 
 /* "host:port" as squeal.yaml writes it: the server's name in cursors, metrics and logs. */
 void ring_server_name(const struct server_options *server, struct buf *out);

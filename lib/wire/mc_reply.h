@@ -29,6 +29,9 @@ enum { MC_REPLY_LINE_MAX = 2048 }; /* bytes of a line with its end */
 	X(MC_REPLY_DELETED,      "DELETED",       NOTHING)       \
 	X(MC_REPLY_NOT_FOUND,    "NOT_FOUND",     NOTHING)       \
 	X(MC_REPLY_OK,           "OK",            NOTHING)       \
+	X(MC_REPLY_STORED,       "STORED",        NOTHING)       \
+	X(MC_REPLY_STAT,         "STAT",          TEXT)          \
+	X(MC_REPLY_END,          "END",           NOTHING)       \
 	X(MC_REPLY_VERSION,      "VERSION",       TEXT)          \
 	X(MC_REPLY_ERROR,        "ERROR",         TEXT)          \
 	X(MC_REPLY_CLIENT_ERROR, "CLIENT_ERROR",  TEXT)          \

@@ -38,18 +38,26 @@ mc_request_delete_quiet(struct buf *out, struct span key)
 }
 
 err_t
-mc_request_delete_holdoff(struct buf *out, struct span key, uint32_t holdoff_ms)
+mc_request_delete(struct buf *out, struct span key, const struct mc_delete *d)
 {
-	char after[24];
-	int n = snprintf(after, sizeof(after), " q H%u\r\n", (unsigned)holdoff_ms);
+	char after[48];
+	int n = snprintf(after, sizeof(after), "%s", d->quiet ? " q" : "");
 
+	if (d->stale_s > 0)
+		n += snprintf(after + n, sizeof(after) - (size_t)n, " I T%u", (unsigned)d->stale_s);
+	if (d->holdoff_ms > 0)
+		n += snprintf(after + n, sizeof(after) - (size_t)n, " H%u", (unsigned)d->holdoff_ms);
+	n += snprintf(after + n, sizeof(after) - (size_t)n, "\r\n");
 	return put_keyed(out, SPAN_LIT("md "), key, span_make(after, (size_t)n));
 }
 
 void
-mc_request_caught_up(struct buf *out)
+mc_request_caught_up(struct buf *out, uint32_t part, uint32_t parts)
 {
-	buf_put_span(out, SPAN_LIT("caughtup\r\n"));
+	if (parts > 1)
+		buf_printf(out, "caughtup %u/%u\r\n", (unsigned)part, (unsigned)parts);
+	else
+		buf_put_span(out, SPAN_LIT("caughtup\r\n"));
 }
 
 void
@@ -89,6 +97,20 @@ mc_request_put_empty(struct buf *out, struct span key, unsigned ttl_s)
 	int n = snprintf(after, sizeof(after), " 0 c T%u\r\n\r\n", ttl_s);
 
 	return put_keyed(out, SPAN_LIT("ms "), key, span_make(after, (size_t)n));
+}
+
+void
+mc_request_login(struct buf *out, struct span login)
+{
+	buf_printf(out, "set auth 0 0 %zu\r\n", login.len);
+	buf_put_span(out, login);
+	buf_put_str(out, "\r\n");
+}
+
+void
+mc_request_stats(struct buf *out, const char *which)
+{
+	buf_printf(out, "stats%s%s\r\n", which[0] != '\0' ? " " : "", which);
 }
 
 void

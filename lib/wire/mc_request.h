@@ -31,11 +31,22 @@ bool mc_request_key_ok(struct span key);
  */
 err_t mc_request_delete_quiet(struct buf *out, struct span key) MUST_CHECK;
 
-/* "md <key> q H<ms>": the same with a hold-off, for servers that know it (schemas/cache-protocol.md). */
-err_t mc_request_delete_holdoff(struct buf *out, struct span key, uint32_t holdoff_ms) MUST_CHECK;
+/* What a delete asks for beside the delete. */
+struct mc_delete {
+	bool quiet;
+	uint32_t stale_s;    /* I T<s>: the value stays, as a stale one, for so long; 0: it goes */
+	uint32_t holdoff_ms; /* H<ms>, for servers that know it (schemas/cache-protocol.md); 0: none */
+};
 
-/* "caughtup": OK.  For squeal-cache only: it has had every delete that it missed while it was away. */
-void mc_request_caught_up(struct buf *out);
+/* "md <key> [q] [I T<s>] [H<ms>]". */
+err_t mc_request_delete(struct buf *out, struct span key, const struct mc_delete *d) MUST_CHECK;
+
+/*
+ * "caughtup", or "caughtup <part>/<parts>" where `parts` is above 1: OK.  For squeal-cache only
+ * (schemas/cache-protocol.md): it has had every delete of this part of the log that it missed while it was
+ * away.
+ */
+void mc_request_caught_up(struct buf *out, uint32_t part, uint32_t parts);
 
 /* "mn": the server answers MN after everything that was sent before it has been done. */
 void mc_request_fence(struct buf *out);
@@ -57,6 +68,12 @@ err_t mc_request_inspect(struct buf *out, struct span key) MUST_CHECK;
 
 /* "ms <key> 0 c T<ttl>": stores an empty item; HD with its CAS id. */
 err_t mc_request_put_empty(struct buf *out, struct span key, unsigned ttl_s) MUST_CHECK;
+
+/* "set auth 0 0 <n>" and the login, "user password": STORED, or CLIENT_ERROR; memcached -Y. */
+void mc_request_login(struct buf *out, struct span login);
+
+/* "stats", or "stats <which>": STAT <name> <value> ..., END. */
+void mc_request_stats(struct buf *out, const char *which);
 
 /* "version": VERSION ... */
 void mc_request_version(struct buf *out);

@@ -12,8 +12,8 @@
 #include "router/feed.h"
 
 struct fixture {
-	struct cluster cluster;
-	struct ring *ring;
+	struct topology *topology;
+	struct route *route;
 	struct router_options opt;
 	struct clock_fake clock;
 	struct outbox_metrics outbox_metrics[2];
@@ -28,8 +28,8 @@ setup(void **state)
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct err_detail why = {0};
 
-	f->cluster = test_cluster(&test_lists[0], "ketama", "default");
-	assert_int_equal(ring_create(&f->ring, &f->cluster, &why), ERR_OK);
+	f->topology = test_topology(test_lists[0].servers, test_lists[0].n, "ketama", "default");
+	assert_int_equal(route_create(&f->route, &f->topology->clusters[0], NULL, 0, &why), ERR_OK);
 	f->opt.window_keys = 100;
 	f->opt.windows = 1;
 	clock_fake_init(&f->clock);
@@ -37,13 +37,12 @@ setup(void **state)
 		struct outbox_context ctx = {.opt = &f->opt,
 					     .clock = &f->clock.clock,
 					     .metrics = &f->outbox_metrics[i],
-					     .server = "s",
-					     .namespace = ""};
+					     .server = "s"};
 
 		f->outboxes[i] = outbox_create(&ctx, 0);
 		outbox_connected(f->outboxes[i], true);
 	}
-	f->feed = feed_create(f->ring, f->outboxes, 2, &f->metrics, NULL);
+	f->feed = feed_create(f->route, f->outboxes, 2, &f->metrics, NULL);
 	*state = f;
 	return 0;
 }
@@ -56,7 +55,8 @@ teardown(void **state)
 	feed_destroy(&f->feed);
 	outbox_destroy(&f->outboxes[0]);
 	outbox_destroy(&f->outboxes[1]);
-	ring_destroy(&f->ring);
+	route_destroy(&f->route);
+	topology_destroy(&f->topology);
 	free(f);
 	return 0;
 }
@@ -74,9 +74,22 @@ feed(struct fixture *f, const struct record_txn *txns, size_t n, const bool *tak
 	err_t err;
 
 	record_encode(&rec, &bytes);
-	err = feed_record(f->feed, 5, buf_span(&bytes), takes_part, &why);
+	err = feed_record(f->feed, 5, 0, buf_span(&bytes), takes_part, &why);
 	buf_fini(&bytes);
 	return err;
+}
+
+static size_t
+server_of(struct fixture *f, struct span key)
+{
+	struct route_answer a = {0};
+	size_t s;
+
+	route_key(f->route, key, SPAN_LIT(""), &a);
+	assert_int_equal(a.n, 1);
+	s = a.hops[0].server;
+	route_answer_fini(&a);
+	return s;
 }
 
 static size_t
@@ -110,10 +123,10 @@ keys_and_markers_become_deletes_on_the_server_that_has_them(void **state)
 	assert_int_equal(feed(f, &txn, 1, both), ERR_OK);
 	assert_true(deletes_on(f, 1, "md user:0 q"));
 	assert_true(deletes_on(f, 0, "md user:71271 q"));
-	assert_true(deletes_on(f, ring_route(f->ring, markers[0]), "md marker:1 q"));
+	assert_true(deletes_on(f, server_of(f, markers[0]), "md marker:1 q"));
 	assert_int_equal(metric_get(&f->metrics.router_keys), 3);
 	assert_int_equal(metric_get(&f->metrics.router_markers), 1);
-	assert_int_equal(metric_get(&f->metrics.router_pool_ignored), 3);
+	assert_int_equal(metric_get(&f->metrics.router_pool_unknown), 3);
 }
 
 static void
@@ -140,7 +153,7 @@ bytes_that_are_no_record_put_nothing_in(void **state)
 	struct err_detail why = {0};
 	bool both[] = {true, true};
 
-	assert_int_equal(feed_record(f->feed, 5, SPAN_LIT("\xff\xff\xff"), both, &why), ERR_BAD_RECORD);
+	assert_int_equal(feed_record(f->feed, 5, 0, SPAN_LIT("\xff\xff\xff"), both, &why), ERR_BAD_RECORD);
 	assert_true(outbox_is_empty(f->outboxes[0]) && outbox_is_empty(f->outboxes[1]));
 	assert_true(why.text[0] != '\0');
 }

@@ -259,6 +259,56 @@ what_a_restore_left_to_be_delivered_is_remembered(void **state)
 }
 
 static void
+with_several_parts_all_of_them_must_have_caught_up_since_the_start(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	assert_true(set(f->s, f->t, 1, 1, NULL));
+	stop(f, true);
+	start(f);
+	assert_int_equal(store_part_caught_up(f->s, 0, 3, UINT64_MAX, NULL), ERR_OK);
+	assert_int_equal(store_part_caught_up(f->s, 2, 3, UINT64_MAX, NULL), ERR_OK);
+	assert_int_equal(store_part_caught_up(f->s, 2, 3, UINT64_MAX, NULL), ERR_OK);
+	assert_false(store_is_caught_up(f->s));
+	/* What they said to the process before does not count. */
+	stop(f, true);
+	start(f);
+	assert_int_equal(store_part_caught_up(f->s, 1, 3, UINT64_MAX, NULL), ERR_OK);
+	assert_false(store_is_caught_up(f->s));
+	/* And neither what was said of other parts. */
+	assert_int_equal(store_part_caught_up(f->s, 0, 2, UINT64_MAX, NULL), ERR_OK);
+	assert_false(store_is_caught_up(f->s));
+	assert_int_equal(store_part_caught_up(f->s, 2, 2, UINT64_MAX, NULL), ERR_USAGE);
+	assert_int_equal(store_part_caught_up(f->s, 0, STORE_PARTS_MAX + 1, UINT64_MAX, NULL), ERR_USAGE);
+	assert_int_equal(store_part_caught_up(f->s, 1, 2, UINT64_MAX, NULL), ERR_OK);
+	assert_true(store_is_caught_up(f->s));
+}
+
+static void
+what_a_restore_owes_is_settled_when_all_parts_have_gone_back_far_enough(void **state)
+{
+	struct fixture *f = *state;
+
+	start(f);
+	assert_true(set(f->s, f->t, 1, 1, NULL));
+	store_owe(f->s, 1000);
+	stop(f, true);
+	start(f);
+	/* Without a time they settle nothing. */
+	assert_int_equal(store_part_caught_up(f->s, 0, 2, UINT64_MAX, NULL), ERR_OK);
+	assert_int_equal(store_part_caught_up(f->s, 1, 2, UINT64_MAX, NULL), ERR_OK);
+	assert_false(store_is_caught_up(f->s));
+	assert_int_equal(store_part_caught_up(f->s, 0, 2, 900, NULL), ERR_OK);
+	assert_int_equal(store_part_caught_up(f->s, 1, 2, 1001, NULL), ERR_GAP);
+	assert_int_equal(store_owed(f->s), 1000);
+	assert_false(store_is_caught_up(f->s));
+	assert_int_equal(store_part_caught_up(f->s, 1, 2, 1000, NULL), ERR_OK);
+	assert_int_equal(store_owed(f->s), 0);
+	assert_true(store_is_caught_up(f->s));
+}
+
+static void
 flags_expiry_epoch_and_chosen_cas_come_back(void **state)
 {
 	struct fixture *f = *state;
@@ -596,6 +646,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    T(a_clean_restart_brings_everything_back_but_unproven),
 	    T(what_a_restore_left_to_be_delivered_is_remembered),
+	    T(with_several_parts_all_of_them_must_have_caught_up_since_the_start),
+	    T(what_a_restore_owes_is_settled_when_all_parts_have_gone_back_far_enough),
 	    T(flags_expiry_epoch_and_chosen_cas_come_back),
 	    T(what_was_flushed_does_not_come_back),
 	    T(a_segment_with_a_flipped_bit_is_dropped_and_counted),

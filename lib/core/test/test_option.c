@@ -12,6 +12,7 @@
 	OPT(keep,    DURATION, "24h",   60, 31536000,  "s",        NO,  "how long to keep")              \
 	OPT(room,    SIZE,     "1MiB",  1024, 1 << 30, "bytes",    NO,  "how much")                      \
 	OPT(strict,  BOOL,     "true",  0, 0,          "",         NO,  "or not")                        \
+	OPT(weight,  DECIMAL,  "0.5",   0, 100,        "",         YES, "how heavy")                     \
 	OPT(mode,    CHOICE,   "fast",  0, 0,          "fast|slow", NO, "which | way")
 /* clang-format on */
 
@@ -109,6 +110,13 @@ a_wrong_value_leaves_the_field_and_says_what_would_be_right(void **state)
 	    {"room", "18446744073709551615GiB",
 	     "room: \"18446744073709551615GiB\" is not a size such as 64KiB, 10MiB "
 	     "or 1GiB"},
+	    {"weight", "1e3", "weight: \"1e3\" is not a number such as 2 or 0.25"},
+	    {"weight", "-1", "weight: \"-1\" is not a number such as 2 or 0.25"},
+	    {"weight", ".5", "weight: \".5\" is not a number such as 2 or 0.25"},
+	    {"weight", "1.", "weight: \"1.\" is not a number such as 2 or 0.25"},
+	    {"weight", "0.1234567", "weight: \"0.1234567\" is not a number such as 2 or 0.25"},
+	    {"weight", "nan", "weight: \"nan\" is not a number such as 2 or 0.25"},
+	    {"weight", "100.000001", "weight: \"100.000001\" is out of range: 0 to 100"},
 	    {"strict", "maybe", "strict: \"maybe\" is neither true nor false"},
 	    {"mode", "fas", "mode: \"fas\" is not one of fast|slow"},
 	    {"mode", "", "mode: \"\" is not one of fast|slow"},
@@ -134,7 +142,7 @@ a_mistyped_name_finds_its_neighbour(void **state)
 static void
 values_print_as_they_are_written(void **state)
 {
-	static const char *const wanted[] = {"main", "500", "5ms", "24h", "1MiB", "true", "fast"};
+	static const char *const wanted[] = {"main", "500", "5ms", "24h", "1MiB", "true", "0.5", "fast"};
 
 	for (size_t i = 0; i < section.nrows; i++) {
 		struct buf b = BUF_INIT;

@@ -49,7 +49,6 @@ setup(void **state)
 	ctx.loop = f->loop;
 	ctx.opt = &f->opt;
 	ctx.seed = 7;
-	ctx.namespace = "";
 	ctx.on_progress = on_progress;
 	ctx.arg = f;
 	f->s = server_create(&f->server_opt, &ctx);
@@ -73,7 +72,9 @@ static void
 put(struct fixture *f, uint64_t offset, const char *key)
 {
 	outbox_txn(server_outbox(f->s), offset, 0, 0);
-	assert_int_equal(outbox_delete(server_outbox(f->s), span_of(key)), ERR_OK);
+	assert_int_equal(outbox_put(server_outbox(f->s),
+				    &(struct outbox_key){.prefix = SPAN_LIT(""), .key = span_of(key)}),
+			 ERR_OK);
 	outbox_record_end(server_outbox(f->s), offset + 1);
 	server_pump(f->s);
 }
@@ -245,12 +246,8 @@ an_address_that_is_none_is_an_error_that_is_told(void **state)
 	server_destroy(&f->s);
 	f->server_opt.connect = f->connect;
 	{
-		struct server_context ctx = {.loop = f->loop,
-					     .opt = &f->opt,
-					     .seed = 1,
-					     .namespace = "",
-					     .on_progress = on_progress,
-					     .arg = f};
+		struct server_context ctx = {
+		    .loop = f->loop, .opt = &f->opt, .seed = 1, .on_progress = on_progress, .arg = f};
 
 		f->s = server_create(&f->server_opt, &ctx);
 	}

@@ -2,7 +2,11 @@
 #ifndef SQUEAL_LIB_ROUTE_TEST_LISTS_H
 #define SQUEAL_LIB_ROUTE_TEST_LISTS_H
 
+#include <stdio.h>
+#include <stdlib.h>
+
 #include "lib/conf/topology.h"
+#include "lib/route/ring.h"
 
 enum { TEST_LIST_MAX = 24 };
 
@@ -14,7 +18,7 @@ struct test_list {
 
 #define TEST_SERVER(h, p, w)                                                                                 \
 	{                                                                                                    \
-		.host = (char *)(h), .port = (p), .weight = (w), .connect = (char *)""                       \
+		.host = (char *)(h), .port = (p), .weight = (w), .name = (char *)"", .connect = (char *)""   \
 	}
 
 static const struct test_list test_lists[] = {
@@ -53,6 +57,32 @@ static const struct test_list test_lists[] = {
 };
 static const size_t test_nlists = sizeof(test_lists) / sizeof(test_lists[0]);
 
+/* A cluster of the servers, as squeal.yaml would give it: one pool "default". */
+static inline struct topology *
+test_topology(const struct server_options *servers, size_t n, const char *distribution, const char *hash)
+{
+	struct buf text = BUF_INIT;
+	struct err_detail why = {0};
+	struct topology *t;
+
+	buf_printf(&text, "{log: {path: /l}, clusters: [{name: test, distribution: %s, hash: %s, servers: [",
+		   distribution, hash);
+	for (size_t i = 0; i < n; i++) {
+		buf_printf(&text, "%s{host: %s, port: %u, weight: %g", i > 0 ? ", " : "", servers[i].host,
+			   (unsigned)servers[i].port, servers[i].weight);
+		if (servers[i].connect[0] != '\0')
+			buf_printf(&text, ", connect: \"%s\"", servers[i].connect);
+		buf_putc(&text, '}');
+	}
+	buf_put_str(&text, "]}]}");
+	if (topology_parse(&t, buf_span(&text), "test", &why) != ERR_OK) {
+		fprintf(stderr, "%s\n", err_why(&why));
+		abort();
+	}
+	buf_fini(&text);
+	return t;
+}
+
 static inline struct cluster
 test_cluster(const struct test_list *list, const char *distribution, const char *hash)
 {
@@ -65,6 +95,21 @@ test_cluster(const struct test_list *list, const char *distribution, const char 
 	c.servers = (struct server_options *)list->servers;
 	c.nservers = list->n;
 	return c;
+}
+
+/* The description of a ring of the list.  Algorithms to which weights mean nothing are told of none. */
+static inline struct ring_spec
+test_spec(const struct test_list *list, const char *algorithm, const char *hash)
+{
+	static const double ones[TEST_LIST_MAX] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+						   1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+	const struct algorithm *a = algorithm_find(algorithm);
+	struct ring_spec spec = {.algorithm = algorithm, .servers = list->servers, .nservers = list->n};
+
+	if (a != NULL && a->weight != ALGORITHM_WEIGHT_WHOLE)
+		spec.weights = ones;
+	spec.hash = a != NULL && a->hashes[0] == '\0' ? "default" : hash;
+	return spec;
 }
 
 #endif

@@ -11,12 +11,16 @@
 static void
 circle_of(struct ketama *k, const struct test_list *list, bool weighted)
 {
-	struct err_detail why = {0};
-	struct keyhash *h;
+	struct ketama_server servers[TEST_LIST_MAX];
+	uint64_t total = 0;
 
-	assert_int_equal(keyhash_create(&h, "default", &why), ERR_OK);
-	ketama_init(k, list->servers, list->n, weighted, h);
-	keyhash_destroy(&h);
+	for (size_t i = 0; i < list->n; i++)
+		total += list->servers[i].weight;
+	for (size_t i = 0; i < list->n; i++) {
+		servers[i].name = span_of(list->servers[i].host);
+		servers[i].texts = weighted ? ketama_share(list->servers[i].weight, total, list->n) : 100;
+	}
+	ketama_init(k, servers, list->n, weighted ? NULL : keyhash_find(KEYHASH_LIBMEMCACHED, "default"));
 }
 
 /* 1264 points is what libmemcached makes of these eight weights: 160 x 8 less what rounding down takes. */
@@ -71,21 +75,47 @@ an_unweighted_server_has_a_hundred_points(void **state)
 	ketama_fini(&k);
 }
 
+/* Every point's own hash and its neighbours', against a search that looks at all points. */
 static void
 a_hash_belongs_to_the_point_at_or_after_it(void **state)
 {
-	struct ketama_point points[] = {{10, 1}, {20, 0}, {20, 2}, {30, 2}};
-	struct ketama k = {points, 4};
+	static const char *const hashes[] = {"default", "md5", "crc", "murmur"};
 
 	(void)state;
-	assert_ptr_equal(ketama_find(&k, 0), &points[0]);
-	assert_ptr_equal(ketama_find(&k, 10), &points[0]);
-	assert_ptr_equal(ketama_find(&k, 11), &points[1]);
-	assert_ptr_equal(ketama_find(&k, 20), &points[1]);
-	assert_ptr_equal(ketama_find(&k, 30), &points[3]);
-	assert_ptr_equal(ketama_find(&k, 31), &points[0]);
-	k.n = 0;
-	assert_null(ketama_find(&k, 1));
+	for (size_t h = 0; h < sizeof(hashes) / sizeof(hashes[0]); h++) {
+		struct ketama_server servers[] = {
+		    {SPAN_LIT("a"), 100}, {SPAN_LIT("b"), 7}, {SPAN_LIT("c"), 40}};
+		struct ketama k;
+
+		ketama_init(&k, servers, 3, keyhash_find(KEYHASH_LIBMEMCACHED, hashes[h]));
+		for (uint32_t i = 0; i < k.n; i++) {
+			for (uint32_t d = 0; d < 3; d++) {
+				uint32_t hash = k.points[i].at + d - 1, p = 0;
+
+				while (p < k.n && k.points[p].at < hash)
+					p++;
+				assert_ptr_equal(ketama_find(&k, hash), &k.points[p == k.n ? 0 : p]);
+			}
+		}
+		assert_ptr_equal(ketama_find(&k, 0), &k.points[0]);
+		assert_ptr_equal(ketama_find(&k, UINT32_MAX), &k.points[0]);
+		ketama_fini(&k);
+	}
+}
+
+/* Two servers of one name have the same points; the first one of the list has the keys. */
+static void
+of_equal_points_the_first_server_has_the_key(void **state)
+{
+	struct ketama_server servers[] = {{SPAN_LIT("x"), 40}, {SPAN_LIT("x"), 40}};
+	struct ketama k;
+
+	(void)state;
+	ketama_init(&k, servers, 2, NULL);
+	assert_int_equal(k.n, 320);
+	for (uint32_t hash = 1; hash < UINT32_MAX / 2; hash = hash * 3 + 1)
+		assert_int_equal(ketama_find(&k, hash)->server, 0);
+	ketama_fini(&k);
 }
 
 int
@@ -96,6 +126,7 @@ main(void)
 	    cmocka_unit_test(shares_are_computed_in_single_precision),
 	    cmocka_unit_test(an_unweighted_server_has_a_hundred_points),
 	    cmocka_unit_test(a_hash_belongs_to_the_point_at_or_after_it),
+	    cmocka_unit_test(of_equal_points_the_first_server_has_the_key),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,7 +38,7 @@ every_golden_line_of_libmemcached_is_reproduced(void **state)
 	buf_putc(&text, '\0');
 	for (line = strtok_r(text.p, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save)) {
 		char list[32], distribution[32], hash[32], key[64];
-		struct cluster cluster;
+		struct ring_spec spec;
 		struct ring *ring;
 		unsigned server;
 
@@ -46,8 +46,8 @@ every_golden_line_of_libmemcached_is_reproduced(void **state)
 			continue;
 		assert_int_equal(
 		    sscanf(line, "%31s %31s %31s %63s %u", list, distribution, hash, key, &server), 5);
-		cluster = test_cluster(list_named(list), distribution, hash);
-		assert_int_equal(ring_create(&ring, &cluster, &why), ERR_OK);
+		spec = test_spec(list_named(list), distribution, hash);
+		assert_int_equal(ring_create(&ring, &spec, &why), ERR_OK);
 		if (ring_route(ring, span_of(key)) != server)
 			fail_msg("%s: the ring says %zu", line, ring_route(ring, span_of(key)));
 		ring_destroy(&ring);
@@ -61,6 +61,7 @@ static void
 the_explanation_names_server_hash_and_point(void **state)
 {
 	struct cluster cluster = test_cluster(list_named("ports"), "ketama", "default");
+	struct ring_spec spec = ring_spec_of_cluster(&cluster);
 	struct err_detail why = {0};
 	struct buf out = BUF_INIT;
 	struct buf server = BUF_INIT;
@@ -68,8 +69,8 @@ the_explanation_names_server_hash_and_point(void **state)
 
 	(void)state;
 	cluster.opt.namespace = (char *)"app:";
-	assert_int_equal(ring_create(&ring, &cluster, &why), ERR_OK);
-	ring_explain(ring, span_of("user:42"), &out);
+	assert_int_equal(ring_create(&ring, &spec, &why), ERR_OK);
+	ring_explain_cluster(ring, &cluster, span_of("user:42"), &out);
 	ring_server_name(&cluster.servers[ring_route(ring, span_of("user:42"))], &server);
 	assert_non_null(strstr(buf_str(&out), buf_str(&server)));
 	assert_non_null(strstr(buf_str(&out), "hash: default = "));
@@ -83,13 +84,13 @@ the_explanation_names_server_hash_and_point(void **state)
 static void
 a_weight_above_one_says_that_the_points_are_weighted(void **state)
 {
-	struct cluster cluster = test_cluster(list_named("weights"), "ketama", "default");
+	struct ring_spec spec = test_spec(list_named("weights"), "ketama", "default");
 	struct err_detail why = {0};
 	struct buf out = BUF_INIT;
 	struct ring *ring;
 
 	(void)state;
-	assert_int_equal(ring_create(&ring, &cluster, &why), ERR_OK);
+	assert_int_equal(ring_create(&ring, &spec, &why), ERR_OK);
 	ring_explain(ring, span_of("k"), &out);
 	assert_non_null(strstr(buf_str(&out), "libmemcached switches"));
 	ring_destroy(&ring);
@@ -99,17 +100,17 @@ a_weight_above_one_says_that_the_points_are_weighted(void **state)
 static void
 unknown_words_are_errors_that_name_them(void **state)
 {
-	struct cluster cluster = test_cluster(list_named("two"), "ketamaa", "default");
+	struct ring_spec spec = test_spec(list_named("two"), "ketamaa", "default");
 	struct err_detail why = {0};
 	struct ring *ring;
 
 	(void)state;
-	assert_int_equal(ring_create(&ring, &cluster, &why), ERR_CONFIG);
+	assert_int_equal(ring_create(&ring, &spec, &why), ERR_CONFIG);
 	assert_non_null(strstr(why.text, "ketamaa"));
 	assert_null(ring);
 	err_clear(&why);
-	cluster = test_cluster(list_named("two"), "modula", "md6");
-	assert_int_equal(ring_create(&ring, &cluster, &why), ERR_CONFIG);
+	spec = test_spec(list_named("two"), "modula", "md6");
+	assert_int_equal(ring_create(&ring, &spec, &why), ERR_CONFIG);
 	assert_non_null(strstr(why.text, "md6"));
 }
 

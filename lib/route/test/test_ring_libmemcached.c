@@ -80,14 +80,14 @@ random_key(uint64_t *state, char *key)
 static void
 compare(const struct test_list *list, const char *distribution, size_t h)
 {
-	struct cluster cluster = test_cluster(list, distribution, hashes[h].name);
+	struct ring_spec spec = test_spec(list, distribution, hashes[h].name);
 	memcached_st *m = client_of(list, distribution, hashes[h].hash);
 	struct err_detail why = {0};
 	struct ring *ring;
 	uint64_t state = 88172645463325252ull + h;
 	char bytes[KEY_BYTES];
 
-	assert_int_equal(ring_create(&ring, &cluster, &why), ERR_OK);
+	assert_int_equal(ring_create(&ring, &spec, &why), ERR_OK);
 	for (int i = 0; i < KEYS; i++) {
 		struct span key = random_key(&state, bytes);
 		uint32_t theirs = memcached_generate_hash(m, key.p, key.len);
@@ -114,16 +114,15 @@ every_list_distribution_and_hash_agrees_with_libmemcached(void **state)
 static void
 the_namespace_is_not_hashed(void **state)
 {
-	struct cluster cluster = test_cluster(&test_lists[0], "ketama", "default");
+	struct ring_spec spec = test_spec(&test_lists[0], "ketama", "default");
 	memcached_st *m = client_of(&test_lists[0], "ketama", MEMCACHED_HASH_DEFAULT);
 	struct err_detail why = {0};
 	struct ring *ring;
 	char key[32];
 
 	(void)state;
-	cluster.opt.namespace = (char *)"app:";
 	assert_int_equal(memcached_callback_set(m, MEMCACHED_CALLBACK_NAMESPACE, "app:"), MEMCACHED_SUCCESS);
-	assert_int_equal(ring_create(&ring, &cluster, &why), ERR_OK);
+	assert_int_equal(ring_create(&ring, &spec, &why), ERR_OK);
 	for (int i = 0; i < 1000; i++) {
 		snprintf(key, sizeof(key), "user:%d", i);
 		assert_int_equal(ring_route(ring, span_of(key)),
@@ -136,7 +135,7 @@ the_namespace_is_not_hashed(void **state)
 static void
 write_golden(void)
 {
-	printf("# What libmemcached %s answers; see router/test/test_ring_libmemcached.c.\n",
+	printf("# What libmemcached %s answers; see lib/route/test/test_ring_libmemcached.c.\n",
 	       memcached_lib_version());
 	for (size_t l = 0; l < test_nlists; l++)
 		for (size_t d = 0; d < sizeof(distributions) / sizeof(distributions[0]); d++)

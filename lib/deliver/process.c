@@ -1,0 +1,81 @@
+#include "lib/deliver/process.h"
+
+enum {
+	HAS_PID = 1,
+	HAS_UPTIME = 2,
+	HAS_TIME = 4,
+	HAS_CONNECTIONS = 8,
+	HAS_ALL = 15,
+	/* memcached's uptime may be whole seconds behind: rounding, and a timer that is late */
+	UPTIME_BEHIND_MS = 2000,
+	BORN_JITTER_S = 2,
+};
+
+void
+process_stat(struct process *p, struct span line)
+{
+	static const char *const names[] = {"pid",	  "uptime", "time", "total_connections",
+					    "started_us", "age_us"};
+	uint64_t *const to[] = {&p->pid,	 &p->uptime_s,	 &p->time_s,
+				&p->connections, &p->started_us, &p->age_us};
+	struct span rest = line, name = span_cut(&rest, ' ');
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (span_is(name, names[i]) && span_u64(rest, to[i]))
+			p->has |= 1u << i;
+	}
+}
+
+void
+process_asked(struct process *p, uint64_t asked_ms, uint64_t told_ms)
+{
+	p->known = (p->has & HAS_ALL) == HAS_ALL;
+	p->asked_ms = asked_ms;
+	p->told_ms = told_ms;
+}
+
+/* When it began, at the earliest, by our monotonic clock. */
+static uint64_t
+started_ms(const struct process *p)
+{
+	uint64_t age = p->age_us != 0 ? p->age_us / 1000 + 1 : p->uptime_s * 1000 + UPTIME_BEHIND_MS;
+
+	return p->asked_ms > age ? p->asked_ms - age : 0;
+}
+
+static bool
+is_same(const struct process *a, const struct process *b)
+{
+	/* By its own clock and its own count, which stand still together when the process is stopped. */
+	uint64_t born_a = a->time_s - a->uptime_s, born_b = b->time_s - b->uptime_s;
+	uint64_t apart = born_a > born_b ? born_a - born_b : born_b - born_a;
+
+	if (a->pid != b->pid || a->started_us != b->started_us)
+		return false;
+	if (a->started_us != 0)
+		return true;
+	return apart <= BORN_JITTER_S && b->connections > a->connections;
+}
+
+enum server_change
+process_compare(const struct process *former, const struct process *now, uint64_t heard_ms)
+{
+	if (!former->met || (!former->known && !now->known))
+		return SERVER_SAME;
+	if (!former->known || !now->known)
+		return SERVER_OTHER;
+	if (is_same(former, now))
+		return SERVER_SAME;
+	return started_ms(now) > heard_ms ? SERVER_RESTARTED : SERVER_OTHER;
+}
+
+uint64_t
+process_started_us(const struct process *p, uint64_t real_us, uint64_t mono_ms)
+{
+	uint64_t ago;
+
+	if (!p->known)
+		return 0;
+	ago = (mono_ms - started_ms(p)) * 1000;
+	return real_us > ago ? real_us - ago : 0;
+}
