@@ -93,6 +93,7 @@ BREAKS = [
     ("Dockerfile", "HEALTHCHECK", "HEALTHCHEK", "unknown instruction"),
     ("Dockerfile", 'CMD ["squeal", ', 'CMD ["squeal" ', "neither JSON"),
     ("VERSION", ".", ".9.", "the file VERSION says"),
+    ("packages.txt", "\nbuild ", "\n=======\nbuild ", "cannot read ======="),
     (".dockerignore", "build\n", "build\npackages.txt\n", "kept out by .dockerignore"),
     ("packaging/compose/squeal.yaml", "topic: squeal", "topci: squeal", 'unknown key "topci"'),
     ("packaging/compose/squeal.yaml", "cache-west-2:11211", "cache-west-3:11211", "cache-west-3 is no service"),
