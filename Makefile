@@ -7,6 +7,7 @@
 #   make check-hdr   every header compiles alone
 #   make check-deps  who may include whom
 #   make check-docs  the generated docs say what the programs say
+#   make check-compose  docker-compose.yml, Dockerfile, dashboard and alerts, without an engine
 #   make check-integration   pytest with real servers only
 #   make oracle      squeal with Oracle's libmysqlclient, in build/oracle/bin
 #   make bench       ratios against peers, in one run
@@ -148,6 +149,9 @@ check-deps:
 check-docs: programs
 	$(Q)BUILD=$(BUILD) integration/gen-docs --check
 
+check-compose: programs
+	$(Q)BUILD=$(BUILD) integration/check-compose
+
 docs: programs
 	$(Q)BUILD=$(BUILD) integration/gen-docs
 
@@ -204,7 +208,7 @@ clean:
 	rm -rf build
 
 .PHONY: all libs programs crash-programs check check-all check-unit check-integration check-hdr check-deps \
-	check-docs docs demo bench bench-peers soak fuzz deps format check-format install deb help clean
+	check-docs check-compose docs demo bench bench-peers soak fuzz deps format check-format install deb help clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 

@@ -134,6 +134,33 @@ def test_jump_with_each_hash(hash_name):
               lambda key: routing.jump(routing.JUMP_HASHES[hash_name](key), len(servers)))
 
 
+@pytest.mark.parametrize("servers", [ONE, PLAIN, WEIGHTS, NAMED, MANY], ids=["one", "plain", "weights", "named", "many"])
+def test_spymemcached(servers):
+    asked = keys(13)
+    agree(ours("spymemcached", servers, asked), asked, routing.Spymemcached(servers).route)
+
+
+@pytest.mark.parametrize("hash_name", sorted(routing.SPYMEMCACHED_HASHES))
+def test_spymemcached_modula_with_each_hash(hash_name):
+    asked = keys(14, KEYS // 2) + ["".join(c for c in chr(0x20ac + i) + "a\U0001f600" * (i % 5)).encode()
+                                   for i in range(KEYS // 2)]
+    agree(ours("spymemcached_modula", PLAIN, asked, hash_name), asked,
+          lambda key: routing.SPYMEMCACHED_HASHES[hash_name](key) % len(PLAIN))
+
+
+@pytest.mark.parametrize("servers", [PLAIN, PORTS, WEIGHTS, MANY], ids=["plain", "ports", "weights", "many"])
+def test_dalli(servers):
+    asked = keys(15)
+    agree(ours("dalli", servers, asked), asked, routing.Dalli(servers).route)
+
+
+def test_gomemcache_and_python_memcached():
+    asked = keys(16)
+    agree(ours("gomemcache", PLAIN, asked), asked, lambda key: routing.gomemcache(key, len(PLAIN)))
+    weights = [weight for _, _, weight, _ in WEIGHTS]
+    agree(ours("python_memcached", WEIGHTS, asked), asked, lambda key: routing.python_memcached(key, weights))
+
+
 # --- clients that are installed --------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("servers", [ONE, PLAIN, PORTS, MANY[:40]], ids=["one", "plain", "ports", "forty"])

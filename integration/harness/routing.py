@@ -390,3 +390,85 @@ def jump(number, n):
         number = number * 2862933555777941757 + 1 & M64
         j = int(float(b + 1) * (float(1 << 31) / float((number >> 33) + 1)))
     return b
+
+
+# --- spymemcached, Dalli, gomemcache, python-memcached ---------------------------------------------------------------
+
+def units(key):
+    """The chars of Java's String of these bytes, or the bytes where they are no UTF-8."""
+    try:
+        text = key.decode("utf-8").encode("utf-16-le")
+    except UnicodeDecodeError:
+        return list(key)
+    return [unit for (unit,) in struct.iter_unpack("<H", text)]
+
+
+def java_hash(key):
+    h = 0
+    for unit in units(key):
+        h = (31 * h + unit) & M32
+    return h
+
+
+def java_fnv(key, start, prime, a):
+    h = start
+    for unit in units(key):
+        h = (h ^ unit) * prime & M64 if a else h * prime & M64 ^ unit
+    return h & M32
+
+
+SPYMEMCACHED_HASHES = {
+    "java": java_hash,
+    "crc": lambda key: zlib.crc32(key) >> 16 & 0x7fff,
+    "fnv1_64": lambda key: java_fnv(key, 0xcbf29ce484222325, 0x100000001b3, False),
+    "fnv1a_64": lambda key: java_fnv(key, 0xcbf29ce484222325, 0x100000001b3, True),
+    "fnv1_32": lambda key: java_fnv(key, 2166136261, 16777619, False),
+    "fnv1a_32": lambda key: java_fnv(key, 2166136261, 16777619, True),
+    "ketama": TWEMPROXY_HASHES["md5"],
+}
+
+
+class Spymemcached:
+    def __init__(self, servers):
+        weights = [weight for _, _, weight, _ in servers]
+        positions = {}  # a map: what is put in later replaces what is there
+        for i, (host, port, weight, name) in enumerate(servers):
+            digests = 40
+            if max(weights) > 1:
+                share = f32(f32(weight) / f32(sum(weights)))
+                for factor in (160.0, 0.25, float(len(servers))):
+                    share = f32(share * factor)
+                digests = math.floor(f32(share + 0.0000000001))
+            for n in range(digests):
+                digest = hashlib.md5(b"%s-%d" % ((name or "%s:%d" % (host, port)).encode(), n)).digest()
+                for position in struct.unpack("<4I", digest):
+                    positions[position] = i
+        self.positions, self.servers = sorted(positions), positions
+
+    def route(self, key):
+        at = bisect.bisect_left(self.positions, TWEMPROXY_HASHES["md5"](key))
+        return self.servers[self.positions[at % len(self.positions)]]
+
+
+class Dalli:
+    def __init__(self, servers):
+        total = sum(weight for _, _, weight, _ in servers)
+        self.points = []
+        for i, (host, port, weight, _) in enumerate(servers):
+            name = host if host.startswith("/") else "%s:%d" % (host, port)
+            for n in range(math.floor(len(servers) * 160 * weight / float(total))):
+                self.points.append((int(hashlib.sha1(b"%s:%d" % (name.encode(), n)).hexdigest()[:8], 16), i))
+        self.points.sort()
+        self.values = [value for value, _ in self.points]
+
+    def route(self, key):
+        return self.points[bisect.bisect_right(self.values, zlib.crc32(key)) - 1][1]
+
+
+def gomemcache(key, n):
+    return zlib.crc32(key) % n
+
+
+def python_memcached(key, weights):
+    buckets = [i for i, weight in enumerate(weights) for _ in range(weight)]
+    return buckets[(zlib.crc32(key) >> 16 & 0x7fff or 1) % len(buckets)]

@@ -1,5 +1,4 @@
-ROUTE_SRC := $(addprefix lib/route/,crc.c furc.c jump.c ketama.c keyhash.c md5.c murmur.c pymemcache.c prefixes.c rendezvous.c ring.c \
-	     route.c route_explain.c route_key.c spooky.c twemproxy.c wch3.c)
+ROUTE_SRC := $(sort $(wildcard lib/route/*.c))
 ROUTE_A   := $(BUILD)/lib/route.a
 LIBS      += $(ROUTE_A)
 
@@ -14,7 +13,7 @@ ROUTE_TESTS := $(patsubst lib/route/test/%.c,$(BUILD)/test/lib/route/test/%,$(wi
 TESTS       += $(ROUTE_TESTS)
 $(ROUTE_TESTS): $(ROUTE_A) $(patsubst %,$(BUILD)/lib/%.a,$(ROUTE_NEEDS))
 $(ROUTE_TESTS): TEST_LIBS := $(ROUTE_LIBS)
-$(BUILD)/test/lib/route/test/test_md5: TEST_LIBS := $(ROUTE_LIBS) -lcrypto
+$(addprefix $(BUILD)/test/lib/route/test/,test_md5 test_sha1): TEST_LIBS := $(ROUTE_LIBS) -lcrypto
 $(BUILD)/test/lib/route/test/test_ring_libmemcached: TEST_LIBS := $(ROUTE_LIBS) -lmemcached
 
 ROUTE_FUZZERS := $(patsubst lib/route/fuzz/%.c,$(BUILD)/fuzz/lib/route/fuzz/%,$(wildcard lib/route/fuzz/fuzz_*.c))

@@ -5,6 +5,7 @@
 #include "lib/core/buf.h"
 #include "lib/core/mem.h"
 #include "lib/route/murmur.h"
+#include "lib/route/utf8.h"
 
 enum { ROOM = 1024 }; /* longer texts are made on the heap */
 
@@ -55,35 +56,6 @@ pymemcache_destroy(struct pymemcache **p)
 /* --- the text ---------------------------------------------------------------------------------------------
  */
 
-/*
- * Takes one character of UTF-8 as Python's decoder does: no overlong forms, no surrogates, nothing behind
- * U+10FFFF.  False when there is none.
- */
-static bool
-take_character(struct span *s, uint32_t *out)
-{
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	unsigned char first = (unsigned char)s->p[0];
-	size_t n = first < 0x80 ? 1 : first >> 5 == 6 ? 2 : first >> 4 == 14 ? 3 : first >> 3 == 30 ? 4 : 0;
-	uint32_t c;
-
-	if (n == 0 || n > s->len)
-		return false;
-	c = n == 1 ? first : first & (0x7fu >> n);
-	for (size_t i = 1; i < n; i++) {
-		unsigned char next = (unsigned char)s->p[i];
-
-		if (next >> 6 != 2)
-			return false;
-		c = c << 6 | (next & 0x3f);
-	}
-	if (c < least[n] || (c >= 0xd800 && c < 0xe000) || c > 0x10ffff)
-		return false;
-	*out = c;
-	*s = span_from(*s, n);
-	return true;
-}
-
 /* One byte per character; false when the key is no UTF-8. */
 static bool
 text_of_str(struct span key, char *out, size_t *n)
@@ -92,7 +64,7 @@ text_of_str(struct span key, char *out, size_t *n)
 
 	*n = 0;
 	while (key.len > 0) {
-		if (!take_character(&key, &c))
+		if (!utf8_take(&key, &c))
 			return false;
 		out[(*n)++] = (char)(unsigned char)c;
 	}

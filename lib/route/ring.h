@@ -22,27 +22,12 @@
 #include "lib/core/buf.h"
 #include "lib/core/err.h"
 #include "lib/core/span.h"
-#include "lib/route/algorithm.h"
-
-/* What the algorithm does not take is left NULL or empty; anything else is ERR_CONFIG. */
-struct ring_spec {
-	const char *algorithm; /* a name of lib/route/algorithm.h */
-	const char *hash; /* one of the algorithm's; NULL, "" and "default": what the peer uses unless told */
-	const char *hash_tag; /* two characters */
-	const char *salt;
-	const struct server_options *servers;
-	size_t nservers;
-	const double *weights;	  /* one per server; NULL: those in `servers` */
-	const char *const *names; /* one per server, a NULL or "" for one without; NULL: none has one */
-};
+#include "lib/route/ring_spec.h"
 
 struct ring; /* opaque */
 
 err_t ring_create(struct ring **out, const struct ring_spec *spec, struct err_detail *why) MUST_CHECK;
 void ring_destroy(struct ring **r);
-
-/* What a cluster's part of squeal.yaml says, as a description.  It points into `cluster`. */
-struct ring_spec ring_spec_of_cluster(const struct cluster *cluster);
 
 /* Index of the key's server in the list. */
 size_t ring_route(const struct ring *r, struct span key);

@@ -6,7 +6,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { RINGS_MAX = 80, SERVERS = 5 };
+enum { RINGS_MAX = 120, SERVERS = 5 };
 
 static struct ring *rings[RINGS_MAX];
 static size_t nrings;

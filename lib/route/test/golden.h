@@ -2,8 +2,15 @@
 #ifndef SQUEAL_LIB_ROUTE_TEST_GOLDEN_H
 #define SQUEAL_LIB_ROUTE_TEST_GOLDEN_H
 
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "lib/core/buf.h"
 #include "lib/core/file.h"

@@ -42,6 +42,7 @@ families_have_the_hashes_that_the_table_names(void **state)
 	    [KEYHASH_LIBMEMCACHED] = HASHES_LIBMEMCACHED,
 	    [KEYHASH_TWEMPROXY] = HASHES_TWEMPROXY,
 	    [KEYHASH_JUMP] = HASHES_JUMP,
+	    [KEYHASH_SPYMEMCACHED] = HASHES_SPYMEMCACHED,
 	};
 
 	(void)state;

@@ -23,7 +23,8 @@ circle_of(struct ketama *k, const struct test_list *list, bool weighted)
 		servers[i].name = span_of(list->servers[i].host);
 		servers[i].texts = weighted ? ketama_share(list->servers[i].weight, total, list->n) : 100;
 	}
-	ketama_init(k, servers, list->n, weighted ? NULL : keyhash_find(KEYHASH_LIBMEMCACHED, "default"));
+	ketama_init(k, weighted ? KETAMA_MD5 : KETAMA_HASH, servers, list->n,
+		    keyhash_find(KEYHASH_LIBMEMCACHED, "default"));
 }
 
 /* 1264 points is what libmemcached makes of these eight weights: 160 x 8 less what rounding down takes. */
@@ -93,7 +94,7 @@ fixture(const char *algorithm, const char *name_format)
 		snprintf(names[i], sizeof(names[i]), name_format, (unsigned)i + 1);
 		servers[i] = (struct ketama_server){span_of(names[i]), ketama_share(weights[i], 4300, 8)};
 	}
-	ketama_init(&k, servers, 8, NULL);
+	ketama_init(&k, KETAMA_MD5, servers, 8, NULL);
 	assert_int_equal(k.n, 1264);
 	golden_open(&g, "ketama.tsv");
 	while (golden_row(&g, algorithm, NULL)) {
@@ -132,7 +133,7 @@ points_of_twemproxys_tests_are_reproduced(void **state)
 	unsigned found = 0;
 
 	(void)state;
-	ketama_init(&k, &server, 1, NULL);
+	ketama_init(&k, KETAMA_MD5, &server, 1, NULL);
 	for (uint32_t i = 0; i < k.n; i++)
 		found += k.points[i].at == 3853726576u || k.points[i].at == 2667054752u;
 	assert_int_equal(found, 2);
@@ -151,7 +152,7 @@ a_hash_belongs_to_the_point_at_or_after_it(void **state)
 		    {SPAN_LIT("a"), 100}, {SPAN_LIT("b"), 7}, {SPAN_LIT("c"), 40}};
 		struct ketama k;
 
-		ketama_init(&k, servers, 3, keyhash_find(KEYHASH_LIBMEMCACHED, hashes[h]));
+		ketama_init(&k, KETAMA_HASH, servers, 3, keyhash_find(KEYHASH_LIBMEMCACHED, hashes[h]));
 		for (uint32_t i = 0; i < k.n; i++) {
 			for (uint32_t d = 0; d < 3; d++) {
 				uint32_t hash = k.points[i].at + d - 1, p = 0;
@@ -175,10 +176,23 @@ of_equal_points_the_first_server_has_the_key(void **state)
 	struct ketama k;
 
 	(void)state;
-	ketama_init(&k, servers, 2, NULL);
+	ketama_init(&k, KETAMA_MD5, servers, 2, NULL);
 	assert_int_equal(k.n, 320);
 	for (uint32_t hash = 1; hash < UINT32_MAX / 2; hash = hash * 3 + 1)
 		assert_int_equal(ketama_find(&k, hash)->server, 0);
+	ketama_fini(&k);
+}
+
+static void
+in_a_map_the_last_server_has_the_key(void **state)
+{
+	struct ketama_server servers[] = {{SPAN_LIT("x"), 40}, {SPAN_LIT("y"), 40}, {SPAN_LIT("x"), 40}};
+	struct ketama k;
+
+	(void)state;
+	ketama_init(&k, KETAMA_MD5_LAST, servers, 3, NULL);
+	for (uint32_t hash = 1; hash < UINT32_MAX / 2; hash = hash * 3 + 1)
+		assert_int_not_equal(ketama_find(&k, hash)->server, 0);
 	ketama_fini(&k);
 }
 
@@ -193,6 +207,7 @@ main(void)
 	    cmocka_unit_test(both_tables_of_libmemcacheds_tests_are_reproduced),
 	    cmocka_unit_test(points_of_twemproxys_tests_are_reproduced),
 	    cmocka_unit_test(of_equal_points_the_first_server_has_the_key),
+	    cmocka_unit_test(in_a_map_the_last_server_has_the_key),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,28 @@ every_value_of_libmemcacheds_and_twemproxys_tests_is_reproduced(void **state)
 	assert_int_equal(goldens(KEYHASH_TWEMPROXY, "twemproxy"), 12);
 }
 
+static void
+every_value_of_spymemcacheds_tests_is_reproduced(void **state)
+{
+	struct golden g;
+	size_t rows = 0;
+
+	(void)state;
+	golden_open(&g, "spymemcached.tsv");
+	while (golden_row(&g, "hash", NULL)) {
+		if (hash(KEYHASH_SPYMEMCACHED, g.field[1], g.field[2]) != golden_number(&g, 3))
+			fail_msg("%s of \"%s\" is not %s", g.field[1], g.field[2], g.field[3]);
+		rows++;
+	}
+	assert_int_equal(rows, 5 + 4 * 6 + 7);
+	golden_close(&g);
+	/* What Java 17 says: "hello".hashCode() and so on, as unsigned numbers. */
+	assert_int_equal(hash(KEYHASH_SPYMEMCACHED, "default", "hello"), 99162322);
+	assert_int_equal(hash(KEYHASH_SPYMEMCACHED, "java", "user:profile:42"), 2295161086);
+	assert_int_equal(hash(KEYHASH_SPYMEMCACHED, "java", "k\xc3\xbc\xe2\x82\xac"), 119003);
+	assert_int_equal(hash(KEYHASH_SPYMEMCACHED, "java", "\xf0\x9f\x98\x80!"), 54959902);
+}
+
 /* Published vectors, or (crc, fnv*_64) such a vector cut the way libmemcached cuts it. */
 static void
 hashes_give_their_published_values(void **state)
@@ -117,6 +139,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_value_of_libmemcacheds_and_twemproxys_tests_is_reproduced),
+	    cmocka_unit_test(every_value_of_spymemcacheds_tests_is_reproduced),
 	    cmocka_unit_test(hashes_give_their_published_values),
 	    cmocka_unit_test(one_name_may_be_two_functions),
 	    cmocka_unit_test(the_default_is_the_peers),

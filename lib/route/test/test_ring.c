@@ -15,6 +15,7 @@
 #include "lib/route/furc.h"
 #include "lib/route/rendezvous.h"
 #include "lib/route/ring.h"
+#include "lib/route/test/golden.h"
 #include "lib/route/test/lists.h"
 
 #define GOLDEN "lib/route/test/golden/libmemcached.txt"
@@ -276,6 +277,82 @@ twemproxys_modula_gives_a_server_a_slot_per_unit_of_weight(void **state)
 }
 
 static void
+every_key_of_spymemcacheds_tests_is_where_they_want_it(void **state)
+{
+	struct server_options servers[8], local[4];
+	struct ring_spec spec = {.algorithm = "spymemcached", .servers = servers, .nservers = 8};
+	char hosts[8][16];
+	struct golden g;
+	struct ring *ring;
+	size_t rows = 0;
+
+	(void)state;
+	for (size_t i = 0; i < 8; i++) {
+		snprintf(hosts[i], sizeof(hosts[i]), "10.0.1.%zu", i + 1);
+		servers[i] = (struct server_options){.host = hosts[i], .port = 11211, .weight = 1};
+	}
+	ring = ring_of(&spec);
+	golden_open(&g, "spymemcached.tsv");
+	while (golden_row(&g, "ketama", NULL)) {
+		if (ring_route(ring, span_of(g.field[1])) + 1 != golden_number(&g, 2))
+			fail_msg("%s is not on %s", g.field[1], g.field[2]);
+		rows++;
+	}
+	assert_int_equal(rows, 711);
+	golden_close(&g);
+	ring_destroy(&ring);
+	/* testLookups and ArrayModNodeLocatorTest.testPrimary */
+	for (size_t i = 0; i < 4; i++)
+		local[i] =
+		    (struct server_options){.host = (char *)"127.0.0.1", .port = 10000 + i, .weight = 1};
+	spec.servers = local;
+	spec.nservers = 4;
+	ring = ring_of(&spec);
+	assert_int_equal(ring_route(ring, span_of("dustin")), 0);
+	assert_int_equal(ring_route(ring, span_of("noelani")), 2);
+	assert_int_equal(ring_route(ring, span_of("some other key")), 0);
+	assert_int_equal(ring_route(ring, span_of("V5XS8C8N")), 3);
+	ring_destroy(&ring);
+	spec.algorithm = "spymemcached_modula";
+	ring = ring_of(&spec);
+	assert_int_equal(ring_route(ring, span_of("dustin")), 3);
+	assert_int_equal(ring_route(ring, span_of("x")), 0);
+	assert_int_equal(ring_route(ring, span_of("y")), 1);
+	ring_destroy(&ring);
+}
+
+/* Dalli's namespace is a part of what it hashes; the others' is not. */
+static void
+a_hashed_namespace_stands_before_the_key(void **state)
+{
+	struct cluster cluster = test_cluster(list_named("ports"), "dalli", "default");
+	struct ring_spec spec;
+	struct ring *plain, *prefixed;
+	struct buf out = BUF_INIT;
+
+	(void)state;
+	cluster.opt.namespace = (char *)"app:";
+	spec = ring_spec_of_cluster(&cluster);
+	assert_string_equal(spec.prefix, "app:");
+	prefixed = ring_of(&spec);
+	spec.prefix = NULL;
+	plain = ring_of(&spec);
+	for (int i = 0; i < 200; i++) {
+		char key[32];
+
+		snprintf(key, sizeof(key), "app:user:%d", i);
+		assert_int_equal(ring_route(prefixed, span_of(key + 4)), ring_route(plain, span_of(key)));
+	}
+	ring_explain_cluster(prefixed, &cluster, span_of("k"), &out);
+	assert_non_null(strstr(buf_str(&out), "sent as: app:k (the namespace is hashed)"));
+	cluster.opt.distribution = (char *)"ketama";
+	assert_null(ring_spec_of_cluster(&cluster).prefix);
+	buf_fini(&out);
+	ring_destroy(&plain);
+	ring_destroy(&prefixed);
+}
+
+static void
 refused(struct ring_spec spec, const char *word)
 {
 	struct err_detail why = {0};
@@ -325,6 +402,8 @@ what_an_algorithm_does_not_take_is_refused(void **state)
 	refused(spec, "0 to 1");
 	spec = test_spec(list, "weighted_rendezvous", NULL), spec.weights = NULL;
 	refused(spec, "0 to 1");
+	spec = test_spec(list, "ketama", NULL), spec.prefix = "app:";
+	refused(spec, "namespace");
 	spec = test_spec(list, "ketama", NULL), spec.nservers = 0;
 	refused(spec, "servers");
 	memset(longest, 'x', sizeof(longest) - 1);
@@ -431,6 +510,8 @@ main(void)
 	    cmocka_unit_test(a_salt_is_hashed_behind_the_key_whatever_the_length),
 	    cmocka_unit_test(names_are_hashed_instead_of_addresses),
 	    cmocka_unit_test(twemproxys_modula_gives_a_server_a_slot_per_unit_of_weight),
+	    cmocka_unit_test(every_key_of_spymemcacheds_tests_is_where_they_want_it),
+	    cmocka_unit_test(a_hashed_namespace_stands_before_the_key),
 	    cmocka_unit_test(what_an_algorithm_does_not_take_is_refused),
 	    cmocka_unit_test(a_ring_keeps_nothing_of_its_description),
 	    cmocka_unit_test(threads_share_a_ring),
