@@ -73,6 +73,7 @@ static const struct role_setting settings[] = {
     {READERS,        "fetch.wait.max.ms",             "500",    NULL}, /* a fetch that waits is answered as soon as a record comes */
     {READERS,        "fetch.min.bytes",               "1",      NULL},
     {READERS,        "fetch.error.backoff.ms",        "20",     NULL}, /* also the pause when the queue is full */
+    {KAFKA_LOOKER,   "socket.timeout.ms",             "6000",   NULL}, /* how long a question to a dead leader blocks */
     {KAFKA_LOOKER,   "queued.max.messages.kbytes",    "4096",   NULL},
     {KAFKA_STREAM,   "queued.max.messages.kbytes",    "8192",   NULL},
     {KAFKA_MEMBER,   "queued.max.messages.kbytes",    "64",     NULL},
@@ -392,24 +393,24 @@ err_t
 kafka_bounds(struct kafka *k, uint32_t partition, int timeout_ms, uint64_t *first, uint64_t *end,
 	     struct err_detail *why)
 {
-	struct err_detail unused = {0};
 	struct kafka_topic topic;
-	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+	rd_kafka_resp_err_t code;
 	int64_t lo = 0, hi = 0;
+	err_t err;
 
-	for (int i = 0; i < 2; i++) {
-		code = rd_kafka_query_watermark_offsets(k->rk, k->opt->topic, (int32_t)partition, &lo, &hi,
-							timeout_ms);
-		rd_kafka_poll(k->rk, 0);
-		/* librdkafka asks the leader that it remembers, even where that is gone. */
-		if (code == RD_KAFKA_RESP_ERR_NO_ERROR ||
-		    kafka_find_topic(k, timeout_ms, &topic, &unused) != ERR_OK)
-			break;
-	}
-	*first = lo > 0 ? (uint64_t)lo : 0;
-	*end = hi > 0 ? (uint64_t)hi : 0;
+	*first = *end = 0;
+	/* librdkafka asks the leader that it remembers, also where that is gone, and then for longer than it
+	 * was told: so it is told first who the leader is now. */
+	err = kafka_find_topic(k, timeout_ms, &topic, why);
+	if (err != ERR_OK)
+		return err;
+	code =
+	    rd_kafka_query_watermark_offsets(k->rk, k->opt->topic, (int32_t)partition, &lo, &hi, timeout_ms);
+	rd_kafka_poll(k->rk, 0);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return kafka_error(k, code, "asking for its first and last record", why);
+	*first = lo > 0 ? (uint64_t)lo : 0;
+	*end = hi > 0 ? (uint64_t)hi : 0;
 	return ERR_OK;
 }
 
