@@ -14,12 +14,16 @@
 #include "lib/core/mem.h"
 
 enum {
-	ASK_MS = 3000,	     /* patience of the helper for one answer */
-	PAUSE_MS = 1000,     /* between the helper's looks at the topic */
-	WITNESS_MS = 5000,   /* how often a partition's witness is looked at and moved */
-	CLOSE_MS = 5000,     /* patience for the last commit, and for the group to let go */
-	FENCED_MS = 30000,   /* before it joins again, when another router has the same name */
-	AT_ONCE = 1000,	     /* callbacks served in one turn */
+	ASK_MS = 3000,	   /* patience of the helper for one answer */
+	PAUSE_MS = 1000,   /* between the helper's looks at the topic */
+	WITNESS_MS = 5000, /* how often a partition's witness is looked at and moved */
+	CLOSE_MS = 5000,   /* patience for the last commit, and for the group to let go */
+	/* Before it joins again after it was fenced.  A coordinator that changes can do that to a member that
+	 * is alone with its name, so the first time is soon; another router with our name does it again and
+	 * again. */
+	FENCED_MS = 500,
+	FENCED_AGAIN_MS = 30000,
+	AT_ONCE = 1000, /* callbacks served in one turn */
 };
 
 enum part_state {
@@ -58,7 +62,7 @@ struct kafka_group {
 	struct kafka *member;
 	rd_kafka_queue_t *queue;
 	int fd;
-	bool closing, fenced;
+	bool closing, fenced, fenced_often;
 	uint64_t fenced_ms;
 	bool troubled;
 	struct part *parts;
@@ -169,8 +173,8 @@ load_cursors(struct kafka_group *g, uint32_t partition, struct cursor_found *f, 
 	if (f->has_servers && f->commit.has_witness)
 		err = check_witness(g, partition, f->commit.witness_offset, f->commit.witness, &same, why);
 	f->other_log = !same;
-	/* Brokers forget the offsets of a group that was away for a week (offsets.retention.minutes), and cannot be
-	 * asked whether they did.  With the whole log still there it does not matter. */
+	/* Brokers forget the offsets of a group that was away for a week (offsets.retention.minutes), and
+	 * cannot be asked whether they did.  With the whole log still there it does not matter. */
 	if (err == ERR_OK && !f->committed) {
 		err = kafka_bounds(g->looker, partition, ASK_MS, &first, &end, why);
 		f->other_log = err == ERR_OK && first > 0;
@@ -331,8 +335,8 @@ on_committed(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_
 
 	for (int i = 0; list != NULL && i < list->cnt; i++) {
 		uint32_t partition = (uint32_t)list->elems[i].partition;
-		bool well = code == RD_KAFKA_RESP_ERR_NO_ERROR &&
-			    list->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR;
+		bool well =
+		    code == RD_KAFKA_RESP_ERR_NO_ERROR && list->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR;
 
 		if (partition < g->nparts && g->parts[partition].cursors != NULL)
 			cursor_kafka_committed(g->parts[partition].cursors, well);
@@ -451,8 +455,8 @@ take_answers(struct kafka_group *g)
 		if (job == NULL)
 			continue;
 		if (job->kind == JOB_LOAD && p->state == PART_LOADING) {
-			p->has_witness = job->found.has_servers && !job->found.other_log &&
-					 job->found.commit.has_witness;
+			p->has_witness =
+			    job->found.has_servers && !job->found.other_log && job->found.commit.has_witness;
 			p->witness_offset = job->found.commit.witness_offset;
 			p->witness = job->found.commit.witness;
 			p->witness_ms = 0;
@@ -462,16 +466,20 @@ take_answers(struct kafka_group *g)
 				 F_UINT("partition", i), F_BOOL("committed", job->found.committed),
 				 F_UINT("offset", job->found.offset));
 			if (job->found.other_log && !job->found.committed)
-				log_error(g->ctx.broker->log,
-					  "group: it has no committed offsets, and the log no longer has its first "
-					  "records; if the offsets expired, deletes were missed: servers are flushed (if the "
-					  "cluster is new, commit offsets first: kafka-consumer-groups.sh --reset-offsets)",
-					  F_STR("group", g->name), F_UINT("partition", i));
+				log_error(
+				    g->ctx.broker->log,
+				    "group: it has no committed offsets, and the log no longer has its first "
+				    "records; if the offsets expired, deletes were missed: servers are "
+				    "flushed (if the "
+				    "cluster is new, commit offsets first: kafka-consumer-groups.sh "
+				    "--reset-offsets)",
+				    F_STR("group", g->name), F_UINT("partition", i));
 			else if (job->found.other_log)
-				log_error(g->ctx.broker->log,
-					  "group: the topic was made anew or lost its end; servers are flushed",
-					  F_STR("group", g->name), F_UINT("partition", i),
-					  F_UINT("cursor", job->found.offset));
+				log_error(
+				    g->ctx.broker->log,
+				    "group: the topic was made anew or lost its end; servers are flushed",
+				    F_STR("group", g->name), F_UINT("partition", i),
+				    F_UINT("cursor", job->found.offset));
 			g->ctx.ops->on_assigned(g->ctx.arg, i, p->cursors);
 		} else if (job->kind == JOB_WITNESS && p->state == PART_OURS && job->found.other_log) {
 			/* Load again: the cursors are found to be of another log, for the witness is. */
@@ -528,8 +536,8 @@ join(struct kafka_group *g, struct err_detail *why)
 	};
 	rd_kafka_topic_partition_list_t *topics;
 	rd_kafka_resp_err_t code;
-	err_t err = kafka_open(&g->member, KAFKA_MEMBER, g->ctx.log, more, prepare_member, g, g->ctx.broker->log,
-			       why);
+	err_t err = kafka_open(&g->member, KAFKA_MEMBER, g->ctx.log, more, prepare_member, g,
+			       g->ctx.broker->log, why);
 
 	if (err != ERR_OK)
 		return err;
@@ -540,7 +548,8 @@ join(struct kafka_group *g, struct err_detail *why)
 	rd_kafka_topic_partition_list_add(topics, g->ctx.log->topic, RD_KAFKA_PARTITION_UA);
 	code = rd_kafka_subscribe(kafka_rk(g->member), topics);
 	rd_kafka_topic_partition_list_destroy(topics);
-	return code == RD_KAFKA_RESP_ERR_NO_ERROR ? ERR_OK : kafka_error(g->member, code, "joining the group", why);
+	return code == RD_KAFKA_RESP_ERR_NO_ERROR ? ERR_OK
+						  : kafka_error(g->member, code, "joining the group", why);
 }
 
 /* Tells only what changed. */
@@ -549,17 +558,21 @@ tell_trouble(struct kafka_group *g)
 {
 	char text[400];
 
-	if (g->fenced)
+	if (g->fenced && g->fenced_often)
 		snprintf(text, sizeof(text),
-			 "another router of the group %.100s has the same name, \"%.100s\", and took our place; give each "
+			 "another router of the group %.100s has the same name, \"%.100s\", and took our "
+			 "place; give each "
 			 "its own with --instance",
 			 g->name, g->ctx.instance);
 	pthread_mutex_lock(&g->lock);
-	if (!g->fenced)
+	if (!g->fenced || !g->fenced_often)
 		snprintf(text, sizeof(text), "%s", g->trouble);
 	pthread_mutex_unlock(&g->lock);
 	if (text[0] == '\0' && !g->troubled)
 		return;
+	if (text[0] != '\0' && !g->troubled)
+		log_warn(g->ctx.broker->log, "group: trouble; it is tried again", F_STR("group", g->name),
+			 F_STR("reason", text));
 	g->troubled = text[0] != '\0';
 	if (g->ctx.ops->on_trouble != NULL)
 		g->ctx.ops->on_trouble(g->ctx.arg, text);
@@ -569,10 +582,14 @@ tell_trouble(struct kafka_group *g)
 static void
 be_fenced(struct kafka_group *g)
 {
+	uint64_t now_ms = clock_mono_ms(g->ctx.broker->clock);
+
+	g->fenced_often = g->fenced_ms != 0 && now_ms - g->fenced_ms < FENCED_AGAIN_MS * 2;
 	g->fenced = true;
-	g->fenced_ms = clock_mono_ms(g->ctx.broker->clock);
-	log_error(g->ctx.broker->log, "group: another router has our name and took our place",
-		  F_STR("group", g->name), F_STR("instance", g->ctx.instance));
+	g->fenced_ms = now_ms;
+	log_error(g->ctx.broker->log, "group: our place in it was taken; joining again",
+		  F_STR("group", g->name), F_STR("instance", g->ctx.instance),
+		  F_BOOL("often", g->fenced_often));
 	for (uint32_t i = 0; i < g->nparts; i++)
 		drop(g, i);
 }
@@ -635,7 +652,8 @@ join_again(struct kafka_group *g)
 	struct err_detail why = {0};
 	err_t err;
 
-	if (clock_mono_ms(g->ctx.broker->clock) - g->fenced_ms < FENCED_MS)
+	if (clock_mono_ms(g->ctx.broker->clock) - g->fenced_ms <
+	    (g->fenced_often ? FENCED_AGAIN_MS : FENCED_MS))
 		return;
 	stop_helper(g); /* it asks through the member */
 	leave(g);
@@ -667,8 +685,7 @@ turn(struct group *base)
 			break;
 		rd_kafka_message_destroy(m); /* nothing is fetched; errors are librdkafka's to mend */
 	}
-	if (!g->fenced &&
-	    rd_kafka_fatal_error(kafka_rk(g->member), NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR)
+	if (!g->fenced && rd_kafka_fatal_error(kafka_rk(g->member), NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR)
 		be_fenced(g);
 	take_answers(g);
 	look_at_witnesses(g);
@@ -686,7 +703,8 @@ commit_last(struct kafka_group *g)
 	rd_kafka_event_t *ev;
 
 	for (uint32_t i = 0; i < g->nparts; i++) {
-		/* A commit that is under way may still come after this one; it is not newer, so it is waited for. */
+		/* A commit that is under way may still come after this one; it is not newer, so it is waited
+		 * for. */
 		if (g->parts[i].cursors != NULL)
 			cursor_kafka_committed(g->parts[i].cursors, true);
 		add_commit(g, i, list);
