@@ -258,3 +258,42 @@ def test_limits_hold_back_their_keys_and_no_others(pipeline):
     assert left > 0, "nothing was held back"
     wait_until(lambda: not any(holders(p, k) for k in slow), 15, "the keys with one")
     assert p.routers["a"].metrics().total("squeal_router_deletes_limited_total") > 0
+
+
+def test_a_regional_pool_gets_its_deletes_from_every_cluster_that_names_it(pipeline):
+    p = pipeline(start=False, clusters=["a", "b"], servers=2, trace_prefix="")
+    shared = p.caches["a"][1]
+    p.extra = {"clusters": {"servers": [p.caches["a"][0].address],
+                            "pools": [{"name": "world", "role": "regional", "prefixes": ["w:"],
+                                       "servers": [shared.address]}]}}
+    p.write_configs()
+    p.squeal.start()
+    for router in p.routers.values():
+        router.start()
+    shared.set("w:1", "old")
+    shared.set("x:1", "old")
+    insert(p, ["w:1", "x:1"])
+    for router in p.routers.values():
+        wait_until(lambda: router.metrics().total("squeal_router_deletes_acked_total", server=shared.address) == 1, 15,
+                   "the delete of %s" % router.name)
+    assert shared.get("w:1") is None and shared.get("x:1") == b"old"
+
+
+@pytest.mark.parametrize("bytes_keys", [False, True], ids=["str", "bytes"])
+def test_what_pymemcache_stores_is_deleted_where_pymemcache_stored_it(pipeline, bytes_keys):
+    hashing = pytest.importorskip("pymemcache.client.hash")
+    p = start(pipeline, 4, lambda a: {
+        "servers": a[0:1],
+        "pools": [{"name": "py", "prefixes": ["py:"], "distribution": "pymemcache",
+                   "hash": "bytes" if bytes_keys else "str", "servers": a[1:4]}]})
+    client = hashing.HashClient([("127.0.0.1", c.port) for c in p.caches["a"][1:]])
+    keys = ["py:%d" % i for i in range(200)]
+    for key in keys:
+        assert client.set(key.encode() if bytes_keys else key, "old")
+    where = {key: holders(p, key) for key in keys}
+    assert all(len(at) == 1 for at in where.values()) and len({tuple(at) for at in where.values()}) == 3
+    for key in keys[:20]:
+        assert said_to_go(p, key) == where[key]
+    insert(p, keys)
+    wait_until(lambda: not any(holders(p, key) for key in keys), 15, "every key to be deleted")
+    client.close()

@@ -49,7 +49,7 @@ static const char help[] =
     "over restarts. Without it: the host's name and the cluster's.\n"
     "--metrics prints a table of the metrics in Markdown.\n"
     "\n"
-    "Exit codes: 0 ok, 1 failed, 2 wrong usage, 65 corrupt cursor file, 78 wrong configuration.\n"
+    "Exit codes: 0 ok, 1 failed, 2 wrong usage, 65 corrupt file of cursors or rings, 78 wrong configuration.\n"
     "Manual: man squeal-router\n"
     "\n"
     "Settings in squeal.yaml that it uses:\n";
@@ -181,7 +181,7 @@ parse(int argc, char **argv, int *exit_code)
 	return a;
 }
 
-/* The rings of before are taken into account where their file can be read. */
+/* As the router routes once it has taken this file: to the owners by rings of before too. */
 static err_t
 route_of(struct route **out, const struct topology *t, const struct cluster *c, struct err_detail *why)
 {
@@ -193,6 +193,8 @@ route_of(struct route **out, const struct topology *t, const struct cluster *c, 
 
 	rings_path(t, c, &path);
 	err = rings_load(&rings, buf_str(&path), c->opt.name, why);
+	if (err == ERR_OK)
+		err = rings_plan(rings, c, why);
 	if (err == ERR_OK) {
 		before = rings_before(rings, &n);
 		err = route_create(out, c, before, n, why);

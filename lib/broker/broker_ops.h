@@ -36,7 +36,7 @@ struct broker_reader_ops {
 			    struct err_detail *why);
 	err_t (*read)(struct broker_reader *r, uint64_t from, size_t max_records, size_t max_bytes,
 		      broker_record_fn *fn, void *arg, uint64_t *next, struct err_detail *why);
-	uint64_t (*ask)(struct broker_reader *r);		   /* may be NULL: the bounds are those of now */
+	uint64_t (*ask)(struct broker_reader *r); /* may be NULL: the bounds are those of now */
 	bool (*answered)(struct broker_reader *r, uint64_t asked); /* may be NULL with it */
 	int (*fd)(const struct broker_reader *r);
 	void (*woken)(struct broker_reader *r);
@@ -50,7 +50,7 @@ struct cursor_ops {
 	void (*close)(struct cursor_store *s);
 	err_t (*load)(struct cursor_store *s, struct cursor *c, bool *found, struct err_detail *why);
 	err_t (*save)(struct cursor_store *s, const struct cursor *cursors, size_t n, struct err_detail *why);
-	err_t (*forget)(struct cursor_store *s, const char *server, struct err_detail *why); /* may be NULL */
+	err_t (*forget)(struct cursor_store *s, const char *server, struct err_detail *why);
 };
 
 struct cursor_store {

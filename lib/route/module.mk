@@ -29,3 +29,7 @@ $(BUILD)/bin/route-tool: PROGRAM_LIBS := $(ROUTE_LIBS)
 # Prints keys routed per second; not part of any check.
 $(BUILD)/bin/bench_route: $(BUILD)/obj/lib/route/bench/bench_route.o $(ROUTE_A) $(patsubst %,$(BUILD)/lib/%.a,$(ROUTE_NEEDS))
 $(BUILD)/bin/bench_route: PROGRAM_LIBS := $(ROUTE_LIBS)
+
+# What pools and rings of before cost per key; not part of any check.
+$(BUILD)/bin/bench_pools: $(BUILD)/obj/lib/route/bench/bench_pools.o $(ROUTE_A) $(patsubst %,$(BUILD)/lib/%.a,$(ROUTE_NEEDS))
+$(BUILD)/bin/bench_pools: PROGRAM_LIBS := $(ROUTE_LIBS)

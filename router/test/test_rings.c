@@ -164,6 +164,23 @@ a_ring_that_changed_while_the_router_was_down_is_noticed(void **state)
 }
 
 static void
+a_plan_shows_what_would_be_and_writes_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct topology *t = cluster_of("h:3");
+
+	load(f);
+	must_take(f, "h:1, h:2", false);
+	load(f);
+	assert_int_equal(rings_plan(f->rings, &t->clusters[0], &f->why), ERR_OK);
+	assert_before(f, "h:1,h:2");
+	load(f);
+	assert_before(f, "");
+	must_take(f, "h:1, h:2", false);
+	topology_destroy(&t);
+}
+
+static void
 a_ring_that_comes_back_is_not_kept_twice(void **state)
 {
 	struct fixture *f = *state;
@@ -478,6 +495,7 @@ main(void)
 	    TEST(the_first_ring_is_no_change_and_a_new_one_keeps_the_old),
 	    TEST(what_was_taken_is_there_after_a_restart),
 	    TEST(a_ring_that_changed_while_the_router_was_down_is_noticed),
+	    TEST(a_plan_shows_what_would_be_and_writes_nothing),
 	    TEST(a_ring_that_comes_back_is_not_kept_twice),
 	    TEST(another_address_of_a_server_is_no_other_ring),
 	    TEST(more_changes_than_are_kept_are_refused_until_they_are_sealed),

@@ -271,6 +271,26 @@ a_routing_prefix_is_taken_off_where_it_means_this_cluster(void **state)
 }
 
 static void
+what_names_the_pool_may_be_a_routing_prefix(void **state)
+{
+	struct fixture *f = *state;
+
+	is(f, "    mcrouter_prefix: /east/a/\n"
+	      "    servers: [d:1]\n"
+	      "    pools: [{name: users, prefixes: ['user:'], servers: [u:1]}]\n");
+	assert_goes(f, "user:1", "/east/a/", "users@u:1");
+	assert_false(f->answer.unknown_pool);
+	assert_goes(f, "user:1", "/*/*/", "users@u:1");
+	assert_goes(f, "user:1", "/east/a/default", "default@d:1");
+	assert_goes(f, "user:1", "/east/b/", "");
+	assert_true(f->answer.foreign);
+	assert_goes(f, "user:1", "/east/a", "users@u:1"); /* no prefix, and no pool */
+	assert_true(f->answer.unknown_pool);
+	assert_goes(f, "/east/b/user:1", "/east/a/", "");
+	assert_true(f->answer.foreign);
+}
+
+static void
 without_mcrouter_a_slash_is_a_byte_like_any_other(void **state)
 {
 	struct fixture *f = *state;
@@ -278,6 +298,9 @@ without_mcrouter_a_slash_is_a_byte_like_any_other(void **state)
 	is(f, "    servers: [d:1]\n");
 	assert_goes(f, "/east/a/user:1", "", "default@d:1");
 	assert_true(span_is(f->answer.key, "/east/a/user:1"));
+	/* Nobody can say whom it means: better too many deletes than too few. */
+	assert_goes(f, "x", "/west/b/", "default@d:1");
+	assert_true(f->answer.unknown_pool);
 }
 
 /* Whether what stands behind |#| makes a difference to the server. */
@@ -579,6 +602,7 @@ main(void)
 	    TEST(limits_are_found_by_the_longest_prefix),
 	    TEST(an_answer_is_used_again),
 	    TEST(a_routing_prefix_is_taken_off_where_it_means_this_cluster),
+	    TEST(what_names_the_pool_may_be_a_routing_prefix),
 	    TEST(without_mcrouter_a_slash_is_a_byte_like_any_other),
 	    TEST(keys_are_hashed_up_to_the_hash_stop_where_mcrouter_does_or_it_is_asked_for),
 	    TEST(old_and_new_owners_get_deletes_until_the_old_ring_is_sealed),
