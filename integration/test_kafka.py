@@ -336,11 +336,11 @@ def test_one_server_away_is_remembered_over_a_restart_of_the_router(pipeline):
     away, here = p.caches["a"]
     away.kill()
     keys = ["k:%d" % i for i in range(200)]
+    saves = p.routers["a"].metrics().total("squeal_router_cursor_saves_total")
     insert(p, keys)
     wait_until(lambda: any(key in p.deleted("a") for key in keys), 10, "the other server")
     missed = set(keys) - p.deleted("a")
-    saves = p.routers["a"].metrics().total("squeal_router_cursor_saves_total")
-    wait_until(lambda: p.routers["a"].metrics().total("squeal_router_cursor_saves_total") > saves + 1, 10, "the cursors")
+    wait_until(lambda: p.routers["a"].metrics().total("squeal_router_cursor_saves_total") > saves, 10, "the cursors")
     p.routers["a"].kill()
     p.routers["a"].start(wait=False)
     away.start()
@@ -348,17 +348,16 @@ def test_one_server_away_is_remembered_over_a_restart_of_the_router(pipeline):
     assert missed
 
 
-def test_committed_offsets_that_are_lost_cost_repeats_or_a_flush_and_lose_nothing(pipeline):
+def test_committed_offsets_that_are_lost_cost_repeats_and_lose_nothing(pipeline):
     p = pipeline(kafka=True, clusters=["a"], instances=["one"])
     insert(p, ["k:1"])
     p.barrier()
     p.routers["a"].stop()
     p.kafka.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", p.kafka.inner,
                  "--delete", "--group", GROUP)
-    p.fill(["k:meanwhile"])
     insert(p, ["k:meanwhile"])
     p.routers["a"].start(wait=False)
-    wait_until(lambda: p.held("a", "k:meanwhile") == 0, 20, "k:meanwhile to be gone")
+    p.wait_deleted(["k:meanwhile"])
 
 
 # --- TLS and passwords --------------------------------------------------------------------------------------

@@ -73,6 +73,8 @@ static const struct role_setting settings[] = {
     {READERS,        "fetch.wait.max.ms",             "500",    NULL}, /* a fetch that waits is answered as soon as a record comes */
     {READERS,        "fetch.min.bytes",               "1",      NULL},
     {READERS,        "fetch.error.backoff.ms",        "20",     NULL}, /* also the pause when the queue is full */
+    /* A question to a broker that is gone is given up then, whatever its own timeout; closing waits for it. */
+    {KAFKA_LOOKER,   "socket.timeout.ms",             "2000",   NULL},
     {KAFKA_LOOKER,   "queued.max.messages.kbytes",    "4096",   NULL},
     {KAFKA_STREAM,   "queued.max.messages.kbytes",    "8192",   NULL},
     {KAFKA_MEMBER,   "queued.max.messages.kbytes",    "64",     NULL},
