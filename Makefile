@@ -156,7 +156,7 @@ demo: deps
 	$(Q)BUILD=$(BUILD) $(PYTHON) integration/demo/demo.py
 
 bench: deps
-	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)$(MAKE) --no-print-directory programs $(BUILD)/bin/fill_log
 	$(Q)BUILD=$(BUILD) $(PYTHON) integration/bench/bench.py
 
 bench-peers: deps

@@ -14,3 +14,8 @@ DELIVER_TESTS := $(patsubst lib/deliver/test/%.c,$(BUILD)/test/lib/deliver/test/
 TESTS         += $(DELIVER_TESTS)
 $(DELIVER_TESTS): $(DELIVER_A) $(patsubst %,$(BUILD)/lib/%.a,$(DELIVER_NEEDS))
 $(DELIVER_TESTS): TEST_LIBS := $(DELIVER_LIBS)
+
+DELIVER_FUZZERS := $(BUILD)/fuzz/lib/deliver/fuzz/fuzz_outbox
+FUZZERS         += $(DELIVER_FUZZERS)
+$(DELIVER_FUZZERS): $(DELIVER_A) $(patsubst %,$(BUILD)/lib/%.a,$(DELIVER_NEEDS))
+$(DELIVER_FUZZERS): TEST_LIBS := $(DELIVER_LIBS)

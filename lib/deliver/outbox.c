@@ -20,6 +20,7 @@ enum {
 	FLIGHTS_MAX = 64, /* the range of router.windows */
 	FIRST_PAUSE_MS = 20,
 	FAILURES_BEFORE_SINGLE = 2,
+	UNSENT_SLOTS = 4096, /* 32 KiB */
 };
 
 enum window_state {
@@ -104,7 +105,7 @@ outbox_create(const struct outbox_context *ctx, uint64_t acked)
 	o->ctx = *ctx;
 	o->acked = acked;
 	o->last_end = o->last_flush = UINT64_MAX;
-	unsent_init(&o->unsent, hash_seed());
+	unsent_init(&o->unsent, hash_seed(), UNSENT_SLOTS);
 	limiter_init(&o->limiter, o->unsent.seed);
 	return o;
 }
@@ -150,12 +151,16 @@ queue_changed(struct outbox *o)
 void
 outbox_txn(struct outbox *o, uint64_t offset, uint64_t seen_us, uint64_t commit_us)
 {
+	/* One look at the clock for each record. */
+	uint64_t now_us =
+	    o->in_open && o->in.offset == offset ? o->in.queued_us : clock_real_us(o->ctx.clock);
+
 	o->in_pending = o->in_open = true;
 	o->in = (struct entry_txn){.kind = ENTRY_TXN,
 				   .offset = offset,
 				   .seen_us = seen_us,
 				   .commit_us = commit_us,
-				   .queued_us = clock_real_us(o->ctx.clock)};
+				   .queued_us = now_us};
 }
 
 /* The entry that waits becomes what does for both. */
@@ -207,19 +212,43 @@ with_prefix(const struct outbox_key *k, char room[MC_KEY_MAX])
 	return span_make(room, k->prefix.len + k->key.len);
 }
 
+static struct entry_key
+entry_of(const struct outbox *o, const struct outbox_key *k)
+{
+	return (struct entry_key){.kind = ENTRY_KEY,
+				  .action = (uint8_t)k->action,
+				  .prefix = (uint8_t)k->prefix.len,
+				  .len = (uint8_t)(k->prefix.len + k->key.len),
+				  .holdoff_ms = k->holdoff_ms,
+				  .stale_ms = k->stale_ms,
+				  .ref = k->ref,
+				  .offset = o->in.offset};
+}
+
+/* Lets a key wait for its limit; false when it may go at once. */
+static bool
+put_aside(struct outbox *o, const struct outbox_key *k, struct span sent)
+{
+	size_t limit = k->limit - 1;
+	struct entry_key e;
+
+	if (limiter_pass(&o->limiter, limit, clock_mono_ns(o->ctx.clock)))
+		return false;
+	e = entry_of(o, k);
+	e.limit = (uint16_t)k->limit;
+	limiter_put(&o->limiter, limit, &o->in, &e, sent);
+	metric_inc(&o->ctx.metrics->router_deletes_limited);
+	queue_changed(o);
+	return true;
+}
+
 err_t
 outbox_put(struct outbox *o, const struct outbox_key *k)
 {
 	struct unsent_queue q = {&o->queue, o->base, o->unsent_at};
-	struct entry_key e = {.kind = ENTRY_KEY,
-			      .action = (uint8_t)k->action,
-			      .prefix = (uint8_t)k->prefix.len,
-			      .len = (uint8_t)(k->prefix.len + k->key.len),
-			      .holdoff_ms = k->holdoff_ms,
-			      .stale_ms = k->stale_ms,
-			      .ref = k->ref,
-			      .offset = o->in.offset};
+	bool limited = k->limit > 0 && k->limit <= o->limiter.n;
 	char room[MC_KEY_MAX];
+	struct entry_key e;
 	struct span sent;
 	char *waits;
 
@@ -228,29 +257,20 @@ outbox_put(struct outbox *o, const struct outbox_key *k)
 	sent = with_prefix(k, room);
 	if (!mc_request_key_ok(sent))
 		return ERR_BAD_KEY;
-	if (k->limit > 0 && k->limit <= o->limiter.n) {
-		waits = limiter_find(&o->limiter, k->limit - 1, sent);
-		if (waits != NULL)
-			return coalesce(o, waits, k);
-	}
-	waits = unsent_find(&o->unsent, &q, sent);
+	waits = limited ? limiter_find(&o->limiter, k->limit - 1, sent) : NULL;
+	if (waits == NULL)
+		waits = unsent_find(&o->unsent, &q, sent);
 	if (waits != NULL)
 		return coalesce(o, waits, k);
-	if (k->limit > 0 && k->limit <= o->limiter.n &&
-	    !limiter_pass(&o->limiter, k->limit - 1, clock_mono_ns(o->ctx.clock))) {
-		e.limit = (uint16_t)k->limit;
-		limiter_put(&o->limiter, k->limit - 1, &o->in, &e, sent);
-		metric_inc(&o->ctx.metrics->router_deletes_limited);
-		queue_changed(o);
+	if (limited && put_aside(o, k, sent))
 		return ERR_OK;
-	}
 	if (o->in_pending) {
 		buf_put(&o->queue, &o->in, sizeof(o->in));
 		o->in_pending = false;
 	}
 	unsent_add(&o->unsent, queue_end(o));
+	e = entry_of(o, k);
 	queue_key(o, &e, sent);
-	queue_changed(o);
 	return ERR_OK;
 }
 
@@ -537,8 +557,6 @@ windows_finish(struct outbox *o)
 	o->base += taken;
 	if (o->unsent_at < o->base)
 		o->unsent_at = o->base;
-	if (o->queue.len == 0)
-		unsent_clear(&o->unsent);
 	queue_changed(o);
 }
 

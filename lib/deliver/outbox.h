@@ -28,8 +28,9 @@
  * outbox_acked() is the offset below which every record is fully acknowledged.  A flush_all is an entry like
  * a delete that is never given up.
  *
- * Bytes in, bytes out: no I/O here.  Memory: what is queued, and an index of the keys that wait, of 11 to 32
- * bytes for each; the caller looks at outbox_bytes().
+ * Bytes in, bytes out: no I/O here.  Memory: what is queued, which is outbox_bytes(), and an index of the
+ * keys that came last of 32 KiB, of 128 KiB for each limit that something waits for; a repeat of a key that
+ * is in the index no more is queued like a new one.
  *
  * Threads: the loop's.   Blocks: never.   Clock: injected.
  */

@@ -6,8 +6,8 @@ enum {
 	HAS_TIME = 4,
 	HAS_CONNECTIONS = 8,
 	HAS_ALL = 15,
-	/* memcached's uptime: begins at 2, whole seconds, and its timer may be one more behind or ahead. */
-	UPTIME_AHEAD_MS = 4000,
+	/* memcached's uptime may be whole seconds behind: rounding, and a timer that is late */
+	UPTIME_BEHIND_MS = 2000,
 	BORN_JITTER_S = 2,
 };
 
@@ -38,7 +38,7 @@ process_asked(struct process *p, uint64_t asked_ms, uint64_t told_ms)
 static uint64_t
 started_ms(const struct process *p)
 {
-	uint64_t age = p->age_us != 0 ? p->age_us / 1000 + 1 : p->uptime_s * 1000 + UPTIME_AHEAD_MS;
+	uint64_t age = p->age_us != 0 ? p->age_us / 1000 + 1 : p->uptime_s * 1000 + UPTIME_BEHIND_MS;
 
 	return p->asked_ms > age ? p->asked_ms - age : 0;
 }

@@ -666,11 +666,450 @@ caught_up_of_an_older_connection_is_never_sent(void **state)
 	assert_string_equal(sent(f), "md missed q\r\nmn\r\n");
 }
 
+/* --- coalescing, stale, limits, rate, pause, samples ------------------------------------------------------
+ */
+
+static err_t
+put_as(struct fixture *f, const char *key, struct outbox_key k)
+{
+	k.prefix = SPAN_LIT("");
+	k.key = span_of(key);
+	return outbox_put(f->o, &k);
+}
+
+#define PUT_AS(f, key, ...) assert_int_equal(put_as((f), (key), (struct outbox_key){__VA_ARGS__}), ERR_OK)
+
+static void
+a_key_that_waits_unsent_is_not_queued_twice(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	outbox_txn(f->o, 7, 0, 0);
+	PUT_AS(f, "a", .ref = 70);
+	outbox_record_end(f->o, 8);
+	outbox_txn(f->o, 8, 0, 0);
+	PUT_AS(f, "b", .ref = 80);
+	PUT_AS(f, "a", .ref = 80);
+	outbox_record_end(f->o, 9);
+	outbox_txn(f->o, 9, 0, 0);
+	PUT_AS(f, "a", .ref = 90);
+	outbox_record_end(f->o, 10);
+	assert_string_equal(buf_str(&f->coalesced), "80->7 90->7 ");
+	assert_int_equal(metric_get(&f->metrics.router_deletes_coalesced), 2);
+	assert_string_equal(sent(f), "md a q\r\nmd b q\r\nmn\r\n");
+	assert_int_equal(outbox_acked(f->o), 7);
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 10);
+	assert_string_equal(buf_str(&f->acked_keys), "7:a 8:b ");
+}
+
+static void
+a_key_that_is_in_flight_is_queued_again(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	PUT(f, 7, "a");
+	assert_string_equal(sent(f), "md a q\r\nmn\r\n");
+	PUT(f, 8, "a");
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 8);
+	assert_string_equal(sent(f), "md a q\r\nmn\r\n");
+	assert_int_equal(metric_get(&f->metrics.router_deletes_coalesced), 0);
+}
+
+static void
+what_waits_becomes_the_stronger_of_the_two(void **state)
+{
+	struct fixture *f = *state;
+
+	f->opt.window_keys = 10;
+	outbox_abilities(f->o, OUTBOX_HOLDOFF);
+	outbox_connected(f->o, true);
+	outbox_txn(f->o, 7, 0, 0);
+	PUT_AS(f, "a", .action = OUTBOX_STALE, .stale_ms = 30000);
+	PUT_AS(f, "a", .action = OUTBOX_DELETE);
+	PUT_AS(f, "b", .action = OUTBOX_DELETE);
+	PUT_AS(f, "b", .action = OUTBOX_STALE, .stale_ms = 30000);
+	PUT_AS(f, "c", .action = OUTBOX_STALE, .stale_ms = 30000);
+	PUT_AS(f, "c", .action = OUTBOX_STALE, .stale_ms = 5000, .holdoff_ms = 700);
+	PUT_AS(f, "d", .holdoff_ms = 900);
+	PUT_AS(f, "d", .holdoff_ms = 0);
+	outbox_record_end(f->o, 8);
+	assert_string_equal(sent(f), "md a q\r\nmd b q\r\nmd c q I T5 H700\r\nmd d q H900\r\nmn\r\n");
+}
+
+static void
+stale_is_sent_in_whole_seconds_and_never_for_ever(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	outbox_txn(f->o, 7, 0, 0);
+	PUT_AS(f, "a", .action = OUTBOX_STALE, .stale_ms = 1001);
+	PUT_AS(f, "b", .action = OUTBOX_STALE, .stale_ms = 0);
+	outbox_record_end(f->o, 8);
+	assert_string_equal(sent(f), "md a q I T2\r\nmd b q I T1\r\nmn\r\n");
+	assert_int_equal(metric_get(&f->metrics.router_stales_sent), 2);
+}
+
+static void
+stale_on_a_server_without_meta_commands_is_a_delete_and_counted(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, false);
+	outbox_txn(f->o, 7, 0, 0);
+	PUT_AS(f, "a", .action = OUTBOX_STALE, .stale_ms = 1000);
+	outbox_record_end(f->o, 8);
+	assert_string_equal(sent(f), "delete a\r\nversion\r\n");
+	assert_int_equal(metric_get(&f->metrics.router_stale_unsupported), 1);
+	assert_int_equal(metric_get(&f->metrics.router_stales_sent), 0);
+}
+
+static void
+a_limited_key_waits_aside_and_others_go_on(void **state)
+{
+	struct fixture *f = *state;
+	struct outbox_limit limit = {.keys_per_s = 10}; /* one token gathers */
+
+	f->opt.window_keys = 10;
+	outbox_limits(f->o, &limit, 1);
+	outbox_connected(f->o, true);
+	outbox_txn(f->o, 7, 0, 0);
+	PUT_AS(f, "n1", .limit = 1);
+	PUT_AS(f, "n2", .limit = 1, .ref = 5);
+	PUT_AS(f, "free");
+	outbox_record_end(f->o, 8);
+	PUT(f, 8, "later");
+	assert_string_equal(sent(f), "md n1 q\r\nmd free q\r\nmd later q\r\nmn\r\n");
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 7); /* n2 waits */
+	assert_false(outbox_is_empty(f->o));
+	assert_true(outbox_bytes(f->o) > 0);
+	assert_int_equal(metric_get(&f->metrics.router_deletes_limited), 1);
+	assert_int_equal(metric_get(&f->metrics.router_limited_waiting), 1);
+	assert_int_equal(outbox_retry_at_ms(f->o), 1100);
+	assert_string_equal(sent(f), "");
+	clock_fake_advance_ms(&f->clock, 100);
+	assert_string_equal(sent(f), "md n2 q\r\nmn\r\n");
+	assert_int_equal(outbox_acked(f->o), 7); /* sent is not acknowledged */
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 9);
+	assert_true(outbox_is_empty(f->o));
+	assert_int_equal(outbox_bytes(f->o), 0);
+	assert_int_equal(f->ack.offset, 7);
+	assert_int_equal(f->ack.ref, 5);
+	assert_string_equal(buf_str(&f->acked_keys), "7:n1 7:free 8:later 7:n2 ");
+}
+
+static void
+limited_keys_coalesce_while_they_wait(void **state)
+{
+	struct fixture *f = *state;
+	struct outbox_limit limit = {.keys_per_s = 10};
+
+	outbox_limits(f->o, &limit, 1);
+	outbox_connected(f->o, true);
+	for (uint64_t offset = 7; offset < 107; offset++) {
+		outbox_txn(f->o, offset, 0, 0);
+		PUT_AS(f, "counter", .limit = 1, .ref = offset);
+		outbox_record_end(f->o, offset + 1);
+		sent(f);
+		if (outbox_in_flight(f->o) > 0)
+			assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+		clock_fake_advance_ms(&f->clock, 10);
+	}
+	/* One second of it: one at once, and one in each tenth. */
+	assert_in_range(metric_get(&f->metrics.router_deletes_sent), 10, 11);
+	assert_int_equal(metric_get(&f->metrics.router_deletes_coalesced) +
+			     metric_get(&f->metrics.router_deletes_sent) +
+			     metric_get(&f->metrics.router_limited_waiting),
+			 100);
+	clock_fake_advance_ms(&f->clock, 100);
+	sent(f);
+	if (outbox_in_flight(f->o) > 0)
+		assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 107);
+}
+
+static void
+limited_keys_survive_a_reconnect_and_a_change_of_limits(void **state)
+{
+	struct fixture *f = *state;
+	struct outbox_limit limits[2] = {{.keys_per_s = 1}, {.keys_per_s = 1}};
+
+	outbox_limits(f->o, limits, 2);
+	outbox_connected(f->o, true);
+	outbox_txn(f->o, 7, 0, 0);
+	PUT_AS(f, "a1", .limit = 2);
+	PUT_AS(f, "a2", .limit = 2);
+	PUT_AS(f, "a3", .limit = 2);
+	outbox_record_end(f->o, 8);
+	assert_string_equal(sent(f), "md a1 q\r\nmn\r\n");
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	clock_fake_advance_ms(&f->clock, 1000);
+	assert_string_equal(sent(f), "md a2 q\r\nmn\r\n");
+	outbox_disconnected(f->o);
+	assert_int_equal(outbox_acked(f->o), 7);
+	outbox_connected(f->o, true);
+	assert_string_equal(sent(f), "md a2 q\r\nmn\r\n"); /* again, without another token */
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 7);
+	outbox_limits(f->o, limits, 1); /* its limit is gone, so it may go */
+	assert_string_equal(sent(f), "md a3 q\r\nmn\r\n");
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 8);
+}
+
+static void
+caught_up_waits_for_the_limited_keys_before_it(void **state)
+{
+	struct fixture *f = *state;
+	struct outbox_limit limit = {.keys_per_s = 10};
+
+	outbox_limits(f->o, &limit, 1);
+	outbox_abilities(f->o, OUTBOX_CAUGHT_UP);
+	outbox_connected(f->o, true);
+	outbox_txn(f->o, 7, 0, 0);
+	PUT_AS(f, "a1", .limit = 1);
+	PUT_AS(f, "a2", .limit = 1);
+	outbox_record_end(f->o, 8);
+	outbox_caught_up(f->o);
+	assert_string_equal(sent(f), "md a1 q\r\nmn\r\n");
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	outbox_txn(f->o, 8, 0, 0);
+	PUT_AS(f, "a3", .limit = 1); /* behind it: not waited for */
+	outbox_record_end(f->o, 9);
+	assert_string_equal(sent(f), "");
+	clock_fake_advance_ms(&f->clock, 100);
+	assert_string_equal(sent(f), "md a2 q\r\nmn\r\n");
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_string_equal(sent(f), "caughtup\r\nmn\r\n");
+}
+
+static void
+the_rate_holds_for_all_keys_together(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t offset = 7, before;
+
+	f->opt.window_keys = 50;
+	outbox_rate(f->o, 1000); /* 50 gather */
+	outbox_connected(f->o, true);
+	outbox_txn(f->o, offset, 0, 0);
+	for (int i = 0; i < 1000; i++) {
+		char key[20];
+
+		snprintf(key, sizeof(key), "k%d", i);
+		assert_int_equal(put_key(f, key), ERR_OK);
+	}
+	outbox_record_end(f->o, ++offset);
+	for (int ms = 0; ms < 500; ms++) {
+		sent(f);
+		while (outbox_in_flight(f->o) > 0)
+			assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+		clock_fake_advance_ms(&f->clock, 1);
+	}
+	assert_in_range(metric_get(&f->metrics.router_deletes_acked), 500, 551);
+	assert_int_not_equal(outbox_retry_at_ms(f->o), 0);
+	outbox_rate(f->o, 0);
+	before = metric_get(&f->metrics.router_deletes_acked);
+	for (int i = 0; i < 10; i++) {
+		sent(f);
+		while (outbox_in_flight(f->o) > 0)
+			assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	}
+	assert_true(before < 1000);
+	assert_int_equal(outbox_acked(f->o), 8);
+}
+
+static void
+while_paused_nothing_more_is_sent_and_what_is_in_flight_is_awaited(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	PUT(f, 7, "a");
+	assert_string_equal(sent(f), "md a q\r\nmn\r\n");
+	outbox_pause(f->o, true);
+	PUT(f, 8, "b");
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(outbox_acked(f->o), 8);
+	assert_string_equal(sent(f), "");
+	assert_true(outbox_is_paused(f->o));
+	outbox_pause(f->o, false);
+	assert_string_equal(sent(f), "md b q\r\nmn\r\n");
+}
+
+static void
+one_window_in_so_many_says_what_the_server_had(void **state)
+{
+	struct fixture *f = *state;
+
+	f->opt.sample_hits = 2;
+	outbox_connected(f->o, true);
+	PUT(f, 7, "a", "b");
+	assert_string_equal(sent(f), "md a q\r\nmd b q\r\nmn\r\n");
+	assert_int_equal(reply(f, "NF\r\nMN\r\n"), ERR_OK); /* of 1.6.18: which of the two is unknown */
+	outbox_txn(f->o, 8, 0, 0);
+	PUT_AS(f, "c", .ref = 1);
+	PUT_AS(f, "d", .ref = 2);
+	outbox_record_end(f->o, 9);
+	assert_string_equal(sent(f), "md c\r\nmd d\r\nmn\r\n");
+	assert_int_equal(reply(f, "HD\r\nNF\r\nMN\r\n"), ERR_OK);
+	assert_string_equal(buf_str(&f->acked_keys), "7:a 7:b 8:c+ 8:d- ");
+	assert_int_equal(metric_get(&f->metrics.router_delete_hits), 1);
+	assert_int_equal(metric_get(&f->metrics.router_delete_misses), 1);
+	assert_int_equal(f->ack.ref, 2);
+}
+
+static void
+a_sampled_window_that_fails_is_sent_again_unsampled(void **state)
+{
+	struct fixture *f = *state;
+
+	f->opt.sample_hits = 1;
+	outbox_connected(f->o, true);
+	PUT(f, 7, "a", "b");
+	assert_string_equal(sent(f), "md a\r\nmd b\r\nmn\r\n");
+	assert_int_equal(reply(f, "CLIENT_ERROR poison\r\nHD\r\nMN\r\n"), ERR_OK);
+	assert_string_equal(sent(f), "md a q\r\nmd b q\r\nmn\r\n");
+	assert_int_equal(reply(f, "NF\r\nMN\r\n"), ERR_OK);
+	assert_string_equal(buf_str(&f->acked_keys), "7:a 7:b ");
+	assert_int_equal(metric_get(&f->metrics.router_delete_hits), 0);
+	PUT(f, 8, "c", "d");
+	assert_string_equal(sent(f), "md c\r\nmd d\r\nmn\r\n");
+	assert_int_equal(reply(f, "HD\r\nMN\r\n"), ERR_PROTOCOL); /* an answer is missing */
+}
+
+static void
+a_classic_server_always_says_what_it_had(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, false);
+	PUT(f, 7, "a", "b");
+	sent(f);
+	assert_int_equal(reply(f, "NOT_FOUND\r\nDELETED\r\nVERSION 1.4.0\r\n"), ERR_OK);
+	assert_string_equal(buf_str(&f->acked_keys), "7:a- 7:b+ ");
+}
+
+static void
+an_acknowledgement_brings_its_times(void **state)
+{
+	struct fixture *f = *state;
+
+	outbox_connected(f->o, true);
+	outbox_txn(f->o, 7, 5900000, 5800000);
+	PUT_AS(f, "a", .ref = 3);
+	outbox_record_end(f->o, 8);
+	clock_fake_advance_ms(&f->clock, 10);
+	sent(f);
+	clock_fake_advance_ms(&f->clock, 5);
+	assert_int_equal(reply(f, "MN\r\n"), ERR_OK);
+	assert_int_equal(f->ack.commit_us, 5800000);
+	assert_int_equal(f->ack.seen_us, 5900000);
+	assert_int_equal(f->ack.queued_us, 6000000);
+	assert_int_equal(f->ack.sent_us, 6010000);
+	assert_int_equal(f->ack.acked_us, 6015000);
+}
+
+/* Few keys, so that they meet each other at every stage; a third of them limited.  The server's copy of each
+ * key must be deleted after the last record that named it, and never may the cursor pass a record before. */
+static void
+a_random_history_with_limits_and_repeats_deletes_each_key_after_its_last_record(void **state)
+{
+	enum { KEYS = 40, STEPS = 30000 };
+	struct fixture *f = *state;
+	struct outbox_limit limit = {.keys_per_s = 200};
+	uint64_t rng = 99, offset = 7, clock = 0;
+	uint64_t put_at[KEYS] = {0}, done_at[KEYS] = {0}, last_record[KEYS] = {0};
+	struct buf server_in = BUF_INIT, server_out = BUF_INIT;
+	bool up = false;
+
+	f->opt.window_keys = 4;
+	f->opt.windows = 3;
+	f->opt.sample_hits = 5;
+	outbox_limits(f->o, &limit, 1);
+	for (int step = 0; step < STEPS || !outbox_is_empty(f->o); step++) {
+		uint64_t r = rng = rng * 6364136223846793005ull + 1442695040888963407ull;
+		uint64_t acked;
+
+		assert_true(step < 2 * STEPS);
+		r >>= 33;
+		if (step < STEPS && r % 3 == 0) {
+			outbox_txn(f->o, offset, 0, 0);
+			for (uint64_t i = 0; i < r / 3 % 5; i++) {
+				size_t k = (size_t)(r / (7 + 13 * i)) % KEYS;
+				char key[20];
+
+				snprintf(key, sizeof(key), "k%zu", k);
+				PUT_AS(f, key, .limit = k % 3 == 0 ? 1 : 0);
+				put_at[k] = ++clock;
+				last_record[k] = offset;
+			}
+			outbox_record_end(f->o, ++offset);
+		}
+		if (!up || r / 64 % 300 == 0) {
+			if (up)
+				outbox_disconnected(f->o);
+			buf_clear(&server_in);
+			outbox_connected(f->o, true);
+			up = true;
+		}
+		clock_fake_advance_ms(&f->clock, 1);
+		outbox_send(f->o, &server_in);
+		for (uint64_t n = r / 1024 % 6; n > 0 && server_in.len > 0; n--) {
+			size_t line = (size_t)span_find(buf_span(&server_in), SPAN_LIT("\r\n"));
+
+			if (server_in.p[1] == 'n') {
+				buf_put_str(&server_out, "MN\r\n");
+			} else {
+				done_at[strtoul(server_in.p + 4, NULL, 10)] = ++clock;
+				if (server_in.p[line - 1] != 'q')
+					buf_put_str(&server_out, "HD\r\n");
+			}
+			buf_take(&server_in, line + 2);
+		}
+		assert_int_equal(reply(f, buf_str(&server_out)), ERR_OK);
+		buf_clear(&server_out);
+		acked = outbox_acked(f->o);
+		for (size_t k = 0; k < KEYS; k++) {
+			if (last_record[k] < acked)
+				assert_true(put_at[k] <= done_at[k]);
+		}
+	}
+	assert_int_equal(outbox_acked(f->o), offset);
+	assert_true(metric_get(&f->metrics.router_deletes_coalesced) > 1000);
+	assert_true(metric_get(&f->metrics.router_deletes_limited) > 100);
+	assert_int_equal(outbox_bytes(f->o), 0);
+	buf_fini(&server_in);
+	buf_fini(&server_out);
+}
+
 int
 main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
+	    TEST(a_key_that_waits_unsent_is_not_queued_twice),
+	    TEST(a_key_that_is_in_flight_is_queued_again),
+	    TEST(what_waits_becomes_the_stronger_of_the_two),
+	    TEST(stale_is_sent_in_whole_seconds_and_never_for_ever),
+	    TEST(stale_on_a_server_without_meta_commands_is_a_delete_and_counted),
+	    TEST(a_limited_key_waits_aside_and_others_go_on),
+	    TEST(limited_keys_coalesce_while_they_wait),
+	    TEST(limited_keys_survive_a_reconnect_and_a_change_of_limits),
+	    TEST(caught_up_waits_for_the_limited_keys_before_it),
+	    TEST(the_rate_holds_for_all_keys_together),
+	    TEST(while_paused_nothing_more_is_sent_and_what_is_in_flight_is_awaited),
+	    TEST(one_window_in_so_many_says_what_the_server_had),
+	    TEST(a_sampled_window_that_fails_is_sent_again_unsampled),
+	    TEST(a_classic_server_always_says_what_it_had),
+	    TEST(an_acknowledgement_brings_its_times),
+	    TEST(a_random_history_with_limits_and_repeats_deletes_each_key_after_its_last_record),
 	    TEST(a_holdoff_is_sent_to_servers_that_know_it),
 	    TEST(a_holdoff_for_a_server_that_knows_none_is_a_plain_delete_and_counted),
 	    TEST(caught_up_goes_out_alone_behind_the_deletes_and_is_acknowledged_by_ok),
