@@ -9,6 +9,7 @@
     push       the router's catching up with a log of deletes against a bare loop that pushes them, same memcached: CPU
                time for a delete, and rate
     memory     the most resident memory of squeal (a 1 GB transaction) and of a router (a server down for a minute)
+    replay     squeal-replay from a log and from a binlog file, against a bare loop that pushes the same deletes
     cache      squeal-cache against memcached 1.6.45 and pogocache: cache_bench.py says what and with which variables
 
 Prints a table and writes build/bench.json.  A bound that is missed is said to be; the exit code is 0 unless
@@ -35,6 +36,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import binlogs  # noqa: E402
 from cache_bench import bench_cache  # noqa: E402
+from replay_bench import bench_replay  # noqa: E402
 from harness import (Failure, Load, Memcached, Pipeline, Router, cpu_seconds, free_port, run_dir,  # noqa: E402
                      show_logs, wait_until)
 from harness.pipeline import program  # noqa: E402
@@ -339,9 +341,9 @@ def bench_memory(report):
 def main():
     report = Report()
     parts = {"keys": bench_keys, "tail": bench_tail, "latency": bench_latency, "packing": bench_packing, "push": bench_push, "memory": bench_memory,
-             "cache": bench_cache}
+             "replay": lambda r: bench_replay(r, timed, quiet), "cache": bench_cache}
     failed = []
-    for name in (os.environ.get("BENCH") or "keys tail latency packing push memory cache").split():
+    for name in (os.environ.get("BENCH") or "keys tail latency packing push memory replay cache").split():
         try:
             parts[name](report)
         except Failure as e:
