@@ -390,11 +390,19 @@ err_t
 kafka_bounds(struct kafka *k, uint32_t partition, int timeout_ms, uint64_t *first, uint64_t *end,
 	     struct err_detail *why)
 {
+	struct err_detail unused = {0};
+	struct kafka_topic topic;
+	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
 	int64_t lo = 0, hi = 0;
-	rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(k->rk, k->opt->topic, (int32_t)partition,
-								    &lo, &hi, timeout_ms);
 
-	rd_kafka_poll(k->rk, 0);
+	for (int i = 0; i < 2; i++) {
+		code = rd_kafka_query_watermark_offsets(k->rk, k->opt->topic, (int32_t)partition, &lo, &hi,
+							timeout_ms);
+		rd_kafka_poll(k->rk, 0);
+		/* librdkafka asks the leader that it remembers, even where that is gone. */
+		if (code == RD_KAFKA_RESP_ERR_NO_ERROR || kafka_find_topic(k, timeout_ms, &topic, &unused) != ERR_OK)
+			break;
+	}
 	*first = lo > 0 ? (uint64_t)lo : 0;
 	*end = hi > 0 ? (uint64_t)hi : 0;
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
