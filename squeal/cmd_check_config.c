@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/broker/broker.h"
 #include "lib/conf/rules.h"
 #include "lib/conf/topology.h"
 #include "lib/core/buf.h"
@@ -30,13 +31,16 @@ check_rules(const char *path)
 static int
 print_effective(const struct topology *topo, const char *path)
 {
+	struct buf log = BUF_INIT;
 	size_t servers = 0;
 
 	for (size_t i = 0; i < topo->nclusters; i++)
 		servers += topo->clusters[i].nservers;
+	broker_describe(&topo->log, &log);
 	printf("%s: ok: source %s, log %s, %zu cluster%s with %zu server%s\n", path, topo->source.name,
-	       topo->log.path, topo->nclusters, topo->nclusters == 1 ? "" : "s", servers,
+	       buf_str(&log), topo->nclusters, topo->nclusters == 1 ? "" : "s", servers,
 	       servers == 1 ? "" : "s");
+	buf_fini(&log);
 	return CMD_OK;
 }
 
@@ -93,6 +97,11 @@ cmd_check_config(int argc, char **argv)
 		return cmd_usage("check-config needs one file: squeal check-config -c squeal.yaml");
 	if (topology_load(&topo, config, &why) != ERR_OK) {
 		fprintf(stderr, "squeal: %s\n", err_why(&why));
+		return CMD_CONFIG;
+	}
+	if (broker_check_options(&topo->log, &why) != ERR_OK) {
+		fprintf(stderr, "squeal: %s: %s\n", config, err_why(&why));
+		topology_destroy(&topo);
 		return CMD_CONFIG;
 	}
 	exit_code = print_effective(topo, config);
