@@ -218,13 +218,20 @@ def test_retention_that_passes_while_a_server_is_away_flushes_it_alone(pipeline)
     p = pipeline(kafka=True, clusters=["a"], instances=["one"])
     insert(p, ["k:%d" % i for i in range(50)])
     p.barrier()
+    end = p.kafka.bounds("squeal")[1]
+    wait_until(lambda: p.kafka.committed(GROUP)[0] == end, 10, "the group's committed offset to be %d" % end)
     away, here = p.caches["a"]
     p.fill(["k:other"])
     away.pause()
     insert(p, ["k:gone:%d" % i for i in range(100)])
     router = p.routers["a"]
     wait_until(lambda: router.metrics().total("squeal_router_behind", server=here.address) == 0, 20, "the other server")
-    # What was read for it already needs no log: the router is restarted, too.
+    # What was read for it already needs no log: the router is killed too, once it has saved how far the other is.
+    saves = router.metrics().total("squeal_router_cursor_saves_total")
+    insert(p, ["k:here:%d" % i for i in range(50)])
+    wait_until(lambda: router.metrics().total("squeal_router_cursor_saves_total") > saves and
+               router.metrics().total("squeal_router_behind", server=here.address) == 0, 20, "the cursors")
+    wait_until(lambda: p.kafka.committed(GROUP)[0] == end, 10, "the group's committed offset to stay %d" % end)
     router.kill()
     p.kafka.expire("squeal")
     router.start(wait=False)

@@ -73,8 +73,6 @@ static const struct role_setting settings[] = {
     {READERS,        "fetch.wait.max.ms",             "500",    NULL}, /* a fetch that waits is answered as soon as a record comes */
     {READERS,        "fetch.min.bytes",               "1",      NULL},
     {READERS,        "fetch.error.backoff.ms",        "20",     NULL}, /* also the pause when the queue is full */
-    /* A question to a broker that is gone is given up then, whatever its own timeout; closing waits for it. */
-    {KAFKA_LOOKER,   "socket.timeout.ms",             "2000",   NULL},
     {KAFKA_LOOKER,   "queued.max.messages.kbytes",    "4096",   NULL},
     {KAFKA_STREAM,   "queued.max.messages.kbytes",    "8192",   NULL},
     {KAFKA_MEMBER,   "queued.max.messages.kbytes",    "64",     NULL},
@@ -386,27 +384,45 @@ kafka_partition(const char *source, uint32_t npartitions)
 							  NULL, NULL);
 }
 
+/*
+ * The partition's first offset (RD_KAFKA_OFFSET_BEGINNING) or the one behind its last (RD_KAFKA_OFFSET_END).
+ * rd_kafka_query_watermark_offsets() would ask for both, but never ends while the leader's address refuses
+ * connections: each refusal is a change of state, after which it tries again without looking at the time.
+ */
+static rd_kafka_resp_err_t
+ask_offset(struct kafka *k, uint32_t partition, int64_t which, int timeout_ms, uint64_t *out)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_t *p = rd_kafka_topic_partition_list_add(list, k->opt->topic, (int32_t)partition);
+	rd_kafka_resp_err_t code;
+
+	p->offset = which;
+	code = rd_kafka_offsets_for_times(k->rk, list, timeout_ms);
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		code = p->err;
+	/* No answer in time is no error of its own. */
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR && p->offset < 0)
+		code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+	*out = code == RD_KAFKA_RESP_ERR_NO_ERROR ? (uint64_t)p->offset : 0;
+	rd_kafka_topic_partition_list_destroy(list);
+	return code;
+}
+
 err_t
 kafka_bounds(struct kafka *k, uint32_t partition, int timeout_ms, uint64_t *first, uint64_t *end,
 	     struct err_detail *why)
 {
-	struct err_detail unused = {0};
-	struct kafka_topic topic;
-	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
-	int64_t lo = 0, hi = 0;
+	rd_kafka_resp_err_t code = ask_offset(k, partition, RD_KAFKA_OFFSET_END, timeout_ms, end);
 
-	for (int i = 0; i < 2; i++) {
-		code = rd_kafka_query_watermark_offsets(k->rk, k->opt->topic, (int32_t)partition, &lo, &hi,
-							timeout_ms);
-		rd_kafka_poll(k->rk, 0);
-		/* librdkafka asks the leader that it remembers, even where that is gone. */
-		if (code == RD_KAFKA_RESP_ERR_NO_ERROR || kafka_find_topic(k, timeout_ms, &topic, &unused) != ERR_OK)
-			break;
-	}
-	*first = lo > 0 ? (uint64_t)lo : 0;
-	*end = hi > 0 ? (uint64_t)hi : 0;
+	*first = 0;
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		code = ask_offset(k, partition, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, first);
+	rd_kafka_poll(k->rk, 0);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return kafka_error(k, code, "asking for its first and last record", why);
+	/* Between the two answers all that there was may have been removed. */
+	if (*first > *end)
+		*end = *first;
 	return ERR_OK;
 }
 
