@@ -313,6 +313,31 @@ def test_two_caches_and_a_log_of_three_partitions(pipeline, instances):
     p.wait_deleted(["k:after"], timeout=30)
 
 
+def test_servers_that_are_behind_at_different_places_catch_up_from_a_topic_beside_the_live_feed(pipeline):
+    """More places than the reader follows at a time, and more for each than a queue takes."""
+    p = pipeline(clusters=["a"], servers=4, kafka=True, config={"router": {"queue_bytes": "64KiB"}})
+    router, caches = p.routers["a"], p.caches["a"]
+    keys = ["k:first"]
+    insert(p, keys)
+    p.wait_deleted(keys, timeout=30)
+    for cache in caches[:3]:
+        cache.kill()
+        for i in range(12):
+            some = ["k:%s:%d:%d:%s" % (cache.port, i, j, "x" * 50) for j in range(300)]
+            keys += some
+            insert(p, some)
+        wait_until(lambda: router.metrics().total("squeal_router_behind", server=caches[3].address) == 0, 20,
+                   "the server that is up")
+    assert all(router.metrics().total("squeal_router_behind", server=c.address) > 0 for c in caches[:3])
+    with Inserts(p, "live") as load:
+        load.more()
+        for cache in caches[:3]:
+            cache.start()
+        p.wait_deleted(keys, timeout=60)
+    p.wait_deleted(load.keys)
+    assert router.metrics().total("squeal_router_gaps_total") <= 3, "only for how fast they were back"
+
+
 def test_an_empty_partition_costs_no_connection(pipeline):
     p = pipeline(clusters=["a"], servers=2, kafka=True, topic={"partitions": 4})
     router = p.routers["a"]
