@@ -1,7 +1,7 @@
 """Fixtures: a folder per test, databases and pipelines that share nothing, and logs on failure.
 
 A test with the argument `flavour` runs with MariaDB and with MySQL.  Where a private root (MySQL, newer MariaDB) is
-not there and cannot be made without an administrator, what needs it is skipped and says so; any other failure is one.
+not there and cannot be made without an administrator, or Kafka cannot be fetched, what needs it is skipped and says so; any other failure is one.
 """
 
 import glob
@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from harness import (Certificates, NoServer, Pipeline, make_database, oracle_build, run_dir,  # noqa: E402
+from harness import (Certificates, NoServer, Pipeline, kafka_dist, make_database, oracle_build, run_dir,  # noqa: E402
                      server_root, show_logs, stop_everything)
 
 
@@ -46,8 +46,13 @@ def rundir(request):
             shutil.rmtree(data, ignore_errors=True)
 
 
-def need(flavour):
-    """Skips where the flavour's private root cannot be had."""
+def need(flavour, kafka=None):
+    """Skips where the flavour's private root, or Kafka where it is asked for, cannot be had."""
+    if kafka is not None:
+        try:
+            kafka_dist()
+        except NoServer as e:
+            pytest.skip(str(e))
     which = {"mysql": "mysql", "mariadb-new": "mariadb"}.get(flavour)
     if which:
         try:
@@ -98,7 +103,7 @@ def pipeline(rundir):
     made = []
 
     def make(start=True, **kwargs):
-        need(kwargs.get("db", "mariadb"))
+        need(kwargs.get("db", "mariadb"), kwargs.get("kafka"))
         p = Pipeline(rundir, **kwargs)
         made.append(p)
         if start:

@@ -61,15 +61,16 @@ class Killer:
         return len(victims)
 
 
-def kill_round(name, seed, kills):
+def kill_round(name, seed, kills, killer=Killer, **options):
+    """`options` are the pipeline's."""
     rng = random.Random(seed)
     format = rng.choice(["STATEMENT", "MIXED", "ROW"])
     print("\nkill test: seed %d, %s binlog, %d kills; KILL_SEED=%d repeats it" % (seed, format, kills, seed), flush=True)
-    p = Pipeline(run_dir(name), trace_prefix="demo:", db_options={"binlog_format": format})
+    p = Pipeline(run_dir(name), trace_prefix="demo:", db_options={"binlog_format": format}, **options)
     try:
         p.start()
         load = Load(p, rate=800, seconds=100000, after=1, writers=6, readers=3, reads=3000, items=1000, seed=seed).start()
-        killer = Killer(p, rng)
+        killer = killer(p, rng)
         done = 0
         while done < kills:
             done += killer.step()

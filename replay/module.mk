@@ -5,8 +5,8 @@ LIBS       += $(REPLAY_A)
 $(REPLAY_A): $(call objs,$(REPLAY_SRC))
 
 # Users before used.
-REPLAY_NEEDS := net broker wire conf core
-REPLAY_LIBS  := $(NET_LIBS) $(CONF_LIBS) -lsqlite3 -lprotobuf-c -lxxhash -lcrypto -lm
+REPLAY_NEEDS := route net broker wire conf core
+REPLAY_LIBS  := $(NET_LIBS) $(CONF_LIBS) -lsqlite3 $(KAFKA_LIBS) -lprotobuf-c -lxxhash -lcrypto -lm
 
 AUDIT_BIN   := $(BUILD)/bin/squeal-audit
 PROGRAMS    += $(AUDIT_BIN)
@@ -31,7 +31,7 @@ $(BUILD)/crash/replayer.a: $(call tobjs,$(REPLAYER_SRC))
 
 # Users before used.
 REPLAYER_NEEDS := squeal-daemon binlog markers deliver route net broker wire conf core
-REPLAYER_LIBS   = $(BINLOG_LIBS) $(NET_LIBS) $(CONF_LIBS) $(BROKER_LIBS) -lsqlite3 -lprotobuf-c -lxxhash -lcrypto -lm
+REPLAYER_LIBS   = $(BINLOG_LIBS) $(NET_LIBS) $(CONF_LIBS) $(KAFKA_LIBS) -lsqlite3 -lprotobuf-c -lxxhash -lcrypto -lm
 
 REPLAYER_BIN := $(BUILD)/bin/squeal-replay
 PROGRAMS     += $(REPLAYER_BIN)

@@ -1,62 +1,22 @@
-#include "router/delivery.h"
+#include "router/delivery_inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/core/crash.h"
 #include "lib/core/mem.h"
-#include "router/lanes.h"
-#include "router/places.h"
 
 typedef struct delivery_metrics metric_owner;
 const struct metric_row delivery_metric_rows[] = {METRIC_ROWS(DELIVERY_METRICS)};
 const size_t delivery_metric_nrows = sizeof(delivery_metric_rows) / sizeof(delivery_metric_rows[0]);
 
-enum {
-	SLICE_RECORDS = 64,
-	SLICE_BYTES = 128 * 1024,
-	SLICE_BEHIND_US = 250, /* what the live feed may have to wait for somebody who catches up */
-	TICK_MS = 1000,
-	REOPEN_FIRST_MS = 100,
-	REOPEN_MAX_MS = 2000,
-	SAY_AGAIN_MS = 30000, /* a log that stays unreadable is mentioned this often */
-};
+enum { TICK_MS = 1000 };
 
-struct delivery {
-	struct delivery_context ctx;
-	struct lanes lanes;
-	struct places places;
-	struct feed *feed;
-	struct feed_metrics feed_metrics;
-	struct delivery_metrics metrics;
-	struct broker_metrics broker_metrics;
-	struct broker_reader *reader; /* NULL: not open */
-	struct loop_fd woken;
-	struct loop_timer turn, tick, reopen, save;
-	uint64_t log_first, log_end;
-	unsigned open_failures;
-	char log_error[600]; /* "" while the log can be read */
-	err_t log_err;
-	uint64_t log_said_ms;
-	bool more; /* the live feed has not come to the end yet */
-	struct {
-		uint64_t expect;   /* the next record's least offset */
-		uint64_t until_us; /* monotonic; 0: no matter */
-		bool handed;	   /* there was a record */
-		bool patient;	   /* lanes with plenty to send take no more */
-	} reading;
-	bool draining;
-	void (*drained)(void *arg);
-	void *drained_arg;
-};
-
-static void on_turn(void *arg);
 static void on_tick(void *arg);
-static void on_reopen(void *arg);
 static void on_save(void *arg);
-static void on_woken(void *arg, int what);
+static void on_open(void *arg);
 static void on_progress(void *arg, struct server *s);
+static void drain_check(struct delivery *d);
 
 static void
 on_lane_acked(void *arg, const struct outbox_ack *ack)
@@ -66,6 +26,16 @@ on_lane_acked(void *arg, const struct outbox_ack *ack)
 
 	if (d->ctx.on_acked != NULL)
 		d->ctx.on_acked(d->ctx.arg, d, lane->server, ack);
+}
+
+static void
+on_lane_coalesced(void *arg, uint64_t ref, uint64_t offset)
+{
+	const struct lane *lane = arg;
+	const struct delivery *d = lane->owner;
+
+	if (d->ctx.on_coalesced != NULL)
+		d->ctx.on_coalesced(d->ctx.arg, ref, offset);
 }
 
 /* --- making -----------------------------------------------------------------------------------------------
@@ -96,21 +66,74 @@ show_metrics(struct delivery *d, bool show)
 	buf_fini(&labels);
 }
 
-/* The servers of the route. */
-static err_t
-set_lanes(struct delivery *d, struct err_detail *why)
+/* Those that are new find their place; the others have it. */
+static void
+place_lanes(struct delivery *d)
 {
-	size_t n = route_nservers(d->ctx.route);
-	const struct server_options **servers = mem_zalloc(n + 1, sizeof(servers[0]));
+	for (size_t i = 0; i < d->lanes.n; i++)
+		lane_place(d->lanes.lane[i], broker_reader_log_id(d->in.reader), d->in.first);
+}
+
+err_t
+delivery_stage(struct delivery *d, const struct route *route, const bool *anew, struct err_detail *why)
+{
+	size_t n = route_nservers(route);
+	struct lanes_server *servers = mem_zalloc(n + 1, sizeof(servers[0]));
 	err_t err;
 
 	for (size_t i = 0; i < n; i++)
-		servers[i] = route_server(d->ctx.route, i);
-	err = lanes_set(&d->lanes, servers, NULL, n, why);
+		servers[i] = (struct lanes_server){
+		    .opt = route_server(route, i),
+		    .pool = route_server_pool(route, i),
+		    .anew = anew != NULL && anew[i],
+		    .shadow = route_server_is_shadow(route, i),
+		};
+	err = lanes_stage(&d->lanes, servers, n, why);
 	if (err == ERR_OK)
-		places_set(&d->places, d->lanes.lane, n);
+		d->staged = route;
 	free(servers);
 	return err;
+}
+
+void
+delivery_abandon(struct delivery *d)
+{
+	lanes_abandon(&d->lanes);
+	d->staged = NULL;
+}
+
+static void
+set_limits(struct delivery *d)
+{
+	size_t n = route_nlimits(d->ctx.route);
+	struct outbox_limit *limits = mem_zalloc(n + 1, sizeof(limits[0]));
+
+	for (size_t i = 0; i < n; i++)
+		limits[i].keys_per_s = (uint32_t)route_limit(d->ctx.route, i);
+	lanes_limits(&d->lanes, limits, n);
+	free(limits);
+}
+
+void
+delivery_commit(struct delivery *d)
+{
+	bool connected = false;
+
+	for (size_t i = 0; i < d->lanes.n; i++)
+		connected |= d->lanes.lane[i]->started;
+	lanes_commit(&d->lanes);
+	d->ctx.route = d->staged;
+	d->staged = NULL;
+	places_set(&d->places, d->lanes.lane, d->lanes.n);
+	set_limits(d);
+	if (d->feed != NULL)
+		feed_route(d->feed, d->ctx.route, d->lanes.outboxes, d->lanes.n);
+	if (d->in.reader != NULL)
+		place_lanes(d);
+	if (connected)
+		lanes_connect(&d->lanes, NULL);
+	delivery_read_soon(d);
+	drain_check(d);
 }
 
 err_t
@@ -128,22 +151,36 @@ delivery_create(struct delivery **out, const struct delivery_context *ctx, struc
 	    .partitions = ctx->partitions,
 	    .on_progress = on_progress,
 	    .on_acked = on_lane_acked,
+	    .on_coalesced = on_lane_coalesced,
 	    .owner = d,
+	};
+	struct intake_context in = {
+	    .loop = ctx->loop,
+	    .opt = ctx->log_opt,
+	    .partition = ctx->partition,
+	    .log = ctx->log,
+	    .metrics = &d->broker_metrics,
+	    .errors = &d->metrics.router_log_errors,
+	    .on_open = on_open,
+	    .on_woken = delivery_read_woken,
+	    .arg = d,
 	};
 	err_t err;
 
 	*out = NULL;
 	d->ctx = *ctx;
-	snprintf(d->log_error, sizeof(d->log_error), "not opened yet");
-	loop_timer_init(&d->turn, ctx->loop, on_turn, d);
+	intake_init(&d->in, &in);
+	loop_timer_init(&d->turn, ctx->loop, delivery_read_turn, d);
+	loop_timer_init(&d->behind, ctx->loop, delivery_read_behind, d);
 	loop_timer_init(&d->tick, ctx->loop, on_tick, d);
-	loop_timer_init(&d->reopen, ctx->loop, on_reopen, d);
 	loop_timer_init(&d->save, ctx->loop, on_save, d);
 	lanes_init(&d->lanes, &lanes);
-	err = set_lanes(d, why);
+	err = delivery_stage(d, ctx->route, ctx->anew, why);
 	if (err != ERR_OK)
 		goto done;
+	delivery_commit(d);
 	d->feed = feed_create(ctx->route, d->lanes.outboxes, d->lanes.n, &d->feed_metrics, ctx->log);
+	feed_story(d->feed, ctx->story, ctx->partition);
 	show_metrics(d, true);
 	*out = d;
 	d = NULL;
@@ -154,14 +191,6 @@ done:
 	return err;
 }
 
-static void
-close_log(struct delivery *d)
-{
-	loop_fd_fini(&d->woken);
-	d->woken = (struct loop_fd){0};
-	broker_reader_close(&d->reader);
-}
-
 void
 delivery_destroy(struct delivery **dp)
 {
@@ -170,10 +199,10 @@ delivery_destroy(struct delivery **dp)
 	if (d == NULL)
 		return;
 	loop_timer_stop(&d->turn);
+	loop_timer_stop(&d->behind);
 	loop_timer_stop(&d->tick);
-	loop_timer_stop(&d->reopen);
 	loop_timer_stop(&d->save);
-	close_log(d);
+	intake_stop(&d->in);
 	show_metrics(d, false);
 	feed_destroy(&d->feed);
 	lanes_fini(&d->lanes);
@@ -182,237 +211,22 @@ delivery_destroy(struct delivery **dp)
 	*dp = NULL;
 }
 
-static uint64_t
-now_ms(const struct delivery *d)
-{
-	return clock_mono_ms(loop_clock(d->ctx.loop));
-}
-
-static uint64_t
-now_us(const struct delivery *d)
-{
-	return clock_mono_ns(loop_clock(d->ctx.loop)) / 1000;
-}
-
-static void
-take_turn(struct delivery *d)
-{
-	if (!loop_timer_is_set(&d->turn) && d->reader != NULL && !d->draining)
-		loop_timer_once(&d->turn, 0);
-}
-
-static void
-look_at_lane(struct delivery *d, struct lane *lane, uint64_t live)
-{
-	lane_look(lane, d->log_end, live, clock_real_us(loop_clock(d->ctx.loop)));
-}
-
-static void
-look_at_lanes(struct delivery *d)
-{
-	uint64_t live = places_live(&d->places);
-
-	for (size_t i = 0; i < d->lanes.n; i++)
-		look_at_lane(d, d->lanes.lane[i], live);
-}
-
-/* --- reading ----------------------------------------------------------------------------------------------
- */
-
-static void
-log_failed(struct delivery *d, err_t err, const struct err_detail *why)
-{
-	uint64_t ms = (uint64_t)REOPEN_FIRST_MS << (d->open_failures < 8 ? d->open_failures : 8);
-
-	metric_inc(&d->metrics.router_log_errors);
-	if (d->log_err != err || now_ms(d) - d->log_said_ms >= SAY_AGAIN_MS) {
-		log_error(d->ctx.log, "the log cannot be read; it is tried again",
-			  F_STR("reason", err_why(why)));
-		d->log_said_ms = now_ms(d);
-	}
-	d->log_err = err;
-	snprintf(d->log_error, sizeof(d->log_error), "%s", err_why(why));
-	close_log(d);
-	d->open_failures++;
-	loop_timer_once(&d->reopen, ms < REOPEN_MAX_MS ? ms : REOPEN_MAX_MS);
-}
-
-/* A record that says nothing: whoever should have had its deletes is flushed. */
-static void
-bad_record(struct delivery *d, uint64_t offset, const char *reason)
-{
-	metric_inc(&d->metrics.router_bad_records);
-	for (size_t i = 0; i < d->lanes.n; i++) {
-		if (d->places.takes[i])
-			lane_gap(d->lanes.lane[i], offset, offset + 1, reason);
-	}
-}
-
-static bool
-on_record(void *arg, const struct broker_record *rec)
-{
-	struct delivery *d = arg;
-	struct err_detail why = {0};
-
-	CRASH_POINT("router.read");
-	d->reading.handed = true;
-	if (!places_choose(&d->places, d->reading.expect, rec->offset, d->reading.patient))
-		return false;
-	metric_inc(&d->metrics.router_records);
-	d->reading.expect = rec->offset + 1;
-	if (rec->damaged) {
-		bad_record(d, rec->offset, "the record's checksum does not match");
-	} else if (feed_record(d->feed, rec->offset, rec->at_us, rec->bytes, d->places.takes, &why) != ERR_OK) {
-		bad_record(d, rec->offset, err_why(&why));
-	} else {
-		for (size_t i = 0; i < d->lanes.n; i++) {
-			if (!d->places.takes[i])
-				continue;
-			age_note(&d->lanes.lane[i]->age, rec->offset, rec->at_us);
-			lane_advance(d->lanes.lane[i], rec->offset + 1);
-		}
-	}
-	CRASH_POINT("router.enqueued");
-	return d->reading.until_us == 0 || now_us(d) < d->reading.until_us;
-}
-
-/* Nothing is left to read at `from`: whoever stands there stands at `next` just as well. */
-static void
-skip_hole(struct delivery *d, uint64_t from, uint64_t next)
-{
-	for (size_t i = 0; i < d->lanes.n; i++) {
-		if (d->lanes.lane[i]->next_read == from)
-			lane_advance(d->lanes.lane[i], next);
-	}
-}
-
-/*
- * Reads one slice for the lanes at `from` that have room, for no longer than `us` where that is not 0; false
- * when there was nothing to read.
- */
-static bool
-read_slice(struct delivery *d, uint64_t from, uint64_t us)
-{
-	struct err_detail why = {0};
-	uint64_t next = from;
-	err_t err;
-
-	d->reading.expect = from;
-	d->reading.handed = false;
-	d->reading.until_us = us > 0 ? now_us(d) + us : 0;
-	err = broker_read(d->reader, from, SLICE_RECORDS, SLICE_BYTES, on_record, d, &next, &why);
-	if (err == ERR_GAP) {
-		for (size_t i = 0; i < d->lanes.n; i++) {
-			if (d->lanes.lane[i]->next_read == from)
-				lane_gap(d->lanes.lane[i], from, next, err_why(&why));
-		}
-		return true;
-	}
-	if (err == ERR_OK && next > from && !d->reading.handed)
-		skip_hole(d, from, next);
-	if (next > d->log_end)
-		d->log_end = next;
-	if (d->reading.handed)
-		delivery_connect(d, NULL);
-	for (size_t i = 0; i < d->lanes.n; i++)
-		server_pump(d->lanes.lane[i]->server);
-	look_at_lanes(d);
-	if (err != ERR_OK)
-		log_failed(d, err, &why);
-	return next > from;
-}
-
-/* The records at `place` have not arrived here yet: nobody asks for them again before the log says so. */
-static void
-wait_at(struct delivery *d, uint64_t place)
-{
-	for (size_t i = 0; i < d->lanes.n; i++) {
-		if (d->lanes.lane[i]->next_read == place)
-			d->lanes.lane[i]->dry = true;
-	}
-}
-
-/* One slice for the live feed, a short one for somebody behind, and then the loop may do other things. */
-static void
-on_turn(void *arg)
-{
-	struct delivery *d = arg;
-	uint64_t live = places_live(&d->places), place;
-	struct lane *behind;
-	bool again = false;
-
-	if (d->reader == NULL || d->draining)
-		return;
-	d->reading.patient = places_followed(&d->places, live);
-	if (d->more && places_choose(&d->places, live, live, d->reading.patient)) {
-		d->more = read_slice(d, live, 0);
-		again = d->more;
-	}
-	d->reading.patient = false;
-	live = places_live(&d->places);
-	metric_set(&d->metrics.router_live_offset, live);
-	if (d->reader == NULL)
-		return;
-	behind = places_behind(&d->places, live);
-	if (behind != NULL) {
-		metric_inc(&d->metrics.router_catch_up_reads);
-		place = behind->next_read;
-		if (!read_slice(d, place, SLICE_BEHIND_US))
-			wait_at(d, place);
-		again = true;
-	}
-	if (again)
-		take_turn(d);
-}
-
-static void
-on_woken(void *arg, int what)
-{
-	struct delivery *d = arg;
-
-	(void)what;
-	broker_reader_woken(d->reader);
-	d->more = true;
-	places_arrived(&d->places);
-	/* At once: nothing is gained by another round of the loop. */
-	if (!loop_timer_is_set(&d->turn))
-		on_turn(d);
-}
-
 /* --- the log ----------------------------------------------------------------------------------------------
  */
 
 static void
-on_reopen(void *arg)
+on_open(void *arg)
 {
 	struct delivery *d = arg;
-	struct broker_context ctx = {loop_clock(d->ctx.loop), d->ctx.log, &d->broker_metrics};
-	struct err_detail why = {0};
-	err_t err;
 
-	if (d->draining)
-		return;
-	err = broker_reader_open_partition(&d->reader, d->ctx.log_opt, d->ctx.partition, &ctx, &why);
-	if (err == ERR_OK)
-		err = broker_bounds(d->reader, &d->log_first, &d->log_end, &why);
-	if (err != ERR_OK) {
-		log_failed(d, err, &why);
-		return;
-	}
-	log_info(d->ctx.log, "reading the log", F_UINT("partition", d->ctx.partition),
-		 F_STR("id", broker_reader_log_id(d->reader)), F_UINT("first", d->log_first),
-		 F_UINT("end", d->log_end));
-	d->open_failures = 0;
-	d->log_err = ERR_OK;
-	d->log_error[0] = '\0';
+	place_lanes(d);
 	for (size_t i = 0; i < d->lanes.n; i++)
-		lane_place(d->lanes.lane[i], broker_reader_log_id(d->reader), d->log_first);
-	if (d->log_end > d->log_first)
+		d->lanes.lane[i]->asked = broker_ask(d->in.reader);
+	if (d->in.end > d->in.first)
 		delivery_connect(d, NULL);
-	loop_fd_init(&d->woken, d->ctx.loop, broker_reader_fd(d->reader), on_woken, d);
-	loop_fd_want(&d->woken, LOOP_READ);
 	d->more = true;
-	take_turn(d);
+	places_arrived(&d->places);
+	delivery_read_soon(d);
 }
 
 /* Once a second: for the append whose writer died before it could wake anybody, for the gauges, and for a
@@ -421,30 +235,25 @@ static void
 on_tick(void *arg)
 {
 	struct delivery *d = arg;
-	struct err_detail why = {0};
-	err_t err;
 
-	if (d->reader == NULL || d->draining)
+	if (d->in.reader == NULL || d->draining || !intake_look(&d->in))
 		return;
-	err = broker_bounds(d->reader, &d->log_first, &d->log_end, &why);
-	if (err != ERR_OK) {
-		log_failed(d, err, &why);
-		return;
-	}
-	metric_set(&d->metrics.router_log_end, d->log_end);
+	metric_set(&d->metrics.router_log_end, d->in.end);
 	for (size_t i = 0; i < d->lanes.n; i++) {
 		struct lane *lane = d->lanes.lane[i];
 
-		if (lane->next_read < d->log_first)
-			lane_gap(lane, lane->next_read, d->log_first,
+		if (lane->next_read < d->in.first)
+			lane_gap(lane, lane->next_read, d->in.first,
 				 "the log was trimmed before the server could take these records");
 	}
-	look_at_lanes(d);
-	for (size_t i = 0; i < d->lanes.n; i++)
-		lane_caught_up(d->lanes.lane[i], d->log_end);
+	delivery_look_all(d);
+	for (size_t i = 0; i < d->lanes.n; i++) {
+		if (broker_answered(d->in.reader, d->lanes.lane[i]->asked))
+			lane_caught_up(d->lanes.lane[i], d->in.end);
+	}
 	d->more = true;
 	places_arrived(&d->places);
-	take_turn(d);
+	delivery_read_soon(d);
 }
 
 /* --- progress ---------------------------------------------------------------------------------------------
@@ -478,14 +287,16 @@ on_progress(void *arg, struct server *s)
 
 	if (new) {
 		lane_greeted(lane);
+		if (d->in.reader != NULL)
+			lane->asked = broker_ask(d->in.reader);
 		if (d->ctx.on_greeted != NULL)
 			d->ctx.on_greeted(d->ctx.arg, s, server_can(s));
 	}
-	look_at_lane(d, lane, places_live(&d->places));
+	delivery_look(d, lane, places_live(&d->places));
 	if (d->ctx.on_settled != NULL)
 		d->ctx.on_settled(d->ctx.arg);
 	if (was_heavy && !lane->heavy)
-		take_turn(d);
+		delivery_read_soon(d);
 	drain_check(d);
 }
 
@@ -495,7 +306,7 @@ delivery_save(struct delivery *d)
 	struct err_detail why = {0};
 	size_t n;
 
-	look_at_lanes(d);
+	delivery_look_all(d);
 	if (lanes_save(&d->lanes, &n, &why) != ERR_OK) {
 		metric_inc(&d->metrics.router_cursor_errors);
 		log_error(d->ctx.log, "cursors cannot be saved; delivery goes on, and they are tried again",
@@ -517,7 +328,7 @@ on_save(void *arg)
 void
 delivery_start(struct delivery *d)
 {
-	loop_timer_once(&d->reopen, 0);
+	intake_start(&d->in);
 	loop_timer_every(&d->tick, TICK_MS);
 	loop_timer_every(&d->save, d->ctx.opt->cursor_interval);
 }
@@ -532,10 +343,16 @@ void
 delivery_reloaded(struct delivery *d)
 {
 	loop_timer_every(&d->save, d->ctx.opt->cursor_interval);
-	look_at_lanes(d);
+	delivery_look_all(d);
 	for (size_t i = 0; i < d->lanes.n; i++)
 		server_pump(d->lanes.lane[i]->server);
-	take_turn(d);
+	delivery_read_soon(d);
+}
+
+void
+delivery_cold(struct delivery *d, uint32_t holdoff_ms)
+{
+	feed_cold(d->feed, holdoff_ms);
 }
 
 void
@@ -565,9 +382,9 @@ delivery_drain(struct delivery *d, void (*done)(void *arg), void *arg)
 	d->drained = done;
 	d->drained_arg = arg;
 	loop_timer_stop(&d->turn);
+	loop_timer_stop(&d->behind);
 	loop_timer_stop(&d->tick);
-	loop_timer_stop(&d->reopen);
-	close_log(d);
+	intake_stop(&d->in);
 	drain_check(d);
 }
 
@@ -578,11 +395,11 @@ struct delivery_log
 delivery_log(const struct delivery *d)
 {
 	return (struct delivery_log){
-	    .id = d->reader != NULL ? broker_reader_log_id(d->reader) : NULL,
-	    .error = d->log_error,
-	    .first = d->log_first,
+	    .id = d->in.reader != NULL ? broker_reader_log_id(d->in.reader) : NULL,
+	    .error = d->in.error,
+	    .first = d->in.first,
 	    .live = places_live(&d->places),
-	    .end = d->log_end,
+	    .end = d->in.end,
 	};
 }
 

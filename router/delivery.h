@@ -63,6 +63,9 @@ struct delivery; /* opaque */
 typedef void delivery_acked_fn(void *arg, const struct delivery *d, const struct server *s,
 			       const struct outbox_ack *ack);
 
+/* Called with a delete that another one stands for that waits already: story.h. */
+typedef void delivery_coalesced_fn(void *arg, uint64_t ref, uint64_t offset);
+
 /* Called after all acknowledgements that came together. */
 typedef void delivery_settled_fn(void *arg);
 
@@ -73,18 +76,20 @@ struct delivery_context {
 	struct loop *loop;
 	const struct log_options *log_opt;
 	const struct router_options *opt; /* may change between callbacks; see delivery_reloaded() */
-	const struct cluster *cluster;
 	uint32_t partition;
 	uint32_t
 	    partitions; /* that the log has, at least 1; delivery_partitions() says when there are more */
 	const struct route *route; /* of the cluster */
+	const bool *anew; /* servers of the route that are flushed before anything else counts; NULL: none */
+	struct story *story; /* may be NULL */
 	struct cursor_store *cursors;
-	struct log *log;		  /* may be NULL */
-	struct metric_registry *registry; /* may be NULL */
-	uint64_t seed;			  /* of the jitter */
-	delivery_acked_fn *on_acked;	  /* may be NULL */
-	delivery_settled_fn *on_settled;  /* may be NULL */
-	delivery_greeted_fn *on_greeted;  /* may be NULL */
+	struct log *log;		     /* may be NULL */
+	struct metric_registry *registry;    /* may be NULL */
+	uint64_t seed;			     /* of the jitter */
+	delivery_acked_fn *on_acked;	     /* may be NULL */
+	delivery_coalesced_fn *on_coalesced; /* may be NULL */
+	delivery_settled_fn *on_settled;     /* may be NULL */
+	delivery_greeted_fn *on_greeted;     /* may be NULL */
 	void *arg;
 };
 
@@ -107,6 +112,21 @@ void delivery_connect(struct delivery *d, const char *server);
 
 /* Takes changed options. */
 void delivery_reloaded(struct delivery *d);
+
+/*
+ * Another route, in two steps so that several deliveries change together or not at all.  delivery_stage()
+ * makes the servers ready that are new and changes nothing else; then either delivery_commit(): from the next
+ * record on `route` counts, servers that it does not have are dropped with their cursors, and the former
+ * route is no longer used; or delivery_abandon().  A server whose name, address and protection stay is not
+ * disturbed.  `anew` as in delivery_context.
+ */
+err_t delivery_stage(struct delivery *d, const struct route *route, const bool *anew,
+		     struct err_detail *why) MUST_CHECK;
+void delivery_commit(struct delivery *d);
+void delivery_abandon(struct delivery *d);
+
+/* A cold cluster: every delete has at least this hold-off; 0: a warm one. */
+void delivery_cold(struct delivery *d, uint32_t holdoff_ms);
 
 /* The log has so many partitions now. */
 void delivery_partitions(struct delivery *d, uint32_t partitions);

@@ -147,8 +147,8 @@ lane_greeted(struct lane *lane)
 	if (lane->greeted == greeting || !server_is_up(lane->server))
 		return;
 	lane->greeted = greeting;
-	/* IDENTITY */
-	return;
+	if (server_identity(lane->server)->changed != SERVER_OTHER)
+		return;
 	if (!lane->placed) {
 		lane->distrust = true;
 		return;
@@ -241,7 +241,7 @@ lane_status(const struct lane *lane, struct json *j)
 	json_kv_u64(j, "behind_records", metric_get(&lane->metrics.router_behind));
 	json_kv_u64(j, "behind_seconds", metric_get(&lane->metrics.router_behind_seconds));
 	json_kv_bool(j, "caught_up", lane_is_caught_up(lane));
-	json_kv_bool(j, "paused", lane->paused);
+	json_kv_bool(j, "shadow", lane->shadow);
 	json_kv_u64(j, "queue_bytes", outbox_bytes(lane->outbox));
 	json_kv_bool(j, "queue_full", lane->full);
 	json_kv_u64(j, "deletes_acked", metric_get(&m->router_deletes_acked));

@@ -45,17 +45,22 @@ struct lane {
 	struct log *log; /* may be NULL */
 	void *owner;	 /* for the caller */
 	struct server *server;
-	struct outbox *outbox; /* the server's */
-	uint64_t next_read;    /* the place */
-	bool started;	       /* the server is connected to */
+	struct outbox *outbox;		  /* the server's */
+	uint64_t next_read;		  /* the place */
+	struct server_security *security; /* the owner's */
+	uint64_t security_sum;		  /* tells its settings from others */
+	bool shadow;			  /* does not count for readiness */
+	bool started;			  /* the server is connected to */
 	bool full;
-	bool heavy;    /* the outbox is more than half full */
-	bool dry;      /* what comes next in the log has not arrived here yet */
-	bool placed;   /* in the log log_id */
-	bool unproven; /* what the server holds may be anything until its flush is done */
-	bool distrust; /* flush it when it is placed */
+	bool heavy;	    /* the outbox is more than half full */
+	uint64_t served_ms; /* when the log was read for it while it was behind; 0: never */
+	bool dry;	    /* what comes next in the log has not arrived here yet */
+	bool placed;	    /* in the log log_id */
+	bool unproven;	    /* what the server holds may be anything until its flush is done */
+	bool distrust;	    /* flush it when it is placed */
 	bool paused;
 	uint64_t told;	  /* the greeting (server_greetings()) that lane_caught_up() has answered */
+	uint64_t asked;	  /* broker_ask() after that greeting */
 	uint64_t greeted; /* the greeting that lane_greeted() has looked at */
 	char log_id[CURSOR_LOG_ID_MAX + 1];
 	bool had_cursor;      /* when the lane was made */

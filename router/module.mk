@@ -1,5 +1,4 @@
-ROUTER_SRC := router/age.c router/delivery.c router/feed.c router/lane.c router/lanes.c router/places.c \
-	      router/router.c router/status.c router/story.c router/top.c router/trace.c
+ROUTER_SRC := $(filter-out router/main.c,$(sort $(wildcard router/*.c)))
 ROUTER_A   := $(BUILD)/lib/router.a
 LIBS       += $(ROUTER_A)
 
@@ -8,7 +7,7 @@ $(BUILD)/crash/router.a: $(call tobjs,$(ROUTER_SRC))
 
 # Users before used.
 ROUTER_NEEDS := deliver route net broker wire conf core
-ROUTER_LIBS  := $(NET_LIBS) $(CONF_LIBS) -lsqlite3 -lprotobuf-c -lxxhash -lcrypto -lm
+ROUTER_LIBS  := $(NET_LIBS) $(CONF_LIBS) -lsqlite3 $(KAFKA_LIBS) -lprotobuf-c -lxxhash -lcrypto -lm
 
 ROUTER_BIN := $(BUILD)/bin/squeal-router
 PROGRAMS    += $(ROUTER_BIN)
@@ -28,4 +27,4 @@ $(ROUTER_TESTS): TEST_LIBS := $(ROUTER_LIBS)
 
 # Fills a log for measuring; not part of any check.
 $(BUILD)/bin/fill_log: $(BUILD)/obj/router/bench/fill_log.o $(patsubst %,$(BUILD)/lib/%.a,broker wire core)
-$(BUILD)/bin/fill_log: PROGRAM_LIBS := -lsqlite3 -lprotobuf-c -lxxhash
+$(BUILD)/bin/fill_log: PROGRAM_LIBS := -lsqlite3 $(KAFKA_LIBS) -lprotobuf-c -lxxhash

@@ -78,44 +78,80 @@ places_sort(struct places *p)
 	}
 }
 
+static bool
+has_room(const struct lane *lane)
+{
+	return !lane->full && !lane->dry;
+}
+
+/* It was read for a moment ago, and will be again as soon as its server has taken some. */
+static bool
+holds_place(const struct lane *lane, uint64_t now_ms)
+{
+	return lane->served_ms != 0 && now_ms - lane->served_ms < PLACES_HOLD_MS && !lane->paused;
+}
+
 /*
- * Goes through the places that are to be read, hindmost first, and returns the one numbered `which`; *n is
- * how many there are.  A place is that of its hindmost lane; those up to PLACES_NEAR before it wait there.
+ * Goes through the places that are read, hindmost first, and returns the one numbered `which`; *n is how many
+ * there are.  A place is that of its hindmost lane; those with room up to PLACES_NEAR before it wait there.
  */
 static struct lane *
-places_head(const struct places *p, uint64_t live, size_t which, size_t *n)
+places_head(const struct places *p, uint64_t live, uint64_t now_ms, size_t which, size_t *n)
 {
-	struct lane *found = NULL, *head = NULL;
+	struct lane *found = NULL;
+	const struct lane *head = NULL;
 
 	*n = 0;
 	for (size_t i = 0; i < p->n && p->order[i]->next_read < live; i++) {
 		struct lane *lane = p->order[i];
 
-		if (lane->full || lane->dry ||
-		    (head != NULL && lane->next_read <= head->next_read + PLACES_NEAR))
+		if (has_room(lane)) {
+			if (head != NULL && lane->next_read <= head->next_read + PLACES_NEAR)
+				continue;
+			head = lane;
+		} else if (!holds_place(lane, now_ms)) {
 			continue;
-		head = lane;
+		}
 		if ((*n)++ == which)
-			found = head;
+			found = lane;
 	}
 	return found;
 }
 
-struct lane *
-places_behind(struct places *p, uint64_t live)
+/* The hindmost, and the last one before the live feed: this is done soonest, and that one meets the rest. */
+static struct lane *
+places_turn(struct places *p, uint64_t live, uint64_t now_ms)
 {
-	size_t n, which, served;
-	struct lane *head;
+	size_t n, places;
+	struct lane *lane = places_head(p, live, now_ms, 0, &n);
+
+	places = n < PLACES_MAX ? n : PLACES_MAX;
+	for (size_t i = 0; i < places; i++) {
+		size_t which = p->turn++ % places;
+
+		lane = places_head(p, live, now_ms, which == 0 ? 0 : n - which, &n);
+		if (has_room(lane))
+			return lane;
+	}
+	/* These have enough for the moment: then somebody else. */
+	for (size_t i = n; i > 0; i--) {
+		lane = places_head(p, live, now_ms, i - 1, &n);
+		if (has_room(lane))
+			return lane;
+	}
+	return NULL;
+}
+
+struct lane *
+places_behind(struct places *p, uint64_t live, uint64_t now_ms)
+{
+	struct lane *lane;
 
 	places_sort(p);
-	head = places_head(p, live, 0, &n);
-	if (n <= 1)
-		return head;
-	/* The hindmost and the last ones before the live feed: these are done soonest, and that one meets the
-	 * rest. */
-	served = n < PLACES_MAX ? n : PLACES_MAX;
-	which = p->turn++ % served;
-	return which == 0 ? head : places_head(p, live, n - which, &n);
+	lane = places_turn(p, live, now_ms);
+	if (lane != NULL)
+		lane->served_ms = now_ms;
+	return lane;
 }
 
 void

@@ -3,9 +3,9 @@
  *
  * The foremost place is the live feed's.  Behind it the lanes that have room share readings: lanes that are
  * near each other wait at most PLACES_NEAR records for the hindmost of them, so that they meet and are fed
- * together; and no more than PLACES_MAX places take turns, the hindmost and those nearest to the live feed: a
- * log that is elsewhere delivers few places at a time.  A lane without room (its server is slow, away or
- * paused) is waited for by nobody.
+ * together; and PLACES_MAX places take turns, the hindmost and the one nearest to the live feed: a log that
+ * is elsewhere delivers few places at a time.  Others come to their turn when these have enough for the
+ * moment.  A lane without room (its server is slow, away or paused) is waited for by nobody.
  *
  * Threads: the loop's.   Blocks: never.
  */
@@ -14,7 +14,7 @@
 
 #include "router/lane.h"
 
-enum { PLACES_NEAR = 1024, PLACES_MAX = 4 };
+enum { PLACES_NEAR = 1024, PLACES_MAX = 2, PLACES_HOLD_MS = 300 };
 
 struct places {
 	struct lane **lanes; /* the owner's */
@@ -43,7 +43,7 @@ bool places_choose(struct places *p, uint64_t from, uint64_t upto, bool patient)
 
 /* Whose place is read next of those behind `live`, the places taking turns; NULL when nobody there has room.
  */
-struct lane *places_behind(struct places *p, uint64_t live);
+struct lane *places_behind(struct places *p, uint64_t live, uint64_t now_ms);
 
 /* More of the log has arrived. */
 void places_arrived(struct places *p);

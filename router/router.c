@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/broker/group.h"
 #include "lib/core/mem.h"
@@ -9,8 +10,9 @@
 #include "lib/net/admin.h"
 #include "lib/net/daemon.h"
 #include "lib/net/loop.h"
-#include "lib/route/route.h"
+#include "router/control.h"
 #include "router/delivery.h"
+#include "router/routing.h"
 #include "router/status.h"
 #include "router/trace.h"
 
@@ -20,7 +22,8 @@ struct router {
 	const struct router_setup *setup;
 	struct loop *loop;
 	struct metric_registry *registry;
-	struct route *route;
+	struct routing *routing;
+	struct control *control;
 	struct group *group;
 	struct broker_metrics group_metrics; /* of what the group itself asks the log */
 	struct loop_fd group_fd;
@@ -30,6 +33,7 @@ struct router {
 	struct delivery **deliveries; /* of our partitions, in the order in which they came */
 	size_t n;
 	size_t draining; /* deliveries that are not drained yet */
+	bool cold;	 /* every delete holds fills off */
 	bool paused;	 /* all servers: also those of partitions that come later */
 	struct admin *admin;
 	struct daemon *daemon;
@@ -55,6 +59,15 @@ on_acked(void *arg, const struct delivery *d, const struct server *s, const stru
 
 	(void)d;
 	trace_delete(r->trace, server_name(s), ack->offset, ack->key);
+	control_acked(r->control, ack);
+}
+
+static void
+on_coalesced(void *arg, uint64_t ref, uint64_t offset)
+{
+	struct router *r = arg;
+
+	story_coalesced(control_story(r->control), ref, offset);
 }
 
 static void
@@ -77,6 +90,12 @@ on_greeted(void *arg, const struct server *s, unsigned can)
 		delivery_connect(r->deliveries[i], server_name(s));
 }
 
+static struct routing_users
+users_of(const struct router *r)
+{
+	return (struct routing_users){r->deliveries, r->n};
+}
+
 /* --- partitions -------------------------------------------------------------------------------------------
  */
 
@@ -86,6 +105,19 @@ partitions_of(const struct router *r)
 	uint32_t n = group_partitions(r->group);
 
 	return n > 0 ? n : 1;
+}
+
+static bool
+is_cold(const struct cluster *c)
+{
+	return strcmp(c->opt.mode, "cold") == 0;
+}
+
+/* The hold-off of a cold cluster. */
+static uint32_t
+cold_of(const struct router *r)
+{
+	return r->cold ? (uint32_t)r->setup->cluster->opt.cold_holdoff : 0;
 }
 
 /* One partition connects to the servers even when it is empty, so that /status knows them. */
@@ -105,15 +137,17 @@ on_assigned(void *arg, uint32_t partition, struct cursor_store *cursors)
 	    .loop = r->loop,
 	    .log_opt = &setup->topology->log,
 	    .opt = &setup->topology->router,
-	    .cluster = setup->cluster,
 	    .partition = partition,
 	    .partitions = partitions_of(r),
-	    .route = r->route,
+	    .route = routing_route(r->routing),
+	    .anew = routing_anew(r->routing),
+	    .story = control_story(r->control),
 	    .cursors = cursors,
 	    .log = setup->log,
 	    .registry = r->registry,
 	    .seed = setup->seed,
 	    .on_acked = on_acked,
+	    .on_coalesced = on_coalesced,
 	    .on_settled = on_settled,
 	    .on_greeted = on_greeted,
 	    .arg = r,
@@ -132,6 +166,7 @@ on_assigned(void *arg, uint32_t partition, struct cursor_store *cursors)
 	r->deliveries[r->n++] = d;
 	if (r->paused)
 		delivery_pause(d, NULL, true);
+	delivery_cold(d, cold_of(r));
 	delivery_start(d);
 	for (size_t i = 0; i < r->n; i++)
 		delivery_partitions(r->deliveries[i], partitions_of(r));
@@ -186,9 +221,13 @@ on_group_tick(void *arg)
 {
 	struct router *r = arg;
 
+	struct routing_users users;
+
 	group_turn(r->group);
 	for (size_t i = 0; i < r->n; i++)
 		delivery_partitions(r->deliveries[i], partitions_of(r));
+	users = users_of(r);
+	routing_look(r->routing, &users);
 }
 
 static err_t
@@ -276,24 +315,60 @@ changed(void *arg, const char *section, const char *name, bool taken)
 }
 
 static void
+set_cold(struct router *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		delivery_cold(r->deliveries[i], cold_of(r));
+}
+
+/* Everything that can fail is made first; then all of it takes the place of what was. */
+static err_t
+reload_topology(struct router *r, struct err_detail *why)
+{
+	const struct router_setup *setup = r->setup;
+	struct routing_users users = users_of(r);
+	bool was_cold = is_cold(setup->cluster);
+	struct topology *fresh = NULL;
+	const struct cluster *cluster;
+	err_t err;
+
+	err = topology_load(&fresh, setup->config, why);
+	if (err != ERR_OK)
+		return err;
+	cluster = topology_cluster(fresh, setup->cluster->opt.name);
+	if (cluster == NULL)
+		err =
+		    err_set(why, ERR_CONFIG, "%s: there is no cluster \"%s\" any more; stop its router first",
+			    setup->config, setup->cluster->opt.name);
+	else
+		err = routing_change(r->routing, cluster, &users, why);
+	if (err == ERR_OK) {
+		topology_reload(setup->topology, fresh, changed, r);
+		/* A file that says the same as before leaves alone what squealctl mode has said. */
+		if (is_cold(setup->cluster) != was_cold)
+			r->cold = !was_cold;
+	}
+	topology_destroy(&fresh);
+	return err;
+}
+
+static void
 reload(void *arg)
 {
 	struct router *r = arg;
 	const struct router_setup *setup = r->setup;
-	struct topology *fresh = NULL;
 	struct err_detail why = {0};
 	enum log_level level;
 
-	if (topology_load(&fresh, setup->config, &why) != ERR_OK) {
+	if (reload_topology(r, &why) != ERR_OK) {
 		log_error(setup->log, "the configuration was not reloaded; the old one stays",
 			  F_STR("reason", err_why(&why)));
 		return;
 	}
-	topology_reload(setup->topology, fresh, changed, r);
-	topology_destroy(&fresh);
 	if (log_level_parse(span_of(setup->topology->router.log_level), &level))
 		log_set_level(setup->log, level);
 	trace_reopen(r->trace);
+	set_cold(r);
 	for (size_t i = 0; i < r->n; i++)
 		delivery_reloaded(r->deliveries[i]);
 	log_notice(setup->log, "configuration reloaded", F_STR("file", setup->config));
@@ -343,25 +418,78 @@ ready_page(void *arg, struct admin_reasons *reasons)
 static void
 status_page(void *arg, struct json *j)
 {
-	struct status s = status_of(arg);
+	const struct router *r = arg;
+	struct status s = status_of(r);
 
 	status_write(&s, j);
+	json_kv_str(j, "mode", r->cold ? "cold" : "warm");
+	rings_status(routing_rings(r->routing), j);
+	control_status(r->control, j);
 }
 
-/* /explain?key=user%3A42 */
+/* --- what squealctl asks for ------------------------------------------------------------------------------
+ */
+
 static void
-explain_page(void *arg, const char *query, struct buf *out, int *status)
+explain(void *arg, struct span key, struct buf *text)
 {
 	struct router *r = arg;
-	struct buf key = BUF_INIT;
 
-	if (admin_query(query, "key", &key) && key.len > 0) {
-		route_explain(r->route, buf_span(&key), SPAN_LIT(""), out);
-	} else {
-		*status = 400;
-		buf_put_str(out, "which key? /explain?key=user:42\n");
-	}
-	buf_fini(&key);
+	route_explain(routing_route(r->routing), key, SPAN_LIT(""), text);
+}
+
+static bool
+pause_server(void *arg, const char *server, bool paused)
+{
+	struct router *r = arg;
+	size_t i;
+
+	if (server != NULL && !route_server_find(routing_route(r->routing), server, &i))
+		return false;
+	if (server == NULL)
+		r->paused = paused;
+	for (i = 0; i < r->n; i++)
+		delivery_pause(r->deliveries[i], server, paused);
+	return true;
+}
+
+static void
+set_mode(void *arg, bool cold)
+{
+	struct router *r = arg;
+
+	r->cold = cold;
+	set_cold(r);
+	log_notice(r->setup->log, "mode was set", F_STR("mode", cold ? "cold" : "warm"));
+}
+
+static err_t
+seal(void *arg, size_t *rings, struct err_detail *why)
+{
+	struct router *r = arg;
+	struct routing_users users = users_of(r);
+	err_t err = routing_seal(r->routing, r->setup->cluster, &users, rings, why);
+
+	if (err == ERR_OK && *rings > 0)
+		log_notice(r->setup->log, "rings of before are sealed", F_UINT("rings", *rings));
+	return err;
+}
+
+static void
+make_control(struct router *r)
+{
+	static const struct control_ops ops = {
+	    .explain = explain, .pause = pause_server, .mode = set_mode, .seal = seal};
+	struct control_context ctx = {
+	    .loop = r->loop,
+	    .opt = &r->setup->topology->router,
+	    .registry = r->registry,
+	    .seed = r->setup->seed,
+	    .ops = &ops,
+	    .arg = r,
+	};
+
+	r->control = control_create(&ctx);
 }
 
 static err_t
@@ -383,7 +511,7 @@ open_admin(struct router *r, struct err_detail *why)
 		return err;
 	admin_on_ready(r->admin, ready_page, r);
 	admin_on_status(r->admin, status_page, r);
-	admin_page(r->admin, "/explain", "text/plain; charset=utf-8", explain_page, r);
+	control_open(r->control, r->admin);
 	log_info(setup->log, "admin port is open", F_STR("address", opt.address),
 		 F_UINT("port", admin_port(r->admin)));
 	return ERR_OK;
@@ -404,11 +532,13 @@ router_run(const struct router_setup *setup, struct err_detail *why)
 	if (err != ERR_OK)
 		goto done;
 	r.registry = metric_registry_create();
-	err = route_create(&r.route, setup->cluster, NULL, 0, why);
+	err = routing_open(&r.routing, setup->topology, setup->cluster, setup->clock, setup->log, why);
 	if (err != ERR_OK)
 		goto done;
+	make_control(&r);
 	r.trace = trace_create(&setup->topology->router, setup->clock, &r.trace_metrics, setup->log);
 	metric_registry_add(r.registry, trace_metric_rows, trace_metric_nrows, &r.trace_metrics, "");
+	r.cold = is_cold(setup->cluster);
 	err = join_group(&r, why);
 	if (err != ERR_OK)
 		goto done;
@@ -434,7 +564,8 @@ done:
 	admin_close(&r.admin);
 	leave_group(&r);
 	trace_destroy(&r.trace);
-	route_destroy(&r.route);
+	control_destroy(&r.control);
+	routing_close(&r.routing);
 	if (r.registry != NULL)
 		metric_registry_destroy(&r.registry);
 	loop_destroy(&r.loop);

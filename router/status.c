@@ -19,7 +19,7 @@ ready_partition(const struct status *s, const struct delivery *d, struct admin_r
 	for (size_t i = 0; i < delivery_nservers(d); i++) {
 		const struct lane *lane = delivery_lane(d, i);
 
-		if (lane_in_gap(lane))
+		if (lane_in_gap(lane) && !lane->shadow)
 			admin_not_ready(reasons,
 					"%sserver %s is in GAP: records %llu up to %llu are missing (%s); it "
 					"is being flushed",

@@ -30,13 +30,15 @@ check_rules(const char *path)
 static int
 print_effective(const struct topology *topo, const char *path)
 {
-	size_t servers = 0;
+	size_t servers = 0, pools = 0;
 
-	for (size_t i = 0; i < topo->nclusters; i++)
+	for (size_t i = 0; i < topo->nclusters; i++) {
 		servers += topo->clusters[i].nservers;
-	printf("%s: ok: source %s, log %s, %zu cluster%s with %zu server%s\n", path, topo->source.name,
-	       topo->log.path, topo->nclusters, topo->nclusters == 1 ? "" : "s", servers,
-	       servers == 1 ? "" : "s");
+		pools += topo->clusters[i].npools;
+	}
+	printf("%s: ok: source %s, log %s, %zu cluster%s with %zu pool%s and %zu server%s\n", path,
+	       topo->source.name, topo->log.path, topo->nclusters, topo->nclusters == 1 ? "" : "s", pools,
+	       pools == 1 ? "" : "s", servers, servers == 1 ? "" : "s");
 	return CMD_OK;
 }
 

@@ -9,6 +9,7 @@ enum {
 	SPAN_FACTOR = 8,   /* … and how many times more when these are not enough */
 	READ_RECORDS = 256,
 	READ_BYTES = 4 * 1024 * 1024,
+	READ_MS = 30000, /* patience for records that are elsewhere */
 };
 
 typedef struct lost_metrics metric_owner;
@@ -102,7 +103,7 @@ read_from(struct scan *s, struct broker_reader *r, uint64_t first, struct err_de
 
 	do {
 		at = next;
-		err = broker_read(r, at, READ_RECORDS, READ_BYTES, on_record, s, &next, why);
+		err = broker_read_wait(r, at, READ_RECORDS, READ_BYTES, on_record, s, &next, READ_MS, why);
 	} while (err == ERR_OK && next > at && !s->is_closed);
 	return err;
 }
@@ -124,8 +125,8 @@ look(struct scan *s, struct broker_reader *r, uint64_t *from, struct err_detail 
 		if (err != ERR_OK || s->is_before || *from == first)
 			break;
 	}
-	/* Offsets begin at 1. */
-	if (err == ERR_OK && *from == 1)
+	/* The first offset that a log has: nothing was ever removed from it. */
+	if (err == ERR_OK && *from == (broker_is_kafka(s->parts->log_opt) ? 0 : 1))
 		s->is_before = true;
 	if (err == ERR_GAP)
 		err_clear(why);
@@ -171,7 +172,7 @@ lost_check(const struct lost_parts *parts, const struct gtid_set *set, const str
 		err = err_set(why, ERR_BEHIND,
 			      "some were read before the log kept them, or as ends of XA transactions");
 	else
-		err = broker_reader_open(&r, parts->log_opt, parts->context, why);
+		err = broker_reader_open_source(&r, parts->log_opt, parts->source, parts->context, why);
 	if (err == ERR_OK)
 		err = look(&s, r, &from, why);
 	broker_reader_close(&r);
@@ -190,7 +191,7 @@ lost_emit(const struct lost_parts *parts, const struct gtid_set *set, uint64_t *
 	err_t err;
 
 	*nkeys = 0;
-	err = broker_reader_open(&r, parts->log_opt, parts->context, why);
+	err = broker_reader_open_source(&r, parts->log_opt, parts->source, parts->context, why);
 	if (err == ERR_OK)
 		err = look(&s, r, &from, why);
 	if (err == ERR_OK) {

@@ -1,6 +1,6 @@
 SQUEAL_MAIN := squeal/main.c
 SQUEAL_A    := $(BUILD)/lib/squeal-daemon.a
-SQUEALD_LIBS := $(BINLOG_LIBS) -lsqlite3 -lprotobuf-c $(CONF_LIBS) $(NET_LIBS) -lxxhash
+SQUEALD_LIBS := $(BINLOG_LIBS) -lsqlite3 $(KAFKA_LIBS) -lprotobuf-c $(CONF_LIBS) $(NET_LIBS) -lxxhash
 
 # Users before used.
 SQUEAL_DEPS := binlog markers broker wire conf net core

@@ -59,7 +59,7 @@ struct pipeline {
 	struct admin *admin;
 	struct loop_timer refresh, standby;
 	bool is_standby;
-	struct err_detail standby_why; /* who writes the log */
+	struct err_detail standby_why; /* who writes the log, or why it cannot be opened yet */
 
 	struct broker_writer *broker;
 	struct source *source;
@@ -246,6 +246,13 @@ on_reload(void *arg)
 	log_info(p->log, "configuration reloaded", F_STR("file", p->opt->config));
 }
 
+/* What it is that is waited for before reading can begin. */
+static const char *
+wait_word(const struct pipeline *p)
+{
+	return p->standby_why.code == ERR_IN_USE ? "standby" : "waiting for the log";
+}
+
 static void
 on_refresh(void *arg)
 {
@@ -255,7 +262,7 @@ on_refresh(void *arg)
 	state_refresh(p->state, queue_bytes(p->queue), queue_is_full(p->queue));
 	state_line(p->state, line, sizeof(line));
 	if (p->is_standby)
-		snprintf(line, sizeof(line), "standby: %.400s", err_why(&p->standby_why));
+		snprintf(line, sizeof(line), "%s: %.400s", wait_word(p), err_why(&p->standby_why));
 	daemon_status(p->daemon, "%s", line);
 	if (!p->is_ready && state_has_checkpoint(p->state)) {
 		p->is_ready = true;
@@ -275,7 +282,7 @@ on_ready(void *arg, struct admin_reasons *reasons)
 	struct pipeline *p = arg;
 
 	if (p->is_standby) {
-		admin_not_ready(reasons, "standby: %s", err_why(&p->standby_why));
+		admin_not_ready(reasons, "%s: %s", wait_word(p), err_why(&p->standby_why));
 		return;
 	}
 	state_reasons(p->state, p->topo->squeal.unready_after, add_reason, reasons);
@@ -349,6 +356,22 @@ open_log(struct pipeline *p, struct err_detail *why)
 	return ERR_OK;
 }
 
+/* Another process writes the log and may leave it; or its brokers do not answer and may do so later. */
+static bool
+may_open_later(const struct pipeline *p, err_t err)
+{
+	if (err == ERR_IN_USE)
+		return p->opt->standby;
+	return broker_is_kafka(&p->topo->log) && err_action(err) == ERR_DO_RETRY && !p->opt->until_end;
+}
+
+/* Beside which squeal's other files are. */
+static const char *
+log_file(const struct topology *topo)
+{
+	return broker_is_kafka(&topo->log) ? topo->log.state : topo->log.path;
+}
+
 /* Where to start: the option, or the checkpoint, or now when there is none yet. */
 static err_t
 find_start(struct pipeline *p, struct buf *out, bool *is_checkpoint, struct err_detail *why)
@@ -379,7 +402,7 @@ open_schema(struct pipeline *p, bool resumed, struct err_detail *why)
 	const struct topology *topo = p->topo;
 	char folder[PATH_MAX], path[PATH_MAX + 256];
 
-	snprintf(folder, sizeof(folder), "%s", topo->log.path);
+	snprintf(folder, sizeof(folder), "%s", log_file(topo));
 	snprintf(path, sizeof(path), "%s/%s.columns", dirname(folder), topo->source.name);
 	if (!p->has_rules && !p->opt->null_log && unlink(path) != 0 && errno != ENOENT)
 		return err_set(why, ERR_SYS, "cannot remove %s: %s", path, strerror(errno));
@@ -471,7 +494,7 @@ open_parts(struct pipeline *p, struct err_detail *why)
 	err = open_schema(p, is_checkpoint, why);
 	if (err != ERR_OK)
 		goto done;
-	snprintf(folder, sizeof(folder), "%s", topo->log.path);
+	snprintf(folder, sizeof(folder), "%s", log_file(topo));
 	p->gather = gather_create(&(struct gather_parts){
 	    .clock = p->clock,
 	    .log = p->log,
@@ -608,11 +631,16 @@ on_standby(void *arg)
 	struct err_detail why = {0};
 	err_t err = daemon_is_draining(p->daemon) ? ERR_CLOSED : open_log(p, &why);
 
-	if (err == ERR_IN_USE || err == ERR_CLOSED)
+	if (err == ERR_CLOSED)
 		return;
+	if (may_open_later(p, err)) {
+		p->standby_why = why;
+		return;
+	}
 	loop_timer_stop(&p->standby);
 	p->is_standby = false;
-	log_notice(p->log, "the log is free: taking over", F_STR("log", p->topo->log.path));
+	if (err == ERR_OK)
+		log_notice(p->log, "the log is free: taking over", F_STR("log", log_file(p->topo)));
 	if (err == ERR_OK)
 		err = open_parts(p, &why);
 	if (err == ERR_OK)
@@ -628,7 +656,10 @@ stand_by(struct pipeline *p, const struct err_detail *why)
 {
 	p->is_standby = true;
 	p->standby_why = *why;
-	log_notice(p->log, "standby: another squeal writes the log", F_STR("reason", err_why(why)));
+	if (why->code == ERR_IN_USE)
+		log_notice(p->log, "standby: another squeal writes the log", F_STR("reason", err_why(why)));
+	else
+		log_error(p->log, "the log cannot be opened yet; it is tried again", F_STR("reason", err_why(why)));
 	loop_timer_init(&p->standby, p->loop, on_standby, p);
 	loop_timer_every(&p->standby, STANDBY_MS);
 	/* A service manager need not wait for what may never come. */
@@ -666,7 +697,7 @@ pipeline_run(struct topology *topo, const struct pipeline_options *opt, const st
 	p->state = state_create(topo->source.name, clock, &p->metrics.state);
 	p->queue = queue_create(topo->squeal.queue_bytes);
 	err = open_log(p, &busy);
-	waits = err == ERR_IN_USE && opt->standby;
+	waits = may_open_later(p, err);
 	if (err == ERR_OK)
 		err = open_parts(p, why);
 	else if (!waits)

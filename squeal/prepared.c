@@ -162,8 +162,16 @@ err_t
 prepared_load(struct prepared *p, bool unsure, struct batch *b, struct err_detail *why)
 {
 	struct names names = {NULL, 0, 0};
+	bool rebuilt = false;
 	err_t err = broker_note_names(p->broker, add_name, &names, why);
 
+	/* Begun elsewhere: what was lost with a state file no longer counts. */
+	buf_clear(&p->head);
+	if (err == ERR_OK && unsure)
+		err = broker_note_read(p->broker, SPAN_LIT(BROKER_NOTE_REBUILT), 0, &p->head, &rebuilt, why);
+	if (err == ERR_OK && rebuilt)
+		batch_change_note(b, &(struct broker_note){.change = BROKER_NOTE_DROP,
+							   .name = SPAN_LIT(BROKER_NOTE_REBUILT)});
 	for (size_t i = 0; i < names.n && err == ERR_OK; i++)
 		err = load_one(p, buf_span(&names.at[i]), unsure, i < LISTED, b, why);
 	if (err == ERR_OK && names.n > LISTED)
@@ -209,6 +217,28 @@ say_unknown(struct prepared *p, const struct queue_item *it)
 		  F_STR("file", it->file != NULL ? it->file->text : NULL), F_UINT("pos", it->pos));
 }
 
+/*
+ * Nothing is kept for this XA COMMIT.  It is from before the stream began, and that is said; unless the checkpoint
+ * was taken from the log because what was kept is lost: then its keys were promised, and reading ends.
+ */
+static err_t
+find_nothing(struct prepared *p, const struct queue_item *it, struct err_detail *why)
+{
+	bool rebuilt;
+	err_t err;
+
+	buf_clear(&p->head);
+	err = broker_note_read(p->broker, SPAN_LIT(BROKER_NOTE_REBUILT), 0, &p->head, &rebuilt, why);
+	if (err == ERR_OK && rebuilt)
+		return err_set(why, ERR_GAP,
+			       "XA COMMIT of %.*s, whose keys were in the state file that is lost: flush the caches, then "
+			       "start with source.start: now",
+			       SPAN_FMT(span_from(buf_span(&p->name), 3)));
+	if (err == ERR_OK)
+		say_unknown(p, it);
+	return err;
+}
+
 err_t
 prepared_find(struct prepared *p, struct queue_item *it, struct err_detail *why)
 {
@@ -223,11 +253,8 @@ prepared_find(struct prepared *p, struct queue_item *it, struct err_detail *why)
 	if (err != ERR_OK)
 		return err;
 	forget(p, buf_span(&p->name));
-	if (!found) {
-		if (commits)
-			say_unknown(p, it);
-		return ERR_OK;
-	}
+	if (!found)
+		return commits ? find_nothing(p, it, why) : ERR_OK;
 	if (!commits && !head.cannot_be_undone)
 		return ERR_OK;
 	metric_inc(commits ? &p->metrics->xa_delivered : &p->metrics->xa_not_undone);

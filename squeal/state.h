@@ -48,6 +48,7 @@ enum state_log {
 	M(source_error_other,  COUNTER, "errors",     "other failures of the stream")                          \
 	M(log_up,              GAUGE,   "",           "1 while the log takes records")                         \
 	M(log_retry,           COUNTER, "calls",      "appends that were tried again")                         \
+	M(log_halved,          COUNTER, "records",    "records that were too large for the topic and were written as two") \
 	M(visibility_gave_up,  COUNTER, "calls",      "batches released although the source did not confirm in time that they are visible") \
 	M(queue_bytes,         GAUGE,   "bytes",      "transactions read but not yet in the log")              \
 	M(queue_full,          GAUGE,   "",           "1 while reading waits for the log")                     \

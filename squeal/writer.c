@@ -6,6 +6,7 @@
 
 #include "lib/core/crash.h"
 #include "lib/core/mem.h"
+#include "squeal/halve.h"
 #include "squeal/lost.h"
 #include "squeal/pause.h"
 #include "squeal/prepared_note.h"
@@ -22,6 +23,7 @@ struct writer {
 	struct writer_parts parts;
 	struct batch *batch;
 	struct prepared *prepared;
+	struct halve halve;  /* records that the log found too large */
 	bool since_moves;    /* the note LOST_SINCE goes with the next append */
 	bool started;	     /* the position at which the stream began was compared with the checkpoint */
 	uint64_t trimmed_ms; /* when retention was looked after */
@@ -63,6 +65,7 @@ writer_destroy(struct writer **w)
 	give_back_pending(*w);
 	batch_destroy(&(*w)->batch);
 	prepared_destroy(&(*w)->prepared);
+	halve_fini(&(*w)->halve);
 	free(*w);
 	*w = NULL;
 }
@@ -196,6 +199,24 @@ put_since(struct writer *w)
 	buf_fini(&text);
 }
 
+/*
+ * The log found a record too large.  True: they are smaller now, try again.  One that cannot be made smaller
+ * waits until the operator has made room for it; nothing behind it may pass.
+ */
+static bool
+make_smaller(struct writer *w, const struct err_detail *too_long)
+{
+	struct err_detail why = {0};
+	size_t cut;
+
+	if (halve_step(&w->halve, &cut, &why) != ERR_OK || cut == 0)
+		return false;
+	metric_add(&w->parts.state_metrics->log_halved, cut);
+	log_notice(w->parts.log, "the log found a record too large; it is written in halves",
+		   F_STR("reason", err_why(too_long)), F_UINT("records", w->halve.n));
+	return true;
+}
+
 /* Puts what the batch has into the log, for as long as it takes.  False: hurried or failed. */
 static bool
 flush(struct writer *w)
@@ -209,12 +230,13 @@ flush(struct writer *w)
 	if (w->since_moves)
 		put_since(w);
 	batch_take(w->batch, &out);
+	halve_begin(&w->halve, out.records, out.nrecords);
 	if (out.nrecords > 0)
 		wait_until_visible(w);
 	CRASH_POINT("squeal.visible");
 	while (!w->hurry) {
 		struct err_detail why = {0};
-		err_t err = broker_append_notes(w->parts.broker, out.records, out.nrecords, out.checkpoint,
+		err_t err = broker_append_notes(w->parts.broker, w->halve.records, w->halve.n, out.checkpoint,
 						out.notes, out.nnotes, &first, &why);
 
 		if (err == ERR_OK) {
@@ -231,7 +253,9 @@ flush(struct writer *w)
 			w->since_moves = false;
 			return true;
 		}
-		if (err_action(err) != ERR_DO_RETRY)
+		if (err == ERR_TOO_LONG && make_smaller(w, &why))
+			continue;
+		if (err != ERR_TOO_LONG && err_action(err) != ERR_DO_RETRY)
 			return fail(w, &why);
 		metric_inc(&w->parts.state_metrics->log_retry);
 		log_error(w->parts.log, "the log takes no records; trying again",

@@ -5,11 +5,13 @@
                rule of two keys
     tail       reading + extraction + batching to a null log, against the bare packet-reading loop, same binlog
     latency    from a commit's return to the router's holding the acknowledgement, idle and under load
+    kafka      the same through one Apache Kafka broker on this machine (integration/kafka-dist); only when named
     packing    deletes per packet to a server, against one at a time
     push       the router's catching up with a log of deletes against a bare loop that pushes them, same memcached: CPU
                time for a delete, and rate
     memory     the most resident memory of squeal (a 1 GB transaction) and of a router (a server down for a minute)
     replay     squeal-replay from a log and from a binlog file, against a bare loop that pushes the same deletes
+    catchup    a server that was away: time to catch up, latency of the others meanwhile: catchup_bench.py
     cache      squeal-cache against memcached 1.6.45 and pogocache: cache_bench.py says what and with which variables
 
 Prints a table and writes build/bench.json.  A bound that is missed is said to be; the exit code is 0 unless
@@ -37,6 +39,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import binlogs  # noqa: E402
 from cache_bench import bench_cache  # noqa: E402
 from replay_bench import bench_replay  # noqa: E402
+from catchup_bench import bench_catchup  # noqa: E402
 from harness import (Failure, Load, Memcached, Pipeline, Router, cpu_seconds, free_port, run_dir,  # noqa: E402
                      show_logs, wait_until)
 from harness.pipeline import program  # noqa: E402
@@ -186,30 +189,48 @@ def sent(p):
     return deletes, packets
 
 
+def latency_case(report, name, rate, writers, linger, p50, p99, warm_up=(20, 1), **pipeline):
+    """One load over one pipeline.  `warm_up`: transactions per second and seconds before it."""
+    settings = dict(config={"squeal": {"linger": "%dms" % linger}}, trace_prefix="demo:", **pipeline)
+    with Pipeline(run_dir("bench"), **settings) as p:
+        p.start()
+        # The very first commits wait until the gate knows the server's count; that is not the steady state.
+        Load(p, rate=warm_up[0], seconds=warm_up[1], after=0, writers=writers if warm_up[0] > 100 else 1, readers=1,
+             reads=10, first=1 << 20, name="warm-up").start().wait()
+        before = sent(p)
+        load = Load(p, rate=rate, seconds=SECONDS * (2 if rate < 100 else 1), writers=writers, readers=2,
+                    reads=1000).start()
+        load.wait(2 * SECONDS + 60)
+        after = sent(p)
+        v = load.check()
+        if not v.clean:
+            raise Failure("the check failed: %s" % v)
+        detail = {k: v[k] for k in ("commits", "keys", "pairs", "lost", "stale")}
+        report.add("commit to ack, %s, p50" % name, v["p50_ms"], "ms", p50, **detail)
+        report.add("commit to ack, %s, p99" % name, v["p99_ms"], "ms", p99, **detail)
+        if rate > 100:
+            report.add("  transactions per second reached", v["commits"] / SECONDS, "1/s")
+            return (after[0] - before[0]) / max(1, after[1] - before[1])
+    return None
+
+
 def bench_latency(report):
     print("bench: commit to acknowledged delete", flush=True)
     # With a linger the batches grow and the latency with them: the price of packing, shown beside it.
     for name, rate, writers, linger in (("idle (10/s)", 10, 1, 0), ("2,000 txn/s", 2000, 8, 0),
                                         ("2,000 txn/s, linger 10 ms", 2000, 8, 10)):
-        with Pipeline(run_dir("bench"), trace_prefix="demo:", config={"squeal": {"linger": "%dms" % linger}}) as p:
-            p.start()
-            # The very first commits wait until the gate knows the server's count; that is not the steady state.
-            Load(p, rate=20, seconds=1, after=0, writers=1, readers=1, reads=10, first=1 << 20, name="warm-up").start().wait()
-            before = sent(p)
-            load = Load(p, rate=rate, seconds=SECONDS * (2 if rate < 100 else 1), writers=writers, readers=2,
-                        reads=1000).start()
-            load.wait(2 * SECONDS + 60)
-            after = sent(p)
-            v = load.check()
-            if not v.clean:
-                raise Failure("the check failed: %s" % v)
-            detail = {k: v[k] for k in ("commits", "keys", "pairs", "lost", "stale")}
-            report.add("commit to ack, %s, p50" % name, v["p50_ms"], "ms", None if linger else 3, **detail)
-            report.add("commit to ack, %s, p99" % name, v["p99_ms"], "ms", None if linger else 15, **detail)
-            if rate > 100:
-                report.add("  transactions per second reached", v["commits"] / SECONDS, "1/s")
-                report.add("deletes per packet at that rate / one at a time",
-                           (after[0] - before[0]) / max(1, after[1] - before[1]), "x", 18, better="more")
+        packing = latency_case(report, name, rate, writers, linger, None if linger else 3, None if linger else 15)
+        if packing is not None:
+            report.add("deletes per packet at that rate / one at a time", packing, "x", 18, better="more")
+
+
+def bench_kafka(report):
+    print("bench: commit to acknowledged delete, through Kafka", flush=True)
+    for name, rate, writers, linger in (("Kafka, idle (10/s)", 10, 1, 0), ("Kafka, 2,000 txn/s", 2000, 8, 0),
+                                        ("Kafka, 2,000 txn/s, linger 5 ms", 2000, 8, 5)):
+        # A broker is a JVM: it is slow until it has compiled itself.
+        latency_case(report, name, rate, writers, linger, None if linger else 10, None if linger else 50,
+                     warm_up=(1000, max(3, SECONDS / 2)), kafka={"options": []})
 
 
 def catch_up(window_keys, windows, keys):
@@ -340,10 +361,11 @@ def bench_memory(report):
 
 def main():
     report = Report()
-    parts = {"keys": bench_keys, "tail": bench_tail, "latency": bench_latency, "packing": bench_packing, "push": bench_push, "memory": bench_memory,
+    parts = {"keys": bench_keys, "tail": bench_tail, "latency": bench_latency, "kafka": bench_kafka, "packing": bench_packing,
+             "push": bench_push, "memory": bench_memory, "catchup": bench_catchup,
              "replay": lambda r: bench_replay(r, timed, quiet), "cache": bench_cache}
     failed = []
-    for name in (os.environ.get("BENCH") or "keys tail latency packing push memory replay cache").split():
+    for name in (os.environ.get("BENCH") or "keys tail latency packing push memory catchup replay cache").split():
         try:
             parts[name](report)
         except Failure as e:

@@ -37,7 +37,7 @@ enum {
 
 struct app {
 	const char *socket, *user, *database, *journal_path;
-	const char *traces[CACHE_MAX_CLUSTERS];
+	char *traces[CACHE_MAX_CLUSTERS]; /* file names with commas between */
 	struct cache_cluster clusters[CACHE_MAX_CLUSTERS];
 	size_t nclusters;
 	unsigned writers, readers, items;

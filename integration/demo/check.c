@@ -17,7 +17,7 @@
 #include "integration/demo/app.h"
 #include "markers/squeal.h"
 
-enum { SHOWN = 10, MAX_BARRIER = 1000 };
+enum { SHOWN = 10, MAX_BARRIER = 1000, MAX_ROUTERS = 16 };
 
 struct txn {
 	char state; /* 'C', 'R', 'I', 0: none */
@@ -25,8 +25,11 @@ struct txn {
 	uint64_t ack_us[CACHE_MAX_CLUSTERS]; /* 0: none */
 };
 
+/* What the routers of one cluster acknowledged. */
 struct trace {
-	FILE *file;
+	const char *names[MAX_ROUTERS];
+	FILE *files[MAX_ROUTERS];
+	size_t nfiles;
 	uint64_t acks;			 /* lines read */
 	bool barrier[CACHE_MAX_SERVERS]; /* acknowledged by this server */
 	bool routed[CACHE_MAX_SERVERS];	 /* some key of the barrier goes there */
@@ -123,29 +126,52 @@ take_line(struct check *c, size_t cluster, char *line)
 	}
 }
 
+static void
+read_trace(struct check *c, size_t cluster, size_t router)
+{
+	struct trace *trace = &c->traces[cluster];
+	FILE *file = trace->files[router];
+	char line[1024];
+
+	if (!file)
+		file = trace->files[router] = fopen(trace->names[router], "r");
+	if (!file)
+		return;
+	for (;;) {
+		long before = ftell(file);
+
+		if (!fgets(line, sizeof(line), file) || !strchr(line, '\n')) {
+			/* The end, or a line that is being written. */
+			fseek(file, before, SEEK_SET);
+			break;
+		}
+		take_line(c, cluster, line);
+	}
+}
+
 /* Takes in what was written to the traces since. */
 static void
 read_traces(struct check *c)
 {
 	for (size_t i = 0; i < c->app->nclusters; i++) {
-		struct trace *trace = &c->traces[i];
-		char line[1024];
-
-		if (!trace->file)
-			trace->file = fopen(c->app->traces[i], "r");
-		if (!trace->file)
-			continue;
-		for (;;) {
-			long before = ftell(trace->file);
-
-			if (!fgets(line, sizeof(line), trace->file) || !strchr(line, '\n')) {
-				/* The end, or a line that is being written. */
-				fseek(trace->file, before, SEEK_SET);
-				break;
-			}
-			take_line(c, i, line);
-		}
+		for (size_t k = 0; k < c->traces[i].nfiles; k++)
+			read_trace(c, i, k);
 	}
+}
+
+static bool
+name_traces(struct check *c)
+{
+	for (size_t i = 0; i < c->app->nclusters; i++) {
+		struct trace *trace = &c->traces[i];
+		char *save = NULL, *name = strtok_r(c->app->traces[i], ",", &save);
+
+		for (; name && trace->nfiles < MAX_ROUTERS; name = strtok_r(NULL, ",", &save))
+			trace->names[trace->nfiles++] = name;
+		if (name)
+			return false;
+	}
+	return true;
 }
 
 /* Commits the barrier: as many keys as it takes until each server owns one. */
@@ -364,6 +390,10 @@ check_main(struct app *app)
 
 	c.app = app;
 	c.thread = (struct app_thread){.app = app, .random = 1};
+	if (!name_traces(&c)) {
+		fprintf(stderr, "demo-app: more than %d traces of a cluster\n", MAX_ROUTERS);
+		return 2;
+	}
 	measured = read_journal(&c) && send_barrier(&c);
 	if (measured) {
 		/* What is still under way shows as stale: compare in any case. */
@@ -373,8 +403,10 @@ check_main(struct app *app)
 	measured = measured && c.commits > 0 && c.compared > 0 && c.unreachable == 0;
 	for (size_t i = 0; i < app->nclusters; i++) {
 		c.acks += c.traces[i].acks;
-		if (c.traces[i].file)
-			fclose(c.traces[i].file);
+		for (size_t k = 0; k < c.traces[i].nfiles; k++) {
+			if (c.traces[i].files[k])
+				fclose(c.traces[i].files[k]);
+		}
 	}
 	printf("commits=%" PRIu64 " keys=%" PRIu64 " rolled_back=%" PRIu64 " indeterminate=%" PRIu64
 	       " deletes_acked=%" PRIu64 " compared=%" PRIu64 " not_cached=%" PRIu64 " invented=%" PRIu64

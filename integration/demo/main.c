@@ -122,13 +122,14 @@ load_main(struct app *a)
 static int
 usage(void)
 {
-	fputs("usage: demo-app load|check --socket S --cluster NAME=HOST:PORT,... [--cluster ...] --journal "
-	      "FILE\n"
-	      "   load:  --rate TXN_PER_S --reads PER_S --seconds S --after S --writers N --readers N "
-	      "--items N --seed N --first N\n"
-	      "   check: --trace FILE (one per cluster, in order) --items N --wait S --fault FROM_US-TO_US "
-	      "...\n",
-	      stderr);
+	fputs(
+	    "usage: demo-app load|check --socket S --cluster NAME=HOST:PORT,... [--cluster ...] --journal "
+	    "FILE\n"
+	    "   load:  --rate TXN_PER_S --reads PER_S --seconds S --after S --writers N --readers N "
+	    "--items N --seed N --first N\n"
+	    "   check: --trace FILE,... (its routers' traces; once per cluster, in order) --items N --wait S "
+	    "--fault FROM_US-TO_US ...\n",
+	    stderr);
 	return 2;
 }
 

@@ -8,6 +8,7 @@ from .process import (BUILD, ROOT, Failure, Process, free_port, run_dir, show_lo
 from .database import Database  # noqa: F401
 from .mariadb import Mariadb, MariadbNew  # noqa: F401
 from .mysql import Mysql, NoMysql, mysql_argv, mysql_root, oracle_build  # noqa: F401
+from .kafka import Kafka, kafka_dist  # noqa: F401
 from .root import NoServer, server_root  # noqa: F401
 from .tls import Certificates  # noqa: F401
 from .cache import Cache, CacheClient, cache_argv, cache_is_ours, cpu_seconds, resident_bytes  # noqa: F401

@@ -87,7 +87,7 @@ class Load:
         """Waits for quiet and compares.  `faults` are (from, to) seconds since 1970 left out of calm_*."""
         argv = [program("demo-app"), "check"] + self.common + ["--wait", str(wait)]
         for cluster in self.pipeline.cluster_names:
-            argv += ["--trace", self.pipeline.trace_path(cluster)]
+            argv += ["--trace", ",".join(self.pipeline.trace_paths(cluster))]
         for begin, end in faults:
             argv += ["--fault", "%d-%d" % (begin * 1e6, end * 1e6)]
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -9,6 +9,7 @@ import subprocess
 import urllib.error
 import urllib.request
 
+from .kafka import Kafka
 from .mariadb import Mariadb, MariadbNew
 from .mysql import Mysql
 from .memcached import Memcached
@@ -16,6 +17,8 @@ from .process import BUILD, Failure, Process, free_port, wait_until
 
 
 def _yaml_value(value):
+    if isinstance(value, list):
+        return "[%s]" % ", ".join(_yaml_value(item) for item in value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
@@ -29,7 +32,7 @@ def _yaml(value, indent, out):
         if isinstance(item, dict):
             out.append("%s%s:" % (pad, key))
             _yaml(item, indent + 1, out)
-        elif isinstance(item, list):
+        elif isinstance(item, list) and item and isinstance(item[0], dict):
             out.append("%s%s:" % (pad, key))
             for row in item:
                 first = len(out)
@@ -155,11 +158,16 @@ class Squeal(_Daemon):
 
 
 class Router(_Daemon):
-    def __init__(self, dir, config, cluster, admin_port, keep=False, crash=False):
-        super().__init__("router-" + cluster,
-                         [program("squeal-router", crash), "-c", config, "--cluster", cluster], dir, admin_port,
-                         keep=keep)
+    """A cluster's router; `instance` where the cluster has several, which share the partitions of a Kafka log."""
+
+    def __init__(self, dir, config, cluster, admin_port, keep=False, crash=False, instance=None):
+        argv = [program("squeal-router", crash), "-c", config, "--cluster", cluster]
+        if instance:
+            argv += ["--instance", instance]
         self.cluster = cluster
+        self.instance = instance
+        self.tag = "%s-%s" % (cluster, instance) if instance else cluster
+        super().__init__("router-" + self.tag, argv, dir, admin_port, keep=keep)
 
 
 def read_trace(path):
@@ -191,12 +199,22 @@ class Pipeline:
 
     `config` has extra settings by section: {"squeal": {"linger": "5ms"}}.  Every acknowledged delete whose key
     starts with `trace_prefix` is in p.trace(cluster).
+
+    `kafka` makes the log a topic: True for a broker of its own, the number of brokers, Kafka's arguments, or a Kafka that
+    was made but not started.  `topic` has the topic's "partitions", "replicas" and settings ("min.insync.replicas"); None: nobody makes
+    it.  `instances` are the names of each cluster's routers; p.routers has the first one by the cluster's name, all
+    are in p.instances(cluster), and p.add_router(cluster, name) makes one more.
     """
 
     def __init__(self, dir, clusters=("east", "west"), servers=2, db="mariadb", config=None, trace_prefix="k",
                  keep=False, crash=False, db_options=None, mariadb=None, mariadb_options=None,
-                 library="libmariadb", cache=Memcached):
+                 library="libmariadb", cache=Memcached, kafka=None, topic=(), instances=None):
         self.dir = dir
+        if kafka is not None and not isinstance(kafka, Kafka):
+            kafka = Kafka(dir, keep=keep, **(kafka if isinstance(kafka, dict) else {"brokers": int(kafka)}))
+        self.kafka = kafka
+        self.topic = None if topic is None else dict(topic)
+        self.state_path = os.path.join(dir, "writer-state.db")
         self.keep = keep
         self.crash = crash
         # The last two are what tests said before there was MySQL.
@@ -213,8 +231,12 @@ class Pipeline:
         self.squeal_port = free_port()
         self.squeal = Squeal(dir, self.config_path, self.squeal_port, keep=keep, crash=crash,
                              library=library)
-        self.routers = {c: Router(dir, self.config_path, c, self.admin_ports[c], keep=keep, crash=crash)
-                        for c in clusters}
+        self.routers = {}
+        for c in clusters:
+            for i, instance in enumerate(instances or [None]):
+                self.routers[c if i == 0 else "%s/%s" % (c, instance)] = Router(
+                    dir, self.config_path, c, free_port() if i else self.admin_ports[c], keep=keep, crash=crash,
+                    instance=instance)
         self.password_file = None
 
     def __enter__(self):
@@ -223,17 +245,47 @@ class Pipeline:
     def __exit__(self, kind, *_):
         self.stop()
 
+    def instances(self, cluster):
+        """The cluster's routers."""
+        return [router for router in self.routers.values() if router.cluster == cluster]
+
+    def add_router(self, cluster, instance, start=True):
+        """One more router of the cluster."""
+        router = Router(self.dir, self.config_path, cluster, free_port(), keep=self.keep, crash=self.crash,
+                        instance=instance)
+        self.routers["%s/%s" % (cluster, instance)] = router
+        self.write_configs()
+        return router.start() if start else router
+
     # One trace file per router: two processes must not write one file.  The setting is in a section that all
-    # routers share, so each cluster has a configuration file of its own where tracing is on.
+    # routers share, so each router has a configuration file of its own.
     def trace_path(self, cluster):
-        return os.path.join(self.dir, "trace-%s" % cluster)
+        """The first router's."""
+        return self.trace_paths(cluster)[0]
+
+    def trace_paths(self, cluster):
+        return [os.path.join(self.dir, "trace-%s" % router.tag) for router in self.instances(cluster)]
 
     def cluster_config_path(self, cluster):
-        return os.path.join(self.dir, "squeal-%s.yaml" % cluster)
+        return self.router_config_path(self.routers[cluster])
 
-    def config(self, cluster=None):
+    def router_config_path(self, router):
+        return os.path.join(self.dir, "squeal-%s.yaml" % router.tag)
+
+    def log_config(self):
+        if self.kafka is None:
+            return {"path": self.log_path}
+        return {"type": "kafka", "brokers": self.kafka.bootstrap, "topic": "squeal", "state": self.state_path,
+                "timeout": "5s",
+                # A member or a broker that is gone is missed within seconds, for the tests' sake.
+                "properties": {"linger.ms": 0, "session.timeout.ms": 3000, "heartbeat.interval.ms": 500,
+                               "reconnect.backoff.max.ms": 500, "broker.address.family": "v4"}}
+
+    def config(self, cluster=None, router=None):
+        """squeal's configuration, or that of the cluster's first router, or of another one."""
+        router = router or self.routers.get(cluster)
         sections = {
-            "log": {"path": self.log_path},
+            "log": self.log_config(),
             "source": {"socket": self.db.socket, "user": "squeal", "heartbeat": "200ms", "dead_after": "2s",
                        "backoff_max": "200ms"},
             "squeal": {"admin": "127.0.0.1:%d" % self.squeal_port},
@@ -241,9 +293,9 @@ class Pipeline:
         }
         if self.password_file:
             sections["source"]["password_file"] = self.password_file
-        if self.trace_prefix and cluster:
+        if self.trace_prefix and router:
             sections["router"]["trace_prefix"] = self.trace_prefix
-            sections["router"]["trace_file"] = self.trace_path(cluster)
+            sections["router"]["trace_file"] = os.path.join(self.dir, "trace-%s" % router.tag)
         clusters = []
         for name in self.cluster_names:
             clusters.append({
@@ -251,30 +303,49 @@ class Pipeline:
                 "admin": "127.0.0.1:%d" % self.admin_ports[name],
                 "servers": [{"host": "127.0.0.1", "port": cache.port} for cache in self.caches[name]],
             })
+            if self.kafka:
+                clusters[-1]["cursors"] = os.path.join(self.dir, "cursors-%s.db" % name)
+            if router and router.cluster == name:
+                clusters[-1]["admin"] = "127.0.0.1:%d" % router.admin_port
+                if self.kafka:
+                    clusters[-1]["cursors"] = os.path.join(self.dir, "cursors-%s.db" % router.tag)
         sections["clusters"] = clusters
         for section, settings in self.extra.items():
             if section == "clusters":
                 for c in clusters:
                     c.update(settings)
             else:
-                sections.setdefault(section, {}).update(settings)
+                mine = sections.setdefault(section, {})
+                for key, value in settings.items():
+                    if isinstance(value, dict) and isinstance(mine.get(key), dict):
+                        mine[key].update(value)
+                    else:
+                        mine[key] = value
         return sections
 
     def write_configs(self):
         write_config(self.config_path, self.config())
-        for name in self.cluster_names:
-            write_config(self.cluster_config_path(name), self.config(name))
-            argv = self.routers[name].process.argv
-            argv[argv.index("-c") + 1] = self.cluster_config_path(name)
+        for router in self.routers.values():
+            path = self.router_config_path(router)
+            write_config(path, self.config(router=router))
+            argv = router.process.argv
+            argv[argv.index("-c") + 1] = path
 
     def start_servers(self):
-        """The database with its accounts and the caches."""
+        """The database with its accounts, the caches, and the brokers with their topic."""
+        for broker in self.kafka.brokers if self.kafka else ():
+            broker.start(wait=False)
         self.db.process.start()
         for cache in self.all_caches():
             cache.process.start()
         self.db.wait_ready()
         for cache in self.all_caches():
             cache.wait_ready()
+        for broker in self.kafka.brokers if self.kafka else ():
+            broker.wait_ready()
+        if self.kafka and self.topic is not None:
+            settings = dict(self.topic)
+            self.kafka.create_topic("squeal", settings.pop("partitions", 1), settings.pop("replicas", None), settings)
         self.password_file = self.db.create_replication_user(dir=self.dir)
         self.db.sql("CREATE DATABASE IF NOT EXISTS demo")
         self.write_configs()
@@ -310,13 +381,17 @@ class Pipeline:
         for cache in self.all_caches():
             cache.process.kill()
         self.db.discard()
+        if self.kafka:
+            self.kafka.stop()
         if broken:
             raise Failure("; ".join(broken))
 
     # --- what happened ------------------------------------------------------------------------------------
 
     def trace(self, cluster):
-        return read_trace(self.trace_path(cluster))
+        """Of all routers of the cluster, in the order of time."""
+        traces = [read_trace(path) for path in self.trace_paths(cluster)]
+        return traces[0] if len(traces) == 1 else sorted(line for trace in traces for line in trace)
 
     def deleted(self, cluster):
         """The set of traced keys whose delete was acknowledged in the cluster."""

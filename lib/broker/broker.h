@@ -39,6 +39,8 @@
 	M(log_read,         COUNTER,   "records", "records read")                              \
 	M(log_read_error,   COUNTER,   "calls",   "reads that failed")                         \
 	M(log_bad_record,   COUNTER,   "records", "records whose checksum does not match")     \
+	M(log_lost_end,     COUNTER,   "times",   "Kafka: the topic lacked records that it had acknowledged; they were read again") \
+	M(log_new_producer, COUNTER,   "times",   "Kafka: what was not acknowledged was handed over to a new connection") \
 	M(log_append_time,  HISTOGRAM, "us",      "time of an acknowledged append")
 /* clang-format on */
 
@@ -54,10 +56,17 @@ struct broker_context {
 	struct broker_metrics *metrics; /* never NULL */
 };
 
+/* log.type says kafka. */
+bool broker_is_kafka(const struct log_options *opt);
+
 /* --- writing ----------------------------------------------------------------------------------------------
  */
 
 struct broker_writer;
+
+/* A note that a Kafka log has when its checkpoint was taken from the topic: other notes, from before that, are
+ * lost.  Whoever starts elsewhere drops it. */
+#define BROKER_NOTE_REBUILT "rebuilt"
 
 /*
  * Opens the log for appending records of `source`, creating the file where there is none.
@@ -65,6 +74,11 @@ struct broker_writer;
  * program's, or of a later version.  ERR_BUSY, ERR_FULL, ERR_IO: may be tried again.  ERR_READ_ONLY,
  * ERR_CORRUPT, ERR_SYS: as their texts say; *why names the file and what to do.  Files beside the log: -wal
  * and -shm (SQLite's own), .SOURCE.lock, .wake.
+ *
+ * `opt` is borrowed until the log is closed.  Of a topic: the same for log.state, its file here; it looks
+ * whether the topic can be the log (kafka_topic.h) and where it ends.  ERR_CONN, ERR_AUTH, ERR_PRIVILEGE,
+ * ERR_BUSY: may be tried again.  ERR_NOT_FOUND: there is no such topic, and log.create is off.  ERR_GAP: the
+ * topic has lost acknowledged records, and nothing tells from where to read them again.
  */
 err_t broker_writer_open(struct broker_writer **out, const struct log_options *opt, const char *source,
 			 const struct broker_context *ctx, struct err_detail *why) MUST_CHECK;
@@ -87,6 +101,11 @@ void broker_writer_retain(struct broker_writer *w, uint64_t retention_s, uint64_
  * On error nothing of it is in the log.  ERR_FULL (disk full), ERR_IO, ERR_BUSY: the same call may be
  * repeated. ERR_CORRUPT, ERR_READ_ONLY: stop.  ERR_NOT_FOUND: the file was moved away or replaced; stop.
  * Without records and without a checkpoint nothing happens and *first is 0.
+ *
+ * Of a topic: records are acknowledged first, then the checkpoint is written here.  After ERR_BUSY and ERR_CONN
+ * a part of the records may be in the topic, and the same call goes on with the rest.  ERR_TOO_LONG: a record
+ * is larger than the topic takes (*why says what to raise); the same keys in smaller records may pass.
+ * ERR_NOT_FOUND: the topic lost acknowledged records meanwhile; the checkpoint was put back, start again.
  */
 err_t broker_append(struct broker_writer *w, const struct span *records, size_t n, struct span checkpoint,
 		    uint64_t *first, struct err_detail *why) MUST_CHECK;
@@ -146,7 +165,7 @@ struct broker_reader;
  * ERR_CONFIG. Readers need write permission on the folder for SQLite's -shm file. */
 err_t broker_reader_open(struct broker_reader **out, const struct log_options *opt,
 			 const struct broker_context *ctx, struct err_detail *why) MUST_CHECK;
-void broker_reader_close(struct broker_reader **r);
+void broker_reader_close(struct broker_reader **r); /* NULL is fine */
 
 /*
  * The same for one of the log's partitions, each of which is a log of its own: its own id, offsets and
@@ -156,6 +175,10 @@ void broker_reader_close(struct broker_reader **r);
 err_t broker_reader_open_partition(struct broker_reader **out, const struct log_options *opt,
 				   uint32_t partition, const struct broker_context *ctx,
 				   struct err_detail *why) MUST_CHECK;
+
+/* The partition of this source. */
+err_t broker_reader_open_source(struct broker_reader **out, const struct log_options *opt, const char *source,
+				const struct broker_context *ctx, struct err_detail *why) MUST_CHECK;
 
 /* 32 hex digits; valid as long as the reader. */
 const char *broker_reader_log_id(const struct broker_reader *r);
@@ -171,6 +194,13 @@ err_t broker_bounds(struct broker_reader *r, uint64_t *first, uint64_t *end,
  */
 err_t broker_reader_checkpoint(struct broker_reader *r, const char *source, struct buf *out,
 			       struct err_detail *why) MUST_CHECK;
+
+/*
+ * Asks anew where the log ends.  broker_answered() says whether broker_bounds() tells what was found after that call:
+ * of a file it always does, of a log that is elsewhere as soon as that has answered.
+ */
+uint64_t broker_ask(struct broker_reader *r);
+bool broker_answered(struct broker_reader *r, uint64_t asked);
 
 struct broker_record {
 	uint64_t offset;
@@ -195,6 +225,14 @@ typedef bool broker_record_fn(void *arg, const struct broker_record *rec);
  */
 err_t broker_read(struct broker_reader *r, uint64_t from, size_t max_records, size_t max_bytes,
 		  broker_record_fn *fn, void *arg, uint64_t *next, struct err_detail *why) MUST_CHECK;
+
+/*
+ * For programs without a loop: as broker_read(), and where a record is there that has not come yet, waits for it
+ * for up to `wait_ms` (then ERR_TIMEOUT).  ERR_OK with *next == from: the log ends there.
+ */
+err_t broker_read_wait(struct broker_reader *r, uint64_t from, size_t max_records, size_t max_bytes,
+		       broker_record_fn *fn, void *arg, uint64_t *next, int wait_ms,
+		       struct err_detail *why) MUST_CHECK;
 
 /*
  * Becomes readable after every append; broker_reader_woken() empties it.  No append is missed by: woken, read

@@ -23,12 +23,13 @@
 
 #include <inttypes.h>
 
-#include "lib/broker/broker.h"
+#include "lib/broker/broker_ops.h"
 #include "lib/broker/store.h"
 #include "lib/core/hash.h"
 
 enum {
 	BROKER_APPLICATION_ID = 0x53514c47, /* "SQLG" */
+	BROKER_STATE_APPLICATION_ID = 0x53515354, /* "SQST" */
 	BROKER_TABLES_VERSION = 1,
 	BROKER_BOOT_SKIP = 1 << 20,
 	BROKER_LOG_ID_LEN = 32,
@@ -40,6 +41,20 @@ enum {
 	" (SELECT value FROM meta WHERE key = 'next'))"
 
 extern const struct store_kind broker_store_kind;
+extern const struct store_kind broker_state_kind;
+
+/* As broker_writer_open() and broker_reader_open(). */
+err_t broker_sqlite_writer_open(struct broker_writer **out, const struct log_options *opt, const char *source,
+				const struct broker_context *ctx, struct err_detail *why) MUST_CHECK;
+err_t broker_sqlite_reader_open(struct broker_reader **out, const struct log_options *opt,
+				const struct broker_context *ctx, struct err_detail *why) MUST_CHECK;
+
+/*
+ * A file with the same tables at opt->state, for checkpoint and notes alone: nobody reads records from it,
+ * and nobody is woken.
+ */
+err_t broker_sqlite_state_open(struct broker_writer **out, const struct log_options *opt, const char *source,
+			       const struct broker_context *ctx, struct err_detail *why) MUST_CHECK;
 
 static inline uint64_t
 broker_record_sum(uint64_t offset, struct span source, uint64_t at_us, struct span bytes)

@@ -7,7 +7,8 @@
 /* A reader waits for a lock only while the log recovers from a crash; its caller has other things to do. */
 enum { BUSY_MS = 250 };
 
-struct broker_reader {
+struct sqlite_reader {
+	struct broker_reader base;
 	struct broker_context ctx;
 	struct store store;
 	struct wake wake;
@@ -18,11 +19,13 @@ struct broker_reader {
 	sqlite3_stmt *end;
 };
 
+static const struct broker_reader_ops sqlite_reader_ops;
+
 /* --- opening ----------------------------------------------------------------------------------------------
  */
 
 static err_t
-read_log_id(struct broker_reader *r, struct err_detail *why)
+read_log_id(struct sqlite_reader *r, struct err_detail *why)
 {
 	sqlite3_stmt *st = NULL;
 	err_t err;
@@ -43,15 +46,30 @@ read_log_id(struct broker_reader *r, struct err_detail *why)
 	return err;
 }
 
+static void
+close_reader(struct broker_reader *base)
+{
+	struct sqlite_reader *r = (struct sqlite_reader *)base;
+
+	sqlite3_finalize(r->begin);
+	sqlite3_finalize(r->read);
+	sqlite3_finalize(r->bounds);
+	sqlite3_finalize(r->end);
+	store_close(&r->store);
+	wake_close(&r->wake);
+	free(r);
+}
+
 err_t
-broker_reader_open(struct broker_reader **out, const struct log_options *opt,
+broker_sqlite_reader_open(struct broker_reader **out, const struct log_options *opt,
 		   const struct broker_context *ctx, struct err_detail *why)
 {
-	struct broker_reader *r = MEM_NEW(struct broker_reader);
+	struct sqlite_reader *r = MEM_NEW(struct sqlite_reader);
 	char *wake_path = broker_wake_path(opt->path);
 	err_t err;
 
 	*out = NULL;
+	r->base.ops = &sqlite_reader_ops;
 	r->ctx = *ctx;
 	r->wake = WAKE_INIT;
 	err = store_open(&r->store, &broker_store_kind, opt->path, STORE_READ, BUSY_MS, NULL, NULL, why);
@@ -77,46 +95,19 @@ broker_reader_open(struct broker_reader **out, const struct log_options *opt,
 		goto done;
 	if (r->wake.watch < 0)
 		log_warn(ctx->log, "log: cannot be watched; looking once a second", F_STR("path", wake_path));
-	*out = r;
+	*out = &r->base;
 	r = NULL;
 done:
-	broker_reader_close(&r);
+	if (r != NULL)
+		close_reader(&r->base);
 	free(wake_path);
 	return err;
 }
 
-err_t
-broker_reader_open_partition(struct broker_reader **out, const struct log_options *opt, uint32_t partition,
-			     const struct broker_context *ctx, struct err_detail *why)
+static const char *
+log_id(const struct broker_reader *base)
 {
-	*out = NULL;
-	if (partition != 0)
-		return err_set(why, ERR_NOT_FOUND, "log %s is a file and has one partition, not a partition %u",
-			       opt->path, (unsigned)partition);
-	return broker_reader_open(out, opt, ctx, why);
-}
-
-void
-broker_reader_close(struct broker_reader **rp)
-{
-	struct broker_reader *r = *rp;
-
-	if (r == NULL)
-		return;
-	sqlite3_finalize(r->begin);
-	sqlite3_finalize(r->read);
-	sqlite3_finalize(r->bounds);
-	sqlite3_finalize(r->end);
-	store_close(&r->store);
-	wake_close(&r->wake);
-	free(r);
-	*rp = NULL;
-}
-
-const char *
-broker_reader_log_id(const struct broker_reader *r)
-{
-	return r->log_id;
+	return ((const struct sqlite_reader *)base)->log_id;
 }
 
 /* --- reading ----------------------------------------------------------------------------------------------
@@ -124,7 +115,7 @@ broker_reader_log_id(const struct broker_reader *r)
 
 /* A log that was moved away gets nothing any more; the one at the path is another. */
 static err_t
-check_place(struct broker_reader *r, struct err_detail *why)
+check_place(struct sqlite_reader *r, struct err_detail *why)
 {
 	wake_heal(&r->wake);
 	if (!store_moved(&r->store))
@@ -134,7 +125,7 @@ check_place(struct broker_reader *r, struct err_detail *why)
 }
 
 static err_t
-bounds(struct broker_reader *r, uint64_t *first, uint64_t *end, struct err_detail *why)
+bounds(struct sqlite_reader *r, uint64_t *first, uint64_t *end, struct err_detail *why)
 {
 	err_t err = ERR_OK;
 	int rc = sqlite3_step(r->bounds);
@@ -150,18 +141,20 @@ bounds(struct broker_reader *r, uint64_t *first, uint64_t *end, struct err_detai
 	return err;
 }
 
-err_t
-broker_bounds(struct broker_reader *r, uint64_t *first, uint64_t *end, struct err_detail *why)
+static err_t
+current_bounds(struct broker_reader *base, uint64_t *first, uint64_t *end, struct err_detail *why)
 {
+	struct sqlite_reader *r = (struct sqlite_reader *)base;
 	err_t err = check_place(r, why);
 
 	*first = *end = 0;
 	return err == ERR_OK ? bounds(r, first, end, why) : err;
 }
 
-err_t
-broker_reader_checkpoint(struct broker_reader *r, const char *source, struct buf *out, struct err_detail *why)
+static err_t
+checkpoint(struct broker_reader *base, const char *source, struct buf *out, struct err_detail *why)
 {
+	struct sqlite_reader *r = (struct sqlite_reader *)base;
 	sqlite3_stmt *st = NULL;
 	struct span text;
 	err_t err;
@@ -191,7 +184,7 @@ broker_reader_checkpoint(struct broker_reader *r, const char *source, struct buf
 }
 
 static struct broker_record
-record_of(struct broker_reader *r, sqlite3_stmt *st)
+record_of(struct sqlite_reader *r, sqlite3_stmt *st)
 {
 	struct broker_record rec = {
 	    .offset = (uint64_t)sqlite3_column_int64(st, 0),
@@ -214,7 +207,7 @@ record_of(struct broker_reader *r, sqlite3_stmt *st)
 /* There is no record at `from`.  Was there one?  *next is where to go on: the end when there is nothing left
  * to read. */
 static err_t
-explain_absence(struct broker_reader *r, uint64_t from, bool more, uint64_t *next, struct err_detail *why)
+explain_absence(struct sqlite_reader *r, uint64_t from, bool more, uint64_t *next, struct err_detail *why)
 {
 	uint64_t first, end;
 	err_t err = bounds(r, &first, &end, why);
@@ -244,7 +237,7 @@ explain_absence(struct broker_reader *r, uint64_t from, bool more, uint64_t *nex
 }
 
 static err_t
-read_rows(struct broker_reader *r, uint64_t from, size_t max_bytes, broker_record_fn *fn, void *arg,
+read_rows(struct sqlite_reader *r, uint64_t from, size_t max_bytes, broker_record_fn *fn, void *arg,
 	  uint64_t *next, struct err_detail *why)
 {
 	size_t bytes = 0;
@@ -275,10 +268,11 @@ read_rows(struct broker_reader *r, uint64_t from, size_t max_bytes, broker_recor
 	return ERR_OK;
 }
 
-err_t
-broker_read(struct broker_reader *r, uint64_t from, size_t max_records, size_t max_bytes,
-	    broker_record_fn *fn, void *arg, uint64_t *next, struct err_detail *why)
+static err_t
+read_records(struct broker_reader *base, uint64_t from, size_t max_records, size_t max_bytes,
+	     broker_record_fn *fn, void *arg, uint64_t *next, struct err_detail *why)
 {
+	struct sqlite_reader *r = (struct sqlite_reader *)base;
 	err_t err;
 
 	*next = from;
@@ -308,14 +302,24 @@ done:
 /* --- waiting ----------------------------------------------------------------------------------------------
  */
 
-int
-broker_reader_fd(const struct broker_reader *r)
+static int
+fd(const struct broker_reader *base)
 {
-	return r->wake.fd;
+	return ((const struct sqlite_reader *)base)->wake.fd;
 }
 
-void
-broker_reader_woken(struct broker_reader *r)
+static void
+woken(struct broker_reader *base)
 {
-	wake_clear(&r->wake);
+	wake_clear(&((struct sqlite_reader *)base)->wake);
 }
+
+static const struct broker_reader_ops sqlite_reader_ops = {
+    .close = close_reader,
+    .log_id = log_id,
+    .bounds = current_bounds,
+    .checkpoint = checkpoint,
+    .read = read_records,
+    .fd = fd,
+    .woken = woken,
+};

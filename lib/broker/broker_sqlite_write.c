@@ -46,10 +46,10 @@ static const char *const writer_sql[SQL_N] = {
     [SQL_FREE_PAGES] = "PRAGMA freelist_count",
 };
 
-struct broker_writer {
+struct sqlite_writer {
+	struct broker_writer base;
 	struct broker_context ctx;
-	bool null; /* counts only */
-	uint64_t null_next;
+	bool rings; /* it has readers to wake */
 
 	struct store store;
 	struct notes notes;
@@ -65,6 +65,8 @@ struct broker_writer {
 	_Atomic uint64_t retention_s;
 	_Atomic uint64_t max_size;
 };
+
+static const struct broker_writer_ops sqlite_writer_ops;
 
 /* --- opening ----------------------------------------------------------------------------------------------
  */
@@ -95,7 +97,7 @@ lock_path(const char *path, const char *source)
 static err_t
 fill_new(struct store *s, void *arg, struct err_detail *why)
 {
-	struct broker_writer *w = arg;
+	struct sqlite_writer *w = arg;
 	sqlite3_stmt *st = NULL;
 	char id[BROKER_LOG_ID_LEN + 1];
 	err_t err;
@@ -111,7 +113,7 @@ fill_new(struct store *s, void *arg, struct err_detail *why)
 		err = store_run(s, st, "creating it", why);
 	}
 	sqlite3_finalize(st);
-	if (err == ERR_OK)
+	if (err == ERR_OK && w->rings)
 		log_notice(w->ctx.log, "new log", F_STR("path", s->path), F_STR("log_id", id));
 	return err;
 }
@@ -119,7 +121,7 @@ fill_new(struct store *s, void *arg, struct err_detail *why)
 /* Was the machine booted since a writer was here?  Then records that a reader saw may be gone: see
  * broker_sqlite.h. */
 static err_t
-skip_after_boot(struct broker_writer *w, struct err_detail *why)
+skip_after_boot(struct sqlite_writer *w, struct err_detail *why)
 {
 	sqlite3_stmt *same = NULL, *skip = NULL, *note = NULL;
 	uint64_t is_same = 0;
@@ -176,7 +178,7 @@ boot_id(void)
 static int
 wal_grew(void *arg, sqlite3 *db, const char *name, int pages)
 {
-	struct broker_writer *w = arg;
+	struct sqlite_writer *w = arg;
 
 	(void)db;
 	(void)name;
@@ -185,43 +187,71 @@ wal_grew(void *arg, sqlite3 *db, const char *name, int pages)
 }
 
 static void
-ring(struct broker_writer *w)
+ring(struct sqlite_writer *w)
 {
 	struct err_detail why = {0};
 
-	if (wake_ring(w->wake_path, &why) != ERR_OK)
+	if (w->rings && wake_ring(w->wake_path, &why) != ERR_OK)
 		log_warn(w->ctx.log, "log: readers cannot be woken", F_STR("reason", err_why(&why)));
 }
 
-err_t
-broker_writer_open(struct broker_writer **out, const struct log_options *opt, const char *source,
-		   const struct broker_context *ctx, struct err_detail *why)
+static void
+retain(struct broker_writer *base, uint64_t retention_s, uint64_t max_size)
+{
+	struct sqlite_writer *w = (struct sqlite_writer *)base;
+
+	atomic_store(&w->retention_s, retention_s);
+	atomic_store(&w->max_size, max_size);
+}
+
+static void
+close_writer(struct broker_writer *base)
+{
+	struct sqlite_writer *w = (struct sqlite_writer *)base;
+
+	for (unsigned i = 0; i < SQL_N; i++)
+		sqlite3_finalize(w->sql[i]);
+	notes_close(&w->notes);
+	store_close(&w->store);
+	lockfile_give_up(&w->lock);
+	free(w->source);
+	free(w->wake_path);
+	free(w->boot);
+	free(w);
+}
+
+static err_t
+open_kind(struct broker_writer **out, const struct store_kind *kind, const char *setting, const char *path,
+	  const struct log_options *opt, const char *source, const struct broker_context *ctx,
+	  struct err_detail *why)
 {
 	enum store_mode mode = span_is(span_of(opt->sync), "normal") ? STORE_WRITE_NORMAL : STORE_WRITE_FULL;
-	struct broker_writer *w = MEM_NEW(struct broker_writer);
+	struct sqlite_writer *w = MEM_NEW(struct sqlite_writer);
 	sqlite3_stmt *page_size = NULL;
 	char *lock = NULL;
 	char what[96];
 	err_t err;
 
 	*out = NULL;
+	w->base.ops = &sqlite_writer_ops;
 	w->ctx = *ctx;
+	w->rings = kind == &broker_store_kind;
 	w->lock = -1;
 	w->source = mem_strdup(source);
-	w->wake_path = broker_wake_path(opt->path);
+	w->wake_path = broker_wake_path(path);
 	w->boot = boot_id();
 	w->wal_copy_at = WAL_COPY_PAGES;
-	broker_writer_retain(w, opt->retention, opt->max_size);
-	if (source[0] == '\0' || opt->path[0] == '\0') {
+	retain(&w->base, opt->retention, opt->max_size);
+	if (source[0] == '\0' || path[0] == '\0') {
 		err = err_set(why, ERR_CONFIG,
-			      "the log needs a path and the source a name; set log.path and source.name");
+			      "the log needs a path and the source a name; set %s and source.name", setting);
 		goto done;
 	}
-	lock = lock_path(opt->path, source);
-	snprintf(what, sizeof(what), "the log of source %.48s", source);
+	lock = lock_path(path, source);
+	snprintf(what, sizeof(what), "the %s of source %.48s", kind->what, source);
 	err = lockfile_take(&w->lock, lock, what, why);
 	if (err == ERR_OK)
-		err = store_open(&w->store, &broker_store_kind, opt->path, mode, BUSY_MS, fill_new, w, why);
+		err = store_open(&w->store, kind, path, mode, BUSY_MS, fill_new, w, why);
 	if (err != ERR_OK)
 		goto done;
 	sqlite3_wal_hook(w->store.db, wal_grew, w);
@@ -238,58 +268,35 @@ broker_writer_open(struct broker_writer **out, const struct log_options *opt, co
 		goto done;
 	/* Readers of a log that was made just now, or whose last writer died before it could wake them. */
 	ring(w);
-	*out = w;
+	*out = &w->base;
 	w = NULL;
 done:
 	sqlite3_finalize(page_size);
-	broker_writer_close(&w);
+	if (w != NULL)
+		close_writer(&w->base);
 	free(lock);
 	return err;
 }
 
-void
-broker_writer_open_null(struct broker_writer **out, const struct broker_context *ctx)
+err_t
+broker_sqlite_writer_open(struct broker_writer **out, const struct log_options *opt, const char *source,
+			  const struct broker_context *ctx, struct err_detail *why)
 {
-	struct broker_writer *w = MEM_NEW(struct broker_writer);
-
-	w->ctx = *ctx;
-	w->lock = -1;
-	w->null = true;
-	w->null_next = 1;
-	*out = w;
+	return open_kind(out, &broker_store_kind, "log.path", opt->path, opt, source, ctx, why);
 }
 
-void
-broker_writer_retain(struct broker_writer *w, uint64_t retention_s, uint64_t max_size)
+err_t
+broker_sqlite_state_open(struct broker_writer **out, const struct log_options *opt, const char *source,
+			 const struct broker_context *ctx, struct err_detail *why)
 {
-	atomic_store(&w->retention_s, retention_s);
-	atomic_store(&w->max_size, max_size);
-}
-
-void
-broker_writer_close(struct broker_writer **wp)
-{
-	struct broker_writer *w = *wp;
-
-	if (w == NULL)
-		return;
-	for (unsigned i = 0; i < SQL_N; i++)
-		sqlite3_finalize(w->sql[i]);
-	notes_close(&w->notes);
-	store_close(&w->store);
-	lockfile_give_up(&w->lock);
-	free(w->source);
-	free(w->wake_path);
-	free(w->boot);
-	free(w);
-	*wp = NULL;
+	return open_kind(out, &broker_state_kind, "log.state", opt->state, opt, source, ctx, why);
 }
 
 /* --- appending --------------------------------------------------------------------------------------------
  */
 
 static err_t
-insert(struct broker_writer *w, struct span record, uint64_t offset, uint64_t at_us, struct err_detail *why)
+insert(struct sqlite_writer *w, struct span record, uint64_t offset, uint64_t at_us, struct err_detail *why)
 {
 	struct span source = span_of(w->source);
 	sqlite3_stmt *st = w->sql[SQL_INSERT];
@@ -308,7 +315,7 @@ insert(struct broker_writer *w, struct span record, uint64_t offset, uint64_t at
 }
 
 static err_t
-set_checkpoint(struct broker_writer *w, struct span text, struct err_detail *why)
+set_checkpoint(struct sqlite_writer *w, struct span text, struct err_detail *why)
 {
 	struct span source = span_of(w->source);
 	sqlite3_stmt *st = w->sql[SQL_SET_CHECKPOINT];
@@ -321,7 +328,7 @@ set_checkpoint(struct broker_writer *w, struct span text, struct err_detail *why
 
 /* Somebody moved the file: what goes into it now reaches no reader that opens the path later. */
 static err_t
-check_place(struct broker_writer *w, struct err_detail *why)
+check_place(struct sqlite_writer *w, struct err_detail *why)
 {
 	if (!store_moved(&w->store))
 		return ERR_OK;
@@ -338,7 +345,7 @@ check_place(struct broker_writer *w, struct err_detail *why)
  * durable either way.
  */
 static void
-copy_wal(struct broker_writer *w)
+copy_wal(struct sqlite_writer *w)
 {
 	int mode = w->wal_pages >= WAL_RESTART_PAGES ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
 	int in_wal = 0, copied = 0;
@@ -360,7 +367,7 @@ copy_wal(struct broker_writer *w)
 }
 
 static err_t
-append(struct broker_writer *w, const struct span *records, size_t n, struct span checkpoint,
+append(struct sqlite_writer *w, const struct span *records, size_t n, struct span checkpoint,
        const struct broker_note *notes, size_t nnotes, uint64_t *first, struct err_detail *why)
 {
 	uint64_t at_us = clock_real_us(w->ctx.clock);
@@ -391,17 +398,11 @@ done:
 	return err;
 }
 
-err_t
-broker_append(struct broker_writer *w, const struct span *records, size_t n, struct span checkpoint,
-	      uint64_t *first, struct err_detail *why)
+static err_t
+append_notes(struct broker_writer *base, const struct span *records, size_t n, struct span checkpoint,
+	     const struct broker_note *notes, size_t nnotes, uint64_t *first, struct err_detail *why)
 {
-	return broker_append_notes(w, records, n, checkpoint, NULL, 0, first, why);
-}
-
-err_t
-broker_append_notes(struct broker_writer *w, const struct span *records, size_t n, struct span checkpoint,
-		    const struct broker_note *notes, size_t nnotes, uint64_t *first, struct err_detail *why)
-{
+	struct sqlite_writer *w = (struct sqlite_writer *)base;
 	struct broker_metrics *m = w->ctx.metrics;
 	uint64_t started_ns = clock_mono_ns(w->ctx.clock);
 	uint64_t bytes = 0;
@@ -410,61 +411,53 @@ broker_append_notes(struct broker_writer *w, const struct span *records, size_t 
 	*first = 0;
 	if (n == 0 && checkpoint.len == 0 && nnotes == 0)
 		return ERR_OK;
-	if (w->null) {
-		*first = w->null_next;
-		w->null_next += n;
-	} else {
-		err = append(w, records, n, checkpoint, notes, nnotes, first, why);
-		if (err != ERR_OK) {
-			*first = 0;
-			metric_inc(&m->log_append_error);
-			return err;
-		}
-		CRASH_POINT("broker.append.committed");
-		ring(w);
-		CRASH_POINT("broker.append.woken");
+	err = append(w, records, n, checkpoint, notes, nnotes, first, why);
+	if (err != ERR_OK) {
+		*first = 0;
+		metric_inc(&m->log_append_error);
+		return err;
 	}
+	CRASH_POINT("broker.append.committed");
+	ring(w);
+	CRASH_POINT("broker.append.woken");
 	for (size_t i = 0; i < n; i++)
 		bytes += records[i].len;
 	metric_inc(&m->log_append);
 	metric_add(&m->log_record, n);
 	metric_add(&m->log_bytes, bytes);
 	histogram_record(&m->log_append_time, (clock_mono_ns(w->ctx.clock) - started_ns) / 1000);
-	if (!w->null)
-		copy_wal(w);
+	copy_wal(w);
 	return ERR_OK;
 }
 
 /* --- notes ------------------------------------------------------------------------------------------------
  */
 
-err_t
-broker_note_read(struct broker_writer *w, struct span name, uint32_t part, struct buf *out, bool *found,
-		 struct err_detail *why)
+static err_t
+note_read(struct broker_writer *base, struct span name, uint32_t part, struct buf *out, bool *found,
+	  struct err_detail *why)
 {
-	*found = false;
-	return w->null ? ERR_OK : notes_read(&w->notes, name, part, out, found, why);
+	return notes_read(&((struct sqlite_writer *)base)->notes, name, part, out, found, why);
 }
 
-err_t
-broker_note_names(struct broker_writer *w, broker_note_fn *fn, void *arg, struct err_detail *why)
+static err_t
+note_names(struct broker_writer *base, broker_note_fn *fn, void *arg, struct err_detail *why)
 {
-	return w->null ? ERR_OK : notes_names(&w->notes, fn, arg, why);
+	return notes_names(&((struct sqlite_writer *)base)->notes, fn, arg, why);
 }
 
 /* --- the checkpoint ---------------------------------------------------------------------------------------
  */
 
-err_t
-broker_checkpoint(struct broker_writer *w, struct buf *out, struct err_detail *why)
+static err_t
+read_checkpoint(struct broker_writer *base, struct buf *out, struct err_detail *why)
 {
+	struct sqlite_writer *w = (struct sqlite_writer *)base;
 	struct span source, text;
 	sqlite3_stmt *st;
 	err_t err = ERR_OK;
 	int rc;
 
-	if (w->null)
-		return ERR_OK;
 	source = span_of(w->source);
 	st = w->sql[SQL_GET_CHECKPOINT];
 	sqlite3_bind_text64(st, 1, source.p, source.len, SQLITE_STATIC, SQLITE_UTF8);
@@ -494,7 +487,7 @@ broker_checkpoint(struct broker_writer *w, struct buf *out, struct err_detail *w
 /* Bytes in use beyond max_size; 0 when it is within.  Free pages inside the file do not count: they are used
  * again. */
 static err_t
-excess(struct broker_writer *w, uint64_t *bytes, struct err_detail *why)
+excess(struct sqlite_writer *w, uint64_t *bytes, struct err_detail *why)
 {
 	uint64_t pages = 0, free_pages = 0, used, max = atomic_load(&w->max_size);
 	err_t err;
@@ -509,7 +502,7 @@ excess(struct broker_writer *w, uint64_t *bytes, struct err_detail *why)
 
 /* How many of the oldest records have to go, and the offset of the first that stays. */
 static err_t
-choose(struct broker_writer *w, size_t max_records, size_t *n, uint64_t *stays, struct err_detail *why)
+choose(struct sqlite_writer *w, size_t max_records, size_t *n, uint64_t *stays, struct err_detail *why)
 {
 	uint64_t now_us = clock_real_us(w->ctx.clock), keep_us = atomic_load(&w->retention_s) * 1000000;
 	uint64_t oldest_us = now_us > keep_us ? now_us - keep_us : 0;
@@ -539,7 +532,7 @@ choose(struct broker_writer *w, size_t max_records, size_t *n, uint64_t *stays, 
 }
 
 static err_t
-trim(struct broker_writer *w, size_t max_records, size_t *n, struct err_detail *why)
+trim(struct sqlite_writer *w, size_t max_records, size_t *n, struct err_detail *why)
 {
 	uint64_t stays = 0;
 	err_t err;
@@ -565,16 +558,15 @@ done:
 	return err;
 }
 
-err_t
-broker_trim(struct broker_writer *w, size_t max_records, size_t *removed, struct err_detail *why)
+static err_t
+trim_some(struct broker_writer *base, size_t max_records, size_t *removed, struct err_detail *why)
 {
+	struct sqlite_writer *w = (struct sqlite_writer *)base;
 	uint64_t stays = 0;
 	size_t n = 0;
 	err_t err;
 
 	*removed = 0;
-	if (w->null)
-		return ERR_OK;
 	err = check_place(w, why);
 	/* One record is enough to know whether there is work. */
 	if (err == ERR_OK)
@@ -588,3 +580,13 @@ broker_trim(struct broker_writer *w, size_t max_records, size_t *removed, struct
 	copy_wal(w);
 	return ERR_OK;
 }
+
+static const struct broker_writer_ops sqlite_writer_ops = {
+    .close = close_writer,
+    .retain = retain,
+    .append = append_notes,
+    .note_read = note_read,
+    .note_names = note_names,
+    .checkpoint = read_checkpoint,
+    .trim = trim_some,
+};

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "lib/broker/broker_ops.h"
 #include "lib/broker/lockfile.h"
 #include "lib/broker/store.h"
 #include "lib/core/crash.h"
@@ -28,12 +29,15 @@ static const struct store_kind cursor_store_kind = {
     .when_full = "free space on its file system; deliveries go on, and it is tried again",
 };
 
-struct cursor_store {
+struct cursor_file {
+	struct cursor_store base;
 	struct store store;
 	int lock;
 	sqlite3_stmt *load;
 	sqlite3_stmt *save;
 };
+
+static const struct cursor_ops cursor_file_ops;
 
 static uint64_t
 cursor_sum(struct span server, struct span log_id, uint64_t offset)
@@ -60,7 +64,7 @@ fill_new(struct store *s, void *arg, struct err_detail *why)
 }
 
 static err_t
-check_cluster(struct cursor_store *s, const char *cluster, struct err_detail *why)
+check_cluster(struct cursor_file *s, const char *cluster, struct err_detail *why)
 {
 	sqlite3_stmt *st = NULL;
 	struct span found;
@@ -83,15 +87,28 @@ check_cluster(struct cursor_store *s, const char *cluster, struct err_detail *wh
 	return err;
 }
 
+static void
+close_file(struct cursor_store *base)
+{
+	struct cursor_file *s = (struct cursor_file *)base;
+
+	sqlite3_finalize(s->load);
+	sqlite3_finalize(s->save);
+	store_close(&s->store);
+	lockfile_give_up(&s->lock);
+	free(s);
+}
+
 err_t
 cursor_open(struct cursor_store **out, const char *path, const char *cluster, struct err_detail *why)
 {
-	struct cursor_store *s = MEM_NEW(struct cursor_store);
+	struct cursor_file *s = MEM_NEW(struct cursor_file);
 	struct buf lock = BUF_INIT;
 	char what[96];
 	err_t err;
 
 	*out = NULL;
+	s->base.ops = &cursor_file_ops;
 	s->lock = -1;
 	buf_printf(&lock, "%s.lock", path);
 	snprintf(what, sizeof(what), "the cursor file of cluster %.48s", cluster);
@@ -113,35 +130,22 @@ cursor_open(struct cursor_store **out, const char *path, const char *cluster, st
 				    why);
 	if (err != ERR_OK)
 		goto done;
-	*out = s;
+	*out = &s->base;
 	s = NULL;
 done:
-	cursor_close(&s);
+	if (s != NULL)
+		close_file(&s->base);
 	buf_fini(&lock);
 	return err;
-}
-
-void
-cursor_close(struct cursor_store **sp)
-{
-	struct cursor_store *s = *sp;
-
-	if (s == NULL)
-		return;
-	sqlite3_finalize(s->load);
-	sqlite3_finalize(s->save);
-	store_close(&s->store);
-	lockfile_give_up(&s->lock);
-	free(s);
-	*sp = NULL;
 }
 
 /* --- loading and saving -----------------------------------------------------------------------------------
  */
 
-err_t
-cursor_load(struct cursor_store *s, struct cursor *c, bool *found, struct err_detail *why)
+static err_t
+load(struct cursor_store *base, struct cursor *c, bool *found, struct err_detail *why)
 {
+	struct cursor_file *s = (struct cursor_file *)base;
 	struct span server = span_of(c->server), log_id;
 	err_t err = ERR_OK;
 	uint64_t offset;
@@ -175,7 +179,7 @@ done:
 }
 
 static err_t
-save_one(struct cursor_store *s, const struct cursor *c, struct err_detail *why)
+save_one(struct cursor_file *s, const struct cursor *c, struct err_detail *why)
 {
 	struct span server = span_of(c->server), log_id = span_of(c->log_id);
 
@@ -186,9 +190,10 @@ save_one(struct cursor_store *s, const struct cursor *c, struct err_detail *why)
 	return store_run(&s->store, s->save, "saving", why);
 }
 
-err_t
-cursor_save(struct cursor_store *s, const struct cursor *cursors, size_t n, struct err_detail *why)
+static err_t
+save(struct cursor_store *base, const struct cursor *cursors, size_t n, struct err_detail *why)
 {
+	struct cursor_file *s = (struct cursor_file *)base;
 	err_t err = ERR_OK;
 
 	if (n == 0)
@@ -209,9 +214,10 @@ cursor_save(struct cursor_store *s, const struct cursor *cursors, size_t n, stru
 	return err;
 }
 
-err_t
-cursor_forget(struct cursor_store *s, const char *server, struct err_detail *why)
+static err_t
+forget(struct cursor_store *base, const char *server, struct err_detail *why)
 {
+	struct cursor_file *s = (struct cursor_file *)base;
 	sqlite3_stmt *st = NULL;
 	err_t err;
 
@@ -222,4 +228,40 @@ cursor_forget(struct cursor_store *s, const char *server, struct err_detail *why
 	err = store_run(&s->store, st, "saving", why);
 	sqlite3_finalize(st);
 	return err;
+}
+
+static const struct cursor_ops cursor_file_ops = {
+    .close = close_file, .load = load, .save = save, .forget = forget};
+
+/* --- any kind of store -------------------------------------------------------------------------------------
+ */
+
+void
+cursor_close(struct cursor_store **s)
+{
+	if (*s == NULL)
+		return;
+	(*s)->ops->close(*s);
+	*s = NULL;
+}
+
+err_t
+cursor_load(struct cursor_store *s, struct cursor *c, bool *found, struct err_detail *why)
+{
+	*found = false;
+	c->log_id[0] = '\0';
+	c->offset = 0;
+	return s->ops->load(s, c, found, why);
+}
+
+err_t
+cursor_save(struct cursor_store *s, const struct cursor *cursors, size_t n, struct err_detail *why)
+{
+	return n > 0 ? s->ops->save(s, cursors, n, why) : ERR_OK;
+}
+
+err_t
+cursor_forget(struct cursor_store *s, const char *server, struct err_detail *why)
+{
+	return s->ops->forget(s, server, why);
 }

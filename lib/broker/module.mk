@@ -1,5 +1,5 @@
-BROKER_SRC := lib/broker/broker_sqlite.c lib/broker/broker_sqlite_read.c lib/broker/broker_sqlite_write.c \
-	      lib/broker/cursor.c lib/broker/group.c lib/broker/lockfile.c lib/broker/notes.c lib/broker/store.c lib/broker/wake.c
+KAFKA_LIBS := -lrdkafka
+BROKER_SRC := $(wildcard lib/broker/*.c)
 BROKER_A   := $(BUILD)/lib/broker.a
 LIBS       += $(BROKER_A)
 
@@ -12,8 +12,10 @@ TESTS        += $(BROKER_TESTS)
 BROKER_CRASH_TEST := $(BUILD)/test/lib/broker/test/test_crash
 $(filter-out $(BROKER_CRASH_TEST),$(BROKER_TESTS)): $(BROKER_A) $(CORE_A)
 $(BROKER_CRASH_TEST): $(BUILD)/crash/broker.a $(BUILD)/crash/core.a
-$(BROKER_TESTS): TEST_LIBS := -lsqlite3 -lxxhash
+$(BROKER_TESTS): TEST_LIBS := -lsqlite3 $(KAFKA_LIBS) -lxxhash
 
 # Prints what an append costs; not part of any check.
 $(BUILD)/bin/bench_broker: $(BUILD)/obj/lib/broker/bench/bench_broker.o $(BROKER_A) $(CORE_A)
-$(BUILD)/bin/bench_broker: PROGRAM_LIBS := -lsqlite3 -lxxhash
+$(BUILD)/bin/bench_broker: PROGRAM_LIBS := -lsqlite3 $(KAFKA_LIBS) -lxxhash
+$(BUILD)/bin/bench_kafka: $(BUILD)/obj/lib/broker/bench/bench_kafka.o $(BROKER_A) $(CORE_A)
+$(BUILD)/bin/bench_kafka: PROGRAM_LIBS := -lsqlite3 $(KAFKA_LIBS) -lxxhash

@@ -222,19 +222,21 @@ check_hash_tag(const struct section_file *r, const struct section *f, const char
 }
 
 static err_t
-check_server_tls(const struct section_file *r, const struct section *f, const char *tls, const char *cert,
-		 const char *key)
+check_server_tls(const struct section_file *r, const struct section *f, const char *tls, const char *ca,
+		 const char *cert, const char *key)
 {
-	static const char *const with[] = {"tls_ca", "tls_cert", "tls_key"};
+	const struct {
+		const char *name, *value;
+	} with[] = {{"tls_ca", ca}, {"tls_cert", cert}, {"tls_key", key}};
 
 	if ((cert[0] != '\0') != (key[0] != '\0'))
 		return section_bad(r, section_place(f, cert[0] != '\0' ? "tls_cert" : "tls_key"),
 				   "tls_cert and tls_key in %s belong together; set both or none", f->path);
 	for (size_t i = 0; i < 3 && strcmp(tls, "off") == 0; i++) {
-		if (section_has(f, with[i]))
-			return section_bad(r, section_place(f, with[i]),
+		if (section_has(f, with[i].name) && with[i].value[0] != '\0')
+			return section_bad(r, section_place(f, with[i].name),
 					   "tls in %s is off, but %s is set; use tls: verify or take it out",
-					   f->path, with[i]);
+					   f->path, with[i].name);
 	}
 	return ERR_OK;
 }
@@ -277,7 +279,7 @@ check_cluster(const struct section_file *r, const struct section *f, const struc
 		err = check_hash_tag(r, f, o->hash_tag);
 	if (err == ERR_OK)
 		err = check_mcrouter_prefix(r, f, o->mcrouter_prefix);
-	return err == ERR_OK ? check_server_tls(r, f, o->tls, o->tls_cert, o->tls_key) : err;
+	return err == ERR_OK ? check_server_tls(r, f, o->tls, o->tls_ca, o->tls_cert, o->tls_key) : err;
 }
 
 /* A setting that is written down and does nothing was meant to do something. */
@@ -308,7 +310,7 @@ check_pool_words(const struct section_file *r, const struct section *f, const st
 	}
 	if (d->hashes[0] != '\0' && !distribution_has_hash(d, o->hash))
 		return section_bad(r, section_place(f, "hash"),
-				   "hash in %s: distribution: %s has no \"%s\" but %s", f->path,
+				   "hash in %s: distribution: %s has no hash \"%s\"; it has %s", f->path,
 				   o->distribution, o->hash, d->hashes);
 	return ERR_OK;
 }
@@ -358,7 +360,7 @@ check_pool(const struct section_file *r, const struct section *f, const struct p
 		err = section_bad(r, section_place(f, "stale_for"),
 				  "stale_for in %s must be whole seconds: memcached knows no parts of one",
 				  f->path);
-	return err == ERR_OK ? check_server_tls(r, f, o->tls, o->tls_cert, o->tls_key) : err;
+	return err == ERR_OK ? check_server_tls(r, f, o->tls, o->tls_ca, o->tls_cert, o->tls_key) : err;
 }
 
 static err_t
@@ -416,8 +418,7 @@ check_server(const struct section_file *r, const struct section *f, struct serve
 	if (o->name[0] != '\0' && !distribution_find(distribution)->names)
 		return section_bad(
 		    r, section_place(f, "name"),
-		    "name in %s has no effect with distribution: %s; only twemproxy hashes names, so "
-		    "leave it out",
+		    "name in %s has no effect with distribution: %s, which hashes no names; leave it out",
 		    f->path, distribution);
 	return o->connect[0] == '\0' ? ERR_OK : check_address(r, f, "connect", o->connect, true);
 }

@@ -340,12 +340,32 @@ put_pool(struct json *j, const struct pool *p, bool reach)
 	json_object_end(j);
 }
 
+/* Letters beyond ASCII as escapes of YAML: some of them end a line there, or are not let in. */
+static void
+put_ascii(struct span text, struct buf *out)
+{
+	for (size_t i = 0; i < text.len;) {
+		unsigned char c = (unsigned char)text.p[i];
+		size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+		uint32_t letter = n == 1 ? c : c & (0xffu >> (n + 1));
+
+		for (size_t k = 1; k < n && i + k < text.len; k++)
+			letter = letter << 6 | ((unsigned char)text.p[i + k] & 0x3f);
+		if (n == 1)
+			buf_putc(out, (char)c);
+		else
+			buf_printf(out, letter > 0xffff ? "\\U%08x" : "\\u%04x", (unsigned)letter);
+		i += n;
+	}
+}
+
 void
 topology_ring_text(const struct cluster *c, bool reach, struct buf *out)
 {
+	struct buf text = BUF_INIT;
 	struct json j;
 
-	json_init(&j, out);
+	json_init(&j, &text);
 	json_object(&j);
 	json_name(&j, "log");
 	json_object(&j);
@@ -365,4 +385,6 @@ topology_ring_text(const struct cluster *c, bool reach, struct buf *out)
 	json_object_end(&j);
 	json_array_end(&j);
 	json_object_end(&j);
+	put_ascii(buf_span(&text), out);
+	buf_fini(&text);
 }

@@ -152,7 +152,7 @@
 
 #define LIMIT_OPTIONS(OPT)                                                                                         \
 	OPT(prefix,          STR,      "",            0, 0,           "",       YES, "keys that begin so, the longest prefix wins; required") \
-	OPT(rate,            UINT,     "0",           1, 100000000,   "keys/s", YES, "deletes of these keys per second and server, at most; required")
+	OPT(rate,            UINT,     "1000",          1, 100000000,   "keys/s", YES, "deletes of these keys per second and server, at most; required")
 /* clang-format on */
 
 struct region_options {
@@ -188,7 +188,7 @@ struct limit_options {
 };
 
 struct pool {
-	struct pool_options opt; /* what the file left out is the cluster's */
+	struct pool_options opt;	/* what the file left out is the cluster's */
 	struct server_options *servers; /* in the file's order, which some distributions depend on */
 	size_t nservers;
 };
@@ -199,7 +199,8 @@ struct cluster {
 	size_t npools;
 	struct limit_options *limits;
 	size_t nlimits;
-	/* The servers of all pools, each once by host and port, in the pools' order; texts belong to the pools. */
+	/* The servers of all pools, each once by host and port, in the pools' order; texts belong to the
+	 * pools. */
 	struct server_options *servers;
 	size_t nservers;
 };
@@ -240,15 +241,16 @@ void topology_server_address(const struct server_options *s, struct buf *out);
  * restart.  Clusters that came or went need one (section "clusters" and the name).  Of a cluster that stayed,
  * pools, servers and limits are taken: section "clusters[NAME]" and the setting, "limits" or "pools" (some
  * came or went), or section "clusters[NAME].pools[POOL]" and the setting or "servers".  &t->clusters[i] stays
- * where it is; its pools, servers and limits do not.  Texts are valid during the call.  Other threads must not
- * read `t` meanwhile.
+ * where it is; its pools, servers and limits do not.  Texts are valid during the call.  Other threads must
+ * not read `t` meanwhile.
  */
 typedef void topology_change_fn(void *arg, const char *section, const char *name, bool taken);
 void topology_reload(struct topology *t, const struct topology *fresh, topology_change_fn *fn, void *arg);
 
 /*
- * What decides which server has a key, of one cluster, as a squeal.yaml with this cluster alone: two clusters with
- * the same text route alike.  `reach`: with what it takes to reach the servers.  topology_parse() reads it.
+ * What decides which server has a key, of one cluster, as a squeal.yaml with this cluster alone: two clusters
+ * with the same text route alike.  `reach`: with what it takes to reach the servers.  topology_parse() reads
+ * it.
  */
 void topology_ring_text(const struct cluster *c, bool reach, struct buf *out);
 

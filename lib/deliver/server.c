@@ -35,7 +35,7 @@ enum greeting_step {
 };
 
 struct server {
-	const struct server_options *opt;
+	char *host; /* that a certificate must be of; "" for a socket */
 	struct server_context ctx;
 	char *name;
 	char *address;
@@ -97,7 +97,7 @@ server_create(const struct server_options *opt, const struct server_context *ctx
 	struct outbox_context outbox = {0};
 	struct buf name = BUF_INIT;
 
-	s->opt = opt;
+	s->host = span_dup(span_of(opt->host[0] == '/' ? "" : opt->host));
 	s->ctx = *ctx;
 	s->random = ctx->seed | 1;
 	ring_server_name(opt, &name);
@@ -131,6 +131,7 @@ server_destroy(struct server **sp)
 	outbox_destroy(&s->outbox);
 	buf_fini(&s->out);
 	free(s->name);
+	free(s->host);
 	free(s->address);
 	free(s);
 	*sp = NULL;
@@ -556,7 +557,7 @@ server_connect(void *arg)
 	struct stream_options opt = {.connect_timeout_ms = s->ctx.opt->connect_timeout,
 				     .max_input = MAX_INPUT,
 				     .tls = server_security_tls(s->ctx.security),
-				     .tls_name = s->opt->host[0] == '/' ? "" : s->opt->host};
+				     .tls_name = s->host};
 	struct err_detail why = {0};
 
 	metric_inc(&s->metrics.router_connects);

@@ -85,8 +85,8 @@ struct server_context {
 	void *arg;
 };
 
-/* `opt` is the server's part of squeal.yaml.  Nothing is sent before server_start().  What `ctx` and `opt`
- * point to must outlive the server. */
+/* `opt` is the server's part of squeal.yaml.  Nothing is sent before server_start().  What `ctx` points
+ * to must outlive the server; of `opt` a copy is made. */
 struct server *server_create(const struct server_options *opt, const struct server_context *ctx);
 void server_destroy(struct server **s);
 

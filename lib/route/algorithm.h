@@ -131,7 +131,7 @@ algorithm_has_hash(const struct algorithm *a, const char *hash)
 	while (*p != '\0') {
 		const char *h = hash;
 
-		while (*h != '\0' && *p == *h)
+		while (*h != '\0' && *h != '|' && *p == *h)
 			p++, h++;
 		if (*h == '\0' && (*p == '|' || *p == '\0'))
 			return true;

@@ -37,10 +37,9 @@ struct ring {
 	bool switched; /* "ketama", but a weight above 1 made it weighted */
 	struct span salt;
 	struct ketama circle;
-	uint32_t *numbers; /* twemproxy_modula: a server per unit of weight; wch3: shares */
-	size_t nnumbers;
-	uint64_t *hashes; /* rendezvous: of the servers */
-	double *weights;  /* weighted_rendezvous */
+	uint32_t *numbers; /* per server.  twemproxy_modula: weights up to and with it; wch3: its share */
+	uint64_t *hashes;  /* rendezvous: of the servers */
+	double *weights;   /* weighted_rendezvous */
 	struct pymemcache *pymemcache;
 };
 
@@ -71,10 +70,22 @@ route_twemproxy_ketama(const struct ring *r, struct span key)
 	return ketama_find(&r->circle, twemproxy_hash_of(r, key))->server;
 }
 
+/* As if every server stood in the list once per unit of its weight. */
 static size_t
 route_twemproxy_modula(const struct ring *r, struct span key)
 {
-	return r->numbers[twemproxy_hash_of(r, key) % r->nnumbers];
+	uint32_t slot = twemproxy_hash_of(r, key) % r->numbers[r->n - 1];
+	size_t low = 0, high = r->n - 1;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (r->numbers[middle] <= slot)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 static size_t
@@ -303,19 +314,18 @@ make_circle(struct ring *r, const struct ring_spec *spec, bool weighted)
 static void
 make_wheel(struct ring *r, const struct ring_spec *spec)
 {
-	for (size_t i = 0; i < r->n; i++)
-		r->nnumbers += (size_t)weight_of(spec, i);
-	r->numbers = mem_zalloc(r->nnumbers, sizeof(r->numbers[0]));
-	for (size_t i = 0, at = 0; i < r->n; i++) {
-		for (size_t w = (size_t)weight_of(spec, i); w > 0; w--)
-			r->numbers[at++] = (uint32_t)i;
+	uint32_t total = 0;
+
+	r->numbers = mem_zalloc(r->n, sizeof(r->numbers[0]));
+	for (size_t i = 0; i < r->n; i++) {
+		total += (uint32_t)weight_of(spec, i);
+		r->numbers[i] = total;
 	}
 }
 
 static void
 make_shares(struct ring *r, const struct ring_spec *spec)
 {
-	r->nnumbers = r->n;
 	r->numbers = mem_zalloc(r->n, sizeof(r->numbers[0]));
 	for (size_t i = 0; i < r->n; i++)
 		r->numbers[i] = wch3_share(weight_of(spec, i));
@@ -540,8 +550,8 @@ explain_rule(const struct ring *r, struct span key, struct buf *out)
 		buf_printf(out, ": %u %% %zu = %zu", (unsigned)hash, r->n, (size_t)(hash % r->n));
 		break;
 	case ALGORITHM_TWEMPROXY_MODULA:
-		buf_printf(out, ": %u %% %zu = %zu", (unsigned)hash, r->nnumbers,
-			   (size_t)(hash % r->nnumbers));
+		buf_printf(out, ": %u %% %u = %u of the weights", (unsigned)hash,
+			   (unsigned)r->numbers[r->n - 1], (unsigned)(hash % r->numbers[r->n - 1]));
 		break;
 	case ALGORITHM_KETAMA:
 		buf_printf(

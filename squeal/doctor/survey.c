@@ -61,7 +61,7 @@ look_at_log(const struct topology *topo, const struct clock *clock, struct docto
 	struct err_detail why = {0};
 	err_t err;
 
-	err = broker_reader_open(&reader, &topo->log, &context, &why);
+	err = broker_reader_open_source(&reader, &topo->log, topo->source.name, &context, &why);
 	if (err == ERR_OK)
 		err = broker_reader_checkpoint(reader, topo->source.name, &checkpoint, &why);
 	doctor_fact_printf(f, "log.path", "%s", topo->log.path);

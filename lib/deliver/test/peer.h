@@ -22,6 +22,7 @@ struct peer {
 	int sock;
 	struct buf in, out;
 	struct buf deleted; /* " key key key " */
+	struct buf told;    /* what "caughtup" said, each followed by ";" */
 	size_t ndeleted, nflushes, nconnections;
 	/* manners */
 	bool no_meta;		/* answers ERROR to meta commands */
@@ -30,6 +31,11 @@ struct peer {
 	bool deaf;		/* does not even read */
 	const char *garbage;	/* says this instead of the next answer to an end mark, once */
 	const char *poison;	/* CLIENT_ERROR for keys that hold this */
+	const char *version;	/* instead of 1.6.18 */
+	uint64_t pid;		/* 0: knows no stats */
+	uint64_t age_us;	/* not 0: answers "stats restart" as a squeal-cache */
+	bool no_flush;		/* refuses flush_all */
+	uint64_t uptime_s;	/* and began so long before the time 1000000 by its clock */
 	unsigned server_errors; /* so many deletes are answered SERVER_ERROR */
 };
 
@@ -70,12 +76,27 @@ peer_line(struct peer *p, struct span line)
 	ptrdiff_t blank = span_find(key, SPAN_LIT(" "));
 
 	if (span_is(line, "version")) {
-		buf_put_str(&p->out, p->no_meta ? "VERSION 1.4.0\r\n" : "VERSION 1.6.18\r\n");
+		buf_printf(&p->out, "VERSION %s\r\n",
+			   p->version != NULL ? p->version
+			   : p->no_meta	      ? "1.4.0"
+					      : "1.6.18");
+	} else if (span_starts(line, SPAN_LIT("caughtup"))) {
+		buf_put_span(&p->told, line);
+		buf_putc(&p->told, ';');
+		buf_put_str(&p->out, "OK\r\n");
+	} else if (span_is(line, "stats restart") && p->age_us != 0) {
+		buf_printf(&p->out, "STAT started_us 1700000000000000\r\nSTAT age_us %llu\r\nEND\r\n",
+			   (unsigned long long)p->age_us);
+	} else if (span_is(line, "stats") && p->pid != 0) {
+		buf_printf(&p->out,
+			   "STAT pid %llu\r\nSTAT uptime %llu\r\nSTAT time 1000000\r\n"
+			   "STAT total_connections %zu\r\nEND\r\n",
+			   (unsigned long long)p->pid, (unsigned long long)p->uptime_s, p->nconnections);
 	} else if (span_starts(line, SPAN_LIT("delete "))) {
 		peer_delete(p, span_from(line, 7), true);
 	} else if (span_is(line, "flush_all")) {
-		p->nflushes++;
-		buf_put_str(&p->out, "OK\r\n");
+		p->nflushes += !p->no_flush;
+		buf_put_str(&p->out, p->no_flush ? "CLIENT_ERROR flush_all not allowed\r\n" : "OK\r\n");
 	} else if (p->hangs_up_on_meta) {
 		return false;
 	} else if (p->no_meta) {
@@ -172,6 +193,7 @@ peer_fini(struct peer *p)
 	buf_fini(&p->in);
 	buf_fini(&p->out);
 	buf_fini(&p->deleted);
+	buf_fini(&p->told);
 }
 
 static inline bool

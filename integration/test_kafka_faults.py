@@ -1,0 +1,457 @@
+"""What brokers, topics and groups do wrong, under load: nothing is lost, nothing stays stale.
+
+Where records themselves are gone (retention), deletes cannot be made up for: the servers are flushed.
+"""
+
+import os
+import random
+import threading
+import time
+
+import pytest
+
+from harness import Load, run_dir, wait_until
+from harness.kafka import batch
+from test_kafka import GROUP, clean, complaints, insert, remove_state, there_is_a_kafka, wait_complaint  # noqa: F401
+from test_kill import Killer, kill_round, seeds
+
+pytest.importorskip("confluent_kafka")
+
+KILLS = int(os.environ.get("KAFKA_KILLS", "40"))
+SOAK_KILLS = int(os.environ.get("SOAK_KILLS", "1000"))
+
+
+def loaded(p, rate=400, **kwargs):
+    """A load that runs until clean() ends it, and has begun."""
+    settings = dict(rate=rate, seconds=100000, writers=4, readers=2, reads=800, items=500)
+    settings.update(kwargs)
+    load = Load(p, **settings).start()
+    going_on(load)
+    return load
+
+
+def going_on(load, commits=200):
+    """Waits for that many commits more."""
+    before = load.progress().get("commits", 0)
+    wait_until(lambda: load.progress().get("commits", 0) >= before + commits, 30, "%d commits" % commits)
+
+
+def delivering(p, timeout=30):
+    """What was committed before now, and something since, has arrived everywhere."""
+    p.barrier(timeout=timeout)
+
+
+# --- brokers ------------------------------------------------------------------------------------------------
+
+
+def test_a_broker_is_killed_and_started_again_under_load(pipeline):
+    p = pipeline(kafka=True, trace_prefix="demo:")
+    load = loaded(p)
+    connects = p.squeal.metrics().total("squeal_source_connect_total")
+    for pause in (0, 1, 4):
+        p.kafka.brokers[0].kill()
+        time.sleep(pause)
+        p.kafka.brokers[0].start()
+        going_on(load)
+    delivering(p)
+    clean(load, p)
+    assert p.squeal.metrics().total("squeal_source_connect_total") == connects
+    assert complaints(p.squeal, "broker")
+
+
+@pytest.mark.parametrize("queue", ["64KiB", "8MiB"])
+def test_a_broker_that_stands_still_holds_up_nothing_but_time(pipeline, queue):
+    """With a small queue reading pauses: the database must not give the connection up meanwhile."""
+    p = pipeline(kafka=True, trace_prefix="demo:", db_options={"options": ["--net-write-timeout=3"]},
+                 config={"squeal": {"queue_bytes": queue, "batch_bytes": "32KiB"}})
+    load = loaded(p, rate=1500)
+    delivering(p)
+    connects = p.squeal.metrics().total("squeal_source_connect_total")
+    p.kafka.brokers[0].pause()
+    try:
+        if queue == "64KiB":
+            wait_until(lambda: p.squeal.metrics().total("squeal_queue_full") == 1, 20, "the queue to fill")
+        time.sleep(13)
+        # It does not cost memory either, and it is said.
+        assert p.squeal.metrics().total("squeal_queue_bytes") < 20 << 20
+        assert p.squeal.process.running
+    finally:
+        p.kafka.brokers[0].resume()
+    delivering(p, timeout=60)
+    verdict = clean(load, p, wait=60)
+    assert verdict["commits"] > 5000
+    assert p.squeal.metrics().total("squeal_source_connect_total") == connects, "the binlog connection was lost"
+
+
+def test_the_leader_changes_under_load(pipeline):
+    """Three brokers, two of them needed: killed, stopped in good order, and both a second time."""
+    p = pipeline(kafka=3, topic={"replicas": 3, "min.insync.replicas": 2}, trace_prefix="demo:")
+    load = loaded(p, rate=300)
+    for end in ("kill", "stop"):
+        leader = p.kafka.leader("squeal")
+        getattr(leader, end)()
+        p.kafka.wait_leader_other_than(leader, "squeal")
+        going_on(load)
+        delivering(p)
+        leader.start()
+        p.kafka.wait_in_sync("squeal")
+    clean(load, p)
+
+
+def test_without_enough_replicas_squeal_waits_and_says_so(pipeline):
+    """min.insync.replicas cannot be met: an append that one broker alone has is no append."""
+    p = pipeline(kafka=3, topic={"replicas": 3, "min.insync.replicas": 2}, trace_prefix="demo:")
+    load = loaded(p, rate=200)
+    leader = p.kafka.leader("squeal")
+    others = [b for b in p.kafka.brokers if b is not leader]
+    for broker in others:
+        broker.kill()
+    wait_complaint(p.squeal, "replica|broker|leader|in.sync|time", timeout=40)
+    going_on(load, 100)
+    for broker in others:
+        broker.start(wait=False)
+    for broker in others:
+        broker.wait_ready()
+    delivering(p)
+    clean(load, p, wait=60)
+
+
+def test_a_router_without_its_broker_goes_on_when_it_is_back(pipeline):
+    p = pipeline(kafka=True, clusters=["a"], instances=["one"])
+    insert(p, ["k:1"])
+    p.wait_deleted(["k:1"])
+    p.kafka.brokers[0].kill()
+    wait_until(lambda: p.routers["a"].get("/readyz")[0] == 503, 30, "the router not to be ready")
+    assert complaints(p.routers["a"], "broker|kafka|reach")
+    insert(p, ["k:2"])
+    p.kafka.brokers[0].start()
+    p.wait_deleted(["k:2"], timeout=30)
+    p.routers["a"].wait_ready()
+
+
+def test_a_broker_that_is_far_away_costs_latency_and_no_throughput(pipeline):
+    """A tenth of a second each way: many appends are under way at a time."""
+    p = pipeline(kafka={"proxies": True}, trace_prefix="demo:")
+    p.kafka.brokers[0].proxy.delay = 0.1
+    load = loaded(p, rate=600)
+    before, began = load.progress()["commits"], time.monotonic()
+    going_on(load, 3000)
+    delivering(p)
+    # What is not yet delivered does not grow: the log keeps up with what is committed.
+    rate = (load.progress()["commits"] - before) / (time.monotonic() - began)
+    assert rate > 300, "%d commits per second" % rate
+    wait_until(lambda: p.squeal.metrics().total("squeal_queue_bytes") < 64 << 10, 10, "the queue to be short")
+    verdict = clean(load, p)
+    assert 100 < verdict["p50_ms"] < 1500, verdict
+
+
+def test_connections_to_the_broker_break_and_stand_still(pipeline):
+    p = pipeline(kafka={"proxies": True}, trace_prefix="demo:")
+    proxy = p.kafka.brokers[0].proxy
+    load = loaded(p)
+    connects = p.squeal.metrics().total("squeal_source_connect_total")
+    for _ in range(5):
+        proxy.cut()
+        time.sleep(random.random() * 0.5)
+    delivering(p)
+    # Half-open: what was under way may or may not have arrived.
+    proxy.stall()
+    time.sleep(8)
+    proxy.cut()
+    proxy.resume()
+    delivering(p, timeout=60)
+    clean(load, p, wait=60)
+    assert p.squeal.metrics().total("squeal_source_connect_total") == connects
+
+
+# --- what the topic refuses or no longer has ----------------------------------------------------------------
+
+
+def test_a_message_that_is_too_large_for_the_topic(pipeline):
+    """The limit is lowered below squeal's batches: they are split, or it says what to change and waits."""
+    p = pipeline(kafka=True, clusters=["a"])
+    insert(p, ["k:small"])
+    p.wait_deleted(["k:small"])
+    p.kafka.configure_topic("squeal", max_message_bytes=20000)
+    keys = ["k:large:%06d:%s" % (i, "%032x" % random.Random(i).getrandbits(128) * 3) for i in range(2000)]
+    p.db.sql("CREATE TABLE demo.large (id INT); BEGIN;" + ";".join(
+        "INSERT INTO demo.large VALUES (%d) /*inv='%s'*/" % (i, ",".join(keys[i:i + 500])) for i in range(0, 2000, 500)) +
+        "; COMMIT")
+    wait_until(lambda: set(keys) <= p.deleted("a") or complaints(p.squeal, "max.message.bytes|too large"), 30,
+               "the keys, or a word about the limit")
+    if not set(keys) <= p.deleted("a"):
+        line = wait_complaint(p.squeal, "max.message.bytes|batch_bytes")
+        assert "20000" in line or "batch_bytes" in line or "max.message.bytes" in line
+        assert not p.squeal.ready()
+        p.kafka.configure_topic("squeal", max_message_bytes=None)
+        if not p.squeal.process.running:
+            p.squeal.start(wait=False)
+    p.wait_deleted(keys, timeout=30)
+    insert(p, ["k:after"])
+    p.wait_deleted(["k:after"])
+    p.squeal.wait_ready()
+
+
+def test_retention_that_passes_while_a_router_is_away_flushes_its_servers(pipeline):
+    p = pipeline(kafka=True, clusters=["a", "b"], instances=["one"])
+    insert(p, ["k:%d" % i for i in range(50)])
+    p.barrier()
+    p.routers["a"].stop()
+    p.fill(["k:gone", "k:other"])
+    insert(p, ["k:gone"])
+    p.barrier(clusters=["b"])
+    p.kafka.expire("squeal")
+    p.routers["a"].start(wait=False)
+    wait_until(lambda: p.held("a", "k:gone") == 0, 20, "k:gone to be gone")
+    # Both servers: nobody can say any more what the record named.
+    wait_until(lambda: p.held("a", "k:other") == 0, 20, "the servers to be flushed")
+    assert p.held("b", "k:other") == 2, "cluster b had missed nothing"
+    router = p.routers["a"]
+    assert router.metrics().total("squeal_router_flushes_total") == 2
+    wait_complaint(router, "GAP")
+    insert(p, ["k:after"])
+    p.wait_deleted(["k:after"])
+    router.wait_ready()
+
+
+def test_retention_that_passes_while_a_server_is_away_flushes_it_alone(pipeline):
+    p = pipeline(kafka=True, clusters=["a"], instances=["one"])
+    insert(p, ["k:%d" % i for i in range(50)])
+    p.barrier()
+    away, here = p.caches["a"]
+    p.fill(["k:other"])
+    away.pause()
+    insert(p, ["k:gone:%d" % i for i in range(100)])
+    router = p.routers["a"]
+    wait_until(lambda: router.metrics().total("squeal_router_behind", server=here.address) == 0, 20, "the other server")
+    # What was read for it already needs no log: the router is restarted, too.
+    router.kill()
+    p.kafka.expire("squeal")
+    router.start(wait=False)
+    away.resume()
+    insert(p, ["k:after:%d" % i for i in range(50)])
+    p.wait_deleted(["k:after:%d" % i for i in range(50)], timeout=30)
+    wait_until(lambda: away.get("k:other") is None, 20, "the server to be flushed")
+    assert here.get("k:other") is not None, "the server that had missed nothing was flushed"
+    assert router.metrics().total("squeal_router_flushes_total", server=away.address) == 1
+
+
+def test_state_lost_and_retention_passed_is_no_silent_start(pipeline):
+    """Nothing tells where squeal was: it is not the same as if it had just been installed, and it says so."""
+    p = pipeline(kafka=True, clusters=["a"])
+    insert(p, ["k:1"])
+    p.wait_deleted(["k:1"])
+    p.squeal.kill()
+    remove_state(p)
+    p.kafka.expire("squeal")
+    p.fill(["k:meanwhile"])
+    insert(p, ["k:meanwhile"])
+    p.squeal.start(wait=False)
+    line = wait_complaint(p.squeal, "checkpoint", "topic", "flush")
+    assert line.split()[1] == "WARN"
+    # A source that is new on a new topic has missed nothing, and is not warned about.
+    p.squeal.stop()
+    remove_state(p)
+    p.kafka.delete_topic("squeal")
+    p.kafka.create_topic("squeal")
+    lines = len(complaints(p.squeal, "checkpoint", "topic", "flush"))
+    p.squeal.start()
+    assert len(complaints(p.squeal, "checkpoint", "topic", "flush")) == lines
+
+
+def test_a_topic_that_is_deleted_and_made_anew(pipeline):
+    """What it had is gone with it: the servers are flushed, and whoever left is started again, as a supervisor would."""
+    p = pipeline(kafka=True, clusters=["a"])
+    for i in range(50):
+        insert(p, ["k:%d" % i])
+    p.wait_deleted(["k:%d" % i for i in range(50)])
+    p.fill(["k:between"])
+    p.kafka.delete_topic("squeal")
+    insert(p, ["k:between"])
+    wait_complaint(p.squeal, "topic", timeout=40)
+    p.kafka.create_topic("squeal")
+
+    def supervised(cond):
+        for daemon in p.daemons():
+            if not daemon.process.running:
+                daemon.start(wait=False)
+        return cond()
+    insert(p, ["k:after"])
+    wait_until(lambda: supervised(lambda: p.held("a", "k:between") == 0), 40, "k:between to be gone")
+    insert(p, ["k:later"])
+    wait_until(lambda: supervised(lambda: "k:later" in p.deleted("a")), 40, "k:later to be deleted")
+
+
+# --- groups -------------------------------------------------------------------------------------------------
+
+
+class Sources:
+    """A source per partition, each writing 50 records a second: what squeal would, with the time in the key."""
+
+    def __init__(self, kafka, partitions):
+        self.kafka, self.partitions = kafka, partitions
+        self.sent = {p: {} for p in range(partitions)}
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        producer, n = self.kafka.producer(), 0
+        while not self.ended.wait(0.02):
+            for p in range(self.partitions):
+                key = "k:%d:%d" % (p, n)
+                producer.produce("squeal", batch("s%d" % p, [key]), b"s%d" % p, partition=p)
+                self.sent[p][key] = time.time()
+            producer.poll(0)
+            n += 1
+        producer.flush(20)
+
+    def start(self):
+        self.thread.start()
+        return self
+
+    def stop(self):
+        if not self.ended.is_set():
+            self.ended.set()
+            self.thread.join()
+
+    def latencies(self, p, partition, begin, end):
+        """Seconds until the delete was acknowledged of what was written between the two moments."""
+        acked = {}
+        for us, _, _, key in p.trace("a"):
+            acked.setdefault(key, us / 1e6)
+        return [acked.get(key, float("inf")) - at for key, at in self.sent[partition].items() if begin <= at < end]
+
+
+def assigned(p, n=4):
+    """{instance: partitions} when each of the `n` partitions has an owner; None before."""
+    found = {name: {partition for _, partition in rows} for name, rows in p.kafka.members(GROUP).items()}
+    owned = [partition for rows in found.values() for partition in rows]
+    return found if sorted(owned) == list(range(n)) else None
+
+
+def settled(p, instances, timeout=30):
+    def cond():
+        found = assigned(p)
+        return found if found and set(found) == set(instances) and all(found.values()) else None
+    return wait_until(cond, timeout, "every one of %s to have partitions" % instances)
+
+
+@pytest.fixture
+def group_of_two(pipeline):
+    p = pipeline(kafka=True, topic={"partitions": 4}, clusters=["a"], instances=["one", "two"])
+    before = settled(p, ["one", "two"])
+    sources = Sources(p.kafka, 4).start()
+    yield p, sources, before
+    sources.stop()
+
+
+def everything_arrived(p, sources):
+    sources.stop()
+    p.wait_deleted([key for sent in sources.sent.values() for key in sent], timeout=30)
+
+
+def test_a_dead_instances_partitions_move_and_the_others_are_not_held_up(group_of_two):
+    p, sources, before = group_of_two
+    assert {len(v) for v in before.values()} == {2}
+    time.sleep(1)
+    begin = time.time()
+    p.routers["a"].kill()
+    wait_until(lambda: (assigned(p) or {}).get("two") == {0, 1, 2, 3}, 30, "the other instance to have all")
+    time.sleep(1)
+    moved = time.time()
+    everything_arrived(p, sources)
+    for partition in before["two"]:
+        worst = max(sources.latencies(p, partition, begin, moved))
+        assert worst < 1, "partition %d stayed, and stood still for %.2f s" % (partition, worst)
+    for partition in before["one"]:
+        assert max(sources.latencies(p, partition, begin, moved)) < 15
+
+
+def test_a_new_instance_takes_its_share_and_what_stays_is_not_held_up(group_of_two):
+    p, sources, before = group_of_two
+    time.sleep(1)
+    begin = time.time()
+    p.add_router("a", "three")
+    after = settled(p, ["one", "two", "three"])
+    time.sleep(1)
+    moved = time.time()
+    everything_arrived(p, sources)
+    stayed = [part for name in before for part in before[name] & after[name]]
+    assert len(stayed) == 3, "%s became %s: only what has to moves" % (before, after)
+    for partition in stayed:
+        worst = max(sources.latencies(p, partition, begin, moved))
+        assert worst < 1, "partition %d stayed, and stood still for %.2f s" % (partition, worst)
+    for partition in set(range(4)) - set(stayed):
+        assert max(sources.latencies(p, partition, begin, moved)) < 5
+
+
+def test_an_instance_that_leaves_in_good_order_hands_its_partitions_over(group_of_two):
+    p, sources, before = group_of_two
+    time.sleep(1)
+    begin = time.time()
+    assert p.routers["a"].stop() == 0
+    wait_until(lambda: (assigned(p) or {}).get("two") == {0, 1, 2, 3}, 30, "the other instance to have all")
+    time.sleep(1)
+    moved = time.time()
+    everything_arrived(p, sources)
+    for partition in before["two"]:
+        assert max(sources.latencies(p, partition, begin, moved)) < 1
+
+
+def test_an_instance_that_is_back_at_once_gets_what_it_had_without_a_rebalance(group_of_two):
+    """Static membership: a restart is no reason to move anything."""
+    p, sources, before = group_of_two
+    time.sleep(1)
+    begin = time.time()
+    p.routers["a"].kill()
+    p.routers["a"].start(wait=False)
+    time.sleep(4)
+    p.routers["a"].wait_ready()
+    assert settled(p, ["one", "two"]) == before
+    moved = time.time()
+    everything_arrived(p, sources)
+    for partition in before["two"]:
+        assert max(sources.latencies(p, partition, begin, moved)) < 1
+
+
+def test_rebalances_under_load_lose_nothing(pipeline):
+    p = pipeline(kafka=True, topic={"partitions": 2}, trace_prefix="demo:", instances=["one", "two"])
+    load = loaded(p)
+    for _ in range(2):
+        for cluster in p.cluster_names:
+            for router in p.instances(cluster):
+                router.kill()
+                time.sleep(random.random() * 2)
+                router.start(wait=False)
+                time.sleep(random.random() * 2)
+    for cluster in p.cluster_names:
+        p.add_router(cluster, "three", start=False).start(wait=False)
+    going_on(load)
+    for router in p.routers.values():
+        router.wait_ready()
+    clean(load, p, wait=60)
+
+
+# --- everything at once -------------------------------------------------------------------------------------
+
+
+class KafkaKiller(Killer):
+    """Kills brokers too; one at a time, so that two of three are there."""
+
+    def victims(self):
+        if self.rng.random() < 0.25:
+            return [("broker", self.rng.choice(self.p.kafka.brokers).process)]
+        return super().victims()
+
+
+def test_random_kills_over_kafka():
+    kill_round("test_random_kills_over_kafka", seeds(), KILLS, killer=KafkaKiller, kafka=3, instances=["one", "two"],
+               topic={"partitions": 2, "replicas": 3, "min.insync.replicas": 2})
+
+
+@pytest.mark.soak
+def test_random_kills_over_kafka_for_hours():
+    first = seeds()
+    for i in range((SOAK_KILLS + 109) // 110):
+        kill_round("test_random_kills_over_kafka_for_hours", first + i, min(110, SOAK_KILLS - i * 110), killer=KafkaKiller,
+                   kafka=3, instances=["one", "two"], topic={"partitions": 2, "replicas": 3, "min.insync.replicas": 2})

@@ -1,0 +1,523 @@
+#include "lib/broker/kafka.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/core/clock.h"
+#include "lib/core/hash.h"
+#include "lib/core/mem.h"
+#include "lib/core/option.h"
+
+enum { ALL = KAFKA_LOOKER | KAFKA_PRODUCER | KAFKA_STREAM | KAFKA_MEMBER };
+enum { READERS = KAFKA_LOOKER | KAFKA_STREAM | KAFKA_MEMBER };
+
+struct kafka {
+	rd_kafka_t *rk;
+	const struct log_options *opt;
+	struct log *log;
+	void *arg;
+	pthread_mutex_t lock; /* guards trouble; librdkafka's threads write it */
+	char trouble[KAFKA_TROUBLE_MAX];
+};
+
+/* --- settings ----------------------------------------------------------------------------------------------
+ */
+
+struct role_setting {
+	unsigned roles;
+	const char *name, *value;
+	const char *refused; /* why log.properties may not change it; NULL: it may */
+};
+
+/* clang-format off */
+static const struct role_setting settings[] = {
+    {ALL,            "client.id",                     "squeal", NULL},
+    {ALL,            "socket.nagle.disable",          "true",   NULL}, /* an acknowledgement must not wait for more bytes */
+    {ALL,            "socket.keepalive.enable",       "true",   NULL},
+    {ALL,            "reconnect.backoff.ms",          "50",     NULL},
+    {ALL,            "reconnect.backoff.max.ms",      "2000",   NULL},
+    {ALL,            "log.connection.close",          "false",  NULL},
+    {ALL,            "bootstrap.servers",             NULL,     "set log.brokers"},
+    {ALL,            "metadata.broker.list",          NULL,     "set log.brokers"},
+    {ALL,            "test.mock.num.brokers",         NULL,     "its brokers keep nothing"},
+    {KAFKA_PRODUCER, "acks",                          "all",    "an acknowledged record must survive the loss of a broker"},
+    {KAFKA_PRODUCER, "request.required.acks",         NULL,     "an acknowledged record must survive the loss of a broker"},
+    {KAFKA_PRODUCER, "enable.idempotence",            "true",   "records must not change their order"},
+    /* A record that no broker takes must not be overtaken: the position of the one behind it would be wrong. */
+    {KAFKA_PRODUCER, "enable.gapless.guarantee",      "true",   "records must not change their order"},
+    {KAFKA_PRODUCER, "max.in.flight",                 "1",      "records must not change their order"},
+    {KAFKA_PRODUCER, "max.in.flight.requests.per.connection", NULL, "records must not change their order"},
+    {KAFKA_PRODUCER, "message.timeout.ms",            "0",      "set log.timeout"},
+    {KAFKA_PRODUCER, "delivery.timeout.ms",           NULL,     "set log.timeout"},
+    {KAFKA_PRODUCER, "transactional.id",              NULL,     "squeal writes without Kafka's transactions"},
+    {KAFKA_PRODUCER, "retries",                       NULL,     "a record is tried until it is taken"},
+    {KAFKA_PRODUCER, "message.send.max.retries",      NULL,     "a record is tried until it is taken"},
+    {KAFKA_PRODUCER, "partitioner",                   "murmur2_random", "a source's records stay in one partition"},
+    {KAFKA_PRODUCER, "linger.ms",                     "0",      NULL}, /* squeal.linger gathers transactions before they are records */
+    {KAFKA_PRODUCER, "retry.backoff.ms",              "50",     NULL},
+    {KAFKA_PRODUCER, "compression.type",              "lz4",    NULL},
+    {READERS,        "group.id",                      NULL,     "a router's group is squeal.CLUSTER"},
+    {READERS,        "group.instance.id",             NULL,     "it is the router's name (squeal-router --instance)"},
+    {READERS,        "group.protocol.type",           NULL,     "a router's group is a consumer group"},
+    {READERS,        "partition.assignment.strategy", NULL,     "a partition that stays must not be interrupted"},
+    {READERS,        "enable.auto.commit",            "false",  "a cursor is saved when servers have acknowledged, not before"},
+    {READERS,        "auto.commit.enable",            NULL,     "a cursor is saved when servers have acknowledged, not before"},
+    {READERS,        "enable.auto.offset.store",      "false",  "a cursor is saved when servers have acknowledged, not before"},
+    {READERS,        "auto.offset.reset",             "error",  "records that are gone must be noticed"},
+    {READERS,        "enable.partition.eof",          "true",   "the end of the log must be seen"},
+    {READERS,        "allow.auto.create.topics",      "false",  "set log.create"},
+    {READERS,        "check.crcs",                    "true",   "damaged records must be noticed"},
+    {READERS,        "fetch.wait.max.ms",             "500",    NULL}, /* a fetch that waits is answered as soon as a record comes */
+    {READERS,        "fetch.min.bytes",               "1",      NULL},
+    {READERS,        "fetch.error.backoff.ms",        "20",     NULL}, /* also the pause when the queue is full */
+    {KAFKA_LOOKER,   "queued.max.messages.kbytes",    "4096",   NULL},
+    {KAFKA_STREAM,   "queued.max.messages.kbytes",    "8192",   NULL},
+    {KAFKA_MEMBER,   "queued.max.messages.kbytes",    "64",     NULL},
+    {KAFKA_MEMBER,   "queued.min.messages",           "1",      NULL},
+    {KAFKA_STREAM,   "fetch.message.max.bytes",       "2097152", NULL},
+};
+/* clang-format on */
+
+static err_t
+set(rd_kafka_conf_t *conf, const char *name, const char *value, const char *where, struct err_detail *why)
+{
+	char text[512];
+
+	if (rd_kafka_conf_set(conf, name, value, text, sizeof(text)) == RD_KAFKA_CONF_OK)
+		return ERR_OK;
+	return err_set(why, ERR_CONFIG, "%s: librdkafka refuses %s: %s", where, name, text);
+}
+
+static err_t
+set_property(rd_kafka_conf_t *conf, struct span line, struct err_detail *why)
+{
+	struct span value = line, name = span_cut(&value, '=');
+	char *n = span_dup(span_trim(name)), *v = span_dup(value);
+	err_t err = ERR_OK;
+
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+		if (settings[i].refused != NULL && strcmp(settings[i].name, n) == 0) {
+			err = err_set(why, ERR_CONFIG, "log.properties: %s cannot be set: %s", n,
+				      settings[i].refused);
+			goto done;
+		}
+	}
+	err = set(conf, n, v, "log.properties", why);
+done:
+	free(n);
+	free(v);
+	return err;
+}
+
+static err_t
+fill(rd_kafka_conf_t *conf, unsigned role, const struct log_options *opt, const struct kafka_setting *more,
+     struct err_detail *why)
+{
+	struct span rest = span_of(opt->properties != NULL ? opt->properties : ""), line;
+	err_t err = ERR_OK;
+
+	if (opt->brokers == NULL || opt->brokers[0] == '\0')
+		return err_set(why, ERR_CONFIG, "log.brokers is missing; set it as in kafka1:9092,kafka2:9092");
+	if (opt->topic == NULL || opt->topic[0] == '\0')
+		return err_set(why, ERR_CONFIG, "log.topic is empty; name the topic of the log");
+	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]) && err == ERR_OK; i++) {
+		if ((settings[i].roles & role) != 0 && settings[i].value != NULL)
+			err = set(conf, settings[i].name, settings[i].value, "log", why);
+	}
+	while (err == ERR_OK && option_line(&rest, &line)) {
+		if (line.len > 0)
+			err = set_property(conf, line, why);
+	}
+	for (; more != NULL && more->name != NULL && err == ERR_OK; more++)
+		err = set(conf, more->name, more->value, "log", why);
+	return err == ERR_OK ? set(conf, "bootstrap.servers", opt->brokers, "log.brokers", why) : err;
+}
+
+err_t
+kafka_check_options(const struct log_options *opt, struct err_detail *why)
+{
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	err_t err = fill(conf, ALL, opt, NULL, why);
+
+	rd_kafka_conf_destroy(conf);
+	return err;
+}
+
+/* --- what librdkafka says ----------------------------------------------------------------------------------
+ */
+
+static void
+on_log(const rd_kafka_t *rk, int level, const char *fac, const char *text)
+{
+	struct kafka *k = rd_kafka_opaque(rk);
+	enum log_level to = level <= 3 ? LOG_WARN : level <= 4 ? LOG_NOTICE : level <= 6 ? LOG_INFO : LOG_DEBUG;
+
+	/* Settings of the other role, which the user gave for both. */
+	if (k == NULL || strcmp(fac, "CONFWARN") == 0)
+		return;
+	LOG_AT(k->log, to, "librdkafka", F_STR("about", fac), F_STR("says", text));
+}
+
+static void
+on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
+{
+	struct kafka *k = opaque;
+
+	pthread_mutex_lock(&k->lock);
+	snprintf(k->trouble, sizeof(k->trouble), "%s", reason);
+	pthread_mutex_unlock(&k->lock);
+}
+
+bool
+kafka_trouble(struct kafka *k, struct buf *out)
+{
+	bool any;
+
+	pthread_mutex_lock(&k->lock);
+	any = k->trouble[0] != '\0';
+	buf_put_str(out, k->trouble);
+	pthread_mutex_unlock(&k->lock);
+	return any;
+}
+
+void
+kafka_untroubled(struct kafka *k)
+{
+	pthread_mutex_lock(&k->lock);
+	k->trouble[0] = '\0';
+	pthread_mutex_unlock(&k->lock);
+}
+
+static err_t
+err_of(rd_kafka_resp_err_t code)
+{
+	switch (code) {
+	case RD_KAFKA_RESP_ERR__TRANSPORT:
+	case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+	case RD_KAFKA_RESP_ERR__RESOLVE:
+	case RD_KAFKA_RESP_ERR__TIMED_OUT:
+	case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
+	case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
+	case RD_KAFKA_RESP_ERR__WAIT_COORD:
+		return ERR_CONN;
+	case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+	case RD_KAFKA_RESP_ERR__SSL:
+	case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+		return ERR_AUTH;
+	case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+	case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+	case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+		return ERR_PRIVILEGE;
+	case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+		return ERR_TOO_LONG;
+	case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+	case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+	case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+		return ERR_NOT_FOUND;
+	default:
+		return ERR_BUSY;
+	}
+}
+
+static const char *
+advice_of(err_t err)
+{
+	switch (err) {
+	case ERR_CONN:
+		return "look whether the brokers run and log.brokers is right; it is tried again";
+	case ERR_AUTH:
+		return "look at security.protocol, sasl.* and ssl.* in log.properties; it is tried again";
+	case ERR_PRIVILEGE:
+		return "give this user the right (kafka-acls.sh); it is tried again";
+	case ERR_NOT_FOUND:
+		return "create it (kafka-topics.sh --create), or set log.create";
+	default:
+		return "it is tried again";
+	}
+}
+
+err_t
+kafka_error(struct kafka *k, rd_kafka_resp_err_t code, const char *doing, struct err_detail *why)
+{
+	err_t err = err_of(code);
+	struct buf trouble = BUF_INIT;
+
+	if (kafka_trouble(k, &trouble))
+		err_set(why, err, "topic %s: %s while %s (%s); %s", k->opt->topic, rd_kafka_err2str(code), doing,
+			buf_str(&trouble), advice_of(err));
+	else
+		err_set(why, err, "topic %s: %s while %s; %s", k->opt->topic, rd_kafka_err2str(code), doing,
+			advice_of(err));
+	err_one_line(why);
+	buf_fini(&trouble);
+	return err;
+}
+
+/* --- life --------------------------------------------------------------------------------------------------
+ */
+
+err_t
+kafka_open(struct kafka **out, enum kafka_role role, const struct log_options *opt,
+	   const struct kafka_setting *more, kafka_prepare_fn *prepare, void *arg, struct log *log,
+	   struct err_detail *why)
+{
+	struct kafka *k = MEM_NEW(struct kafka);
+	rd_kafka_conf_t *conf = rd_kafka_conf_new();
+	char text[512];
+	err_t err;
+
+	*out = NULL;
+	k->opt = opt;
+	k->log = log;
+	k->arg = arg;
+	pthread_mutex_init(&k->lock, NULL);
+	err = fill(conf, role, opt, more, why);
+	if (err != ERR_OK)
+		goto done;
+	rd_kafka_conf_set_opaque(conf, k);
+	rd_kafka_conf_set_log_cb(conf, on_log);
+	rd_kafka_conf_set_error_cb(conf, on_error);
+	if (prepare != NULL)
+		prepare(conf);
+	k->rk = rd_kafka_new(role == KAFKA_PRODUCER ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf, text,
+			     sizeof(text));
+	if (k->rk == NULL) {
+		err = err_set(why, ERR_CONFIG, "log: librdkafka refuses its settings: %s; look at log.properties",
+			      text);
+		goto done;
+	}
+	conf = NULL; /* the client's now */
+	*out = k;
+	k = NULL;
+done:
+	if (conf != NULL)
+		rd_kafka_conf_destroy(conf);
+	kafka_close(&k);
+	return err;
+}
+
+void
+kafka_close(struct kafka **kp)
+{
+	struct kafka *k = *kp;
+
+	if (k == NULL)
+		return;
+	/* A group member has left by itself before. */
+	if (k->rk != NULL)
+		rd_kafka_destroy_flags(k->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	pthread_mutex_destroy(&k->lock);
+	free(k);
+	*kp = NULL;
+}
+
+rd_kafka_t *
+kafka_rk(const struct kafka *k)
+{
+	return k->rk;
+}
+
+void *
+kafka_arg(const rd_kafka_t *rk)
+{
+	return ((struct kafka *)rd_kafka_opaque(rk))->arg;
+}
+
+/* --- questions ---------------------------------------------------------------------------------------------
+ */
+
+err_t
+kafka_find_topic(struct kafka *k, int timeout_ms, struct kafka_topic *out, struct err_detail *why)
+{
+	rd_kafka_topic_t *rkt = rd_kafka_topic_new(k->rk, k->opt->topic, NULL);
+	const struct rd_kafka_metadata *md = NULL;
+	rd_kafka_resp_err_t code;
+	char *cluster = NULL;
+	err_t err = ERR_OK;
+
+	*out = (struct kafka_topic){.npartitions = 0};
+	if (rkt == NULL)
+		return err_set(why, ERR_CONFIG, "log.topic: librdkafka refuses the name %s", k->opt->topic);
+	code = rd_kafka_metadata(k->rk, 0, rkt, &md, timeout_ms);
+	rd_kafka_poll(k->rk, 0); /* gives us its errors */
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR && md->topic_cnt == 1 &&
+	    md->topics[0].err != RD_KAFKA_RESP_ERR_NO_ERROR)
+		code = md->topics[0].err;
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR && (md->topic_cnt != 1 || md->topics[0].partition_cnt == 0))
+		code = RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+	if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+		err = kafka_error(k, code, "looking for it", why);
+		goto done;
+	}
+	out->npartitions = (uint32_t)md->topics[0].partition_cnt;
+	out->nreplicas = (uint32_t)md->topics[0].partitions[0].replica_cnt;
+	cluster = rd_kafka_clusterid(k->rk, timeout_ms);
+	snprintf(out->cluster, sizeof(out->cluster), "%s", cluster != NULL ? cluster : "");
+	kafka_untroubled(k);
+done:
+	if (cluster != NULL)
+		rd_kafka_mem_free(k->rk, cluster);
+	if (md != NULL)
+		rd_kafka_metadata_destroy(md);
+	rd_kafka_topic_destroy(rkt);
+	return err;
+}
+
+void
+kafka_log_id(const char *cluster, const char *topic, uint32_t partition, char out[KAFKA_LOG_ID_LEN + 1])
+{
+	struct buf b = BUF_INIT;
+
+	buf_printf(&b, "%s\n%s\n%u", cluster, topic, partition);
+	snprintf(out, KAFKA_LOG_ID_LEN + 1, "%016" PRIx64 "%016" PRIx64, hash_span(buf_span(&b), 1),
+		 hash_span(buf_span(&b), 2));
+	buf_fini(&b);
+}
+
+uint32_t
+kafka_partition(const char *source, uint32_t npartitions)
+{
+	return (uint32_t)rd_kafka_msg_partitioner_murmur2(NULL, source, strlen(source), (int32_t)npartitions,
+							  NULL, NULL);
+}
+
+err_t
+kafka_bounds(struct kafka *k, uint32_t partition, int timeout_ms, uint64_t *first, uint64_t *end,
+	     struct err_detail *why)
+{
+	int64_t lo = 0, hi = 0;
+	rd_kafka_resp_err_t code = rd_kafka_query_watermark_offsets(k->rk, k->opt->topic, (int32_t)partition,
+								    &lo, &hi, timeout_ms);
+
+	rd_kafka_poll(k->rk, 0);
+	*first = lo > 0 ? (uint64_t)lo : 0;
+	*end = hi > 0 ? (uint64_t)hi : 0;
+	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+		return kafka_error(k, code, "asking for its first and last record", why);
+	return ERR_OK;
+}
+
+struct broker_record
+kafka_record(const rd_kafka_message_t *m)
+{
+	int64_t ms = rd_kafka_message_timestamp(m, NULL);
+
+	return (struct broker_record){
+	    .offset = (uint64_t)m->offset,
+	    .source = m->key != NULL ? span_make(m->key, m->key_len) : SPAN_LIT(""),
+	    .at_us = ms > 0 ? (uint64_t)ms * 1000 : 0,
+	    .bytes = m->payload != NULL ? span_make(m->payload, m->len) : SPAN_LIT(""),
+	};
+}
+
+uint64_t
+kafka_witness(const rd_kafka_message_t *m)
+{
+	struct broker_record rec = kafka_record(m);
+
+	return hash_span(rec.bytes, hash_span(rec.source, rec.at_us + 1));
+}
+
+/* One message of a walk.  True: the walk is over, *err says how. */
+static bool
+walk_on(struct kafka *k, const rd_kafka_message_t *m, uint64_t end, kafka_walk_fn *fn, void *arg, err_t *err,
+	struct err_detail *why)
+{
+	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+		return (uint64_t)m->offset >= end;
+	if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
+		*err = err_set(why, ERR_GAP, "topic %s: a record was removed before it was read",
+			       k->opt->topic);
+		return true;
+	}
+	if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR && m->err != RD_KAFKA_RESP_ERR__BAD_MSG) {
+		*err = kafka_error(k, m->err, "reading", why);
+		return *err == ERR_NOT_FOUND || *err == ERR_PRIVILEGE;
+	}
+	if ((uint64_t)m->offset >= end)
+		return true;
+	return !fn(arg, m) || (uint64_t)m->offset + 1 >= end;
+}
+
+err_t
+kafka_walk(struct kafka *k, uint32_t partition, uint64_t from, uint64_t end, int timeout_ms, kafka_walk_fn *fn,
+	   void *arg, struct err_detail *why)
+{
+	rd_kafka_topic_t *rkt = rd_kafka_topic_new(k->rk, k->opt->topic, NULL);
+	uint64_t until_ms = clock_mono_ms(clock_system()) + (uint64_t)timeout_ms;
+	err_t err = ERR_OK;
+	bool done = from >= end;
+
+	if (!done && rd_kafka_consume_start(rkt, (int32_t)partition, (int64_t)from) != 0) {
+		err = kafka_error(k, rd_kafka_last_error(), "reading", why);
+		goto done;
+	}
+	if (done)
+		goto done;
+	while (!done) {
+		uint64_t now_ms = clock_mono_ms(clock_system());
+		rd_kafka_message_t *m;
+
+		if (now_ms >= until_ms) {
+			err = err_set(why, ERR_TIMEOUT,
+				      "topic %s: record %" PRIu64 " has not come within %d ms; it is tried again",
+				      k->opt->topic, from, timeout_ms);
+			break;
+		}
+		m = rd_kafka_consume(rkt, (int32_t)partition, (int)(until_ms - now_ms));
+		if (m == NULL)
+			continue;
+		done = walk_on(k, m, end, fn, arg, &err, why);
+		if (!done && err != ERR_OK) {
+			err = ERR_OK; /* librdkafka tries again */
+			err_clear(why);
+		}
+		rd_kafka_message_destroy(m);
+	}
+	rd_kafka_consume_stop(rkt, (int32_t)partition);
+done:
+	rd_kafka_topic_destroy(rkt);
+	return err;
+}
+
+struct last_seen {
+	uint64_t offset, witness;
+	bool found;
+};
+
+static bool
+see_last(void *arg, const rd_kafka_message_t *m)
+{
+	struct last_seen *l = arg;
+
+	if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+		*l = (struct last_seen){(uint64_t)m->offset, kafka_witness(m), true};
+	return true;
+}
+
+err_t
+kafka_witness_before(struct kafka *k, uint32_t partition, uint64_t end, int timeout_ms, uint64_t *offset,
+		     uint64_t *witness, bool *found, struct err_detail *why)
+{
+	struct last_seen l = {.found = false};
+	uint64_t first, last;
+	err_t err = kafka_bounds(k, partition, timeout_ms, &first, &last, why);
+
+	if (end > last)
+		end = last;
+	/* Offsets have holes: look a few further back. */
+	for (uint64_t back = 1; err == ERR_OK && end > first && !l.found; back *= 16) {
+		uint64_t from = end - first > back ? end - back : first;
+
+		err = kafka_walk(k, partition, from, end, timeout_ms, see_last, &l, why);
+		if (from == first)
+			break;
+	}
+	*offset = l.offset;
+	*witness = l.witness;
+	*found = l.found;
+	return err;
+}
