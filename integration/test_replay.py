@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from harness import Failure, Process, wait_until
+from harness import Failure, Process, kafka_dist, wait_until
+from harness.root import NoServer
 from harness.pipeline import program, run_program, write_config
 
 GOOD, LEFT_OUT, USAGE, CAP, FAILED, STOPPED, CONFIG, HURRIED = 0, 1, 2, 3, 69, 75, 78, 130
@@ -211,6 +212,28 @@ def test_mysql_is_a_source_as_well(world):
     done = w.replay.run(*w.source("server"), "--start-gtid", middle)
     assert done.plan["keys"] == 2, done.err
     assert w.replay.run(*w.source("server"), "--stop-gtid", middle, "--execute").report["hits"] == 20
+
+
+def test_a_topic_of_kafka_is_a_log_as_well(world):
+    try:
+        kafka_dist()
+    except NoServer as e:
+        pytest.skip(str(e))
+    w = world(kafka=True)
+    keys = keys_of(2000)
+    w.p.db.sql("CREATE TABLE demo.t (id INT);" + "".join(
+        "INSERT INTO demo.t VALUES (%d) /*inv='%s'*/;" % (i, ",".join(keys[i:i + 10])) for i in range(0, 2000, 10)))
+    w.logged(2000)
+    w.p.fill(keys)
+    p = w.replay.start("--from", "log", "--execute", "--rate", "1000")
+    wait_until(lambda: any(e["event"] == "progress" and e["done"] > 100 for e in events(p)), 15, "progress")
+    p.signal(signal.SIGTERM)
+    assert p.wait(10) == STOPPED, p.log_text()
+    done = w.replay.resume(w.replay.job(), "--rate", "0")
+    assert done.code == GOOD and done.report["done_keys"] == 2000, done.err
+    assert all(w.p.held("a", k) == 1 for k in keys)
+    done = w.replay.run("--from", "log", "--partition", "77")
+    assert done.code == FAILED and "partition" in done.err
 
 
 def test_lists_of_keys_and_of_what_squeal_keys_prints(world, rundir):

@@ -45,11 +45,16 @@ a_pipe_gets_a_plain_line_with_the_reason_of_the_throttle(void **state)
 static void
 a_terminal_gets_a_bar_that_fits(void **state)
 {
+	struct progress p = half;
+
 	(void)state;
 	check(&half, PROGRESS_BAR, 200,
 	      "[########>           ]  43 %  430,000 of 1,000,000 keys, 9,800 deletes/s, 58 s left (52 s to "
 	      "1 min 6 s)");
 	check(&half, PROGRESS_BAR, 40, "[########>           ]  43 %  430,000...");
+	p.throttled = "10.0.0.1:11211 acks 48 ms";
+	check(&p, PROGRESS_BAR, 79,
+	      "[####>     ]  43 %  9,800/s, 58 s left; throttled: 10.0.0.1:11211 acks 48 ms");
 }
 
 static void
