@@ -3,22 +3,17 @@
 Where records themselves are gone (retention), deletes cannot be made up for: the servers are flushed.
 """
 
-import os
 import random
 import threading
 import time
 
 import pytest
 
-from harness import Load, run_dir, wait_until
+from harness import Load, wait_until
 from harness.kafka import batch
 from test_kafka import GROUP, clean, complaints, insert, remove_state, there_is_a_kafka, wait_complaint  # noqa: F401
-from test_kill import Killer, kill_round, seeds
 
 pytest.importorskip("confluent_kafka")
-
-KILLS = int(os.environ.get("KAFKA_KILLS", "40"))
-SOAK_KILLS = int(os.environ.get("SOAK_KILLS", "1000"))
 
 
 def loaded(p, rate=400, **kwargs):
@@ -437,28 +432,3 @@ def test_rebalances_under_load_lose_nothing(pipeline):
     for router in p.routers.values():
         router.wait_ready()
     clean(load, p, wait=60)
-
-
-# --- everything at once -------------------------------------------------------------------------------------
-
-
-class KafkaKiller(Killer):
-    """Kills brokers too; one at a time, so that two of three are there."""
-
-    def victims(self):
-        if self.rng.random() < 0.25:
-            return [("broker", self.rng.choice(self.p.kafka.brokers).process)]
-        return super().victims()
-
-
-def test_random_kills_over_kafka():
-    kill_round("test_random_kills_over_kafka", seeds(), KILLS, killer=KafkaKiller, kafka=3, instances=["one", "two"],
-               topic={"partitions": 2, "replicas": 3, "min.insync.replicas": 2})
-
-
-@pytest.mark.soak
-def test_random_kills_over_kafka_for_hours():
-    first = seeds()
-    for i in range((SOAK_KILLS + 109) // 110):
-        kill_round("test_random_kills_over_kafka_for_hours", first + i, min(110, SOAK_KILLS - i * 110), killer=KafkaKiller,
-                   kafka=3, instances=["one", "two"], topic={"partitions": 2, "replicas": 3, "min.insync.replicas": 2})

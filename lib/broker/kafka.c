@@ -417,12 +417,29 @@ err_t
 kafka_bounds(struct kafka *k, uint32_t partition, int timeout_ms, uint64_t *first, uint64_t *end,
 	     struct err_detail *why)
 {
-	rd_kafka_resp_err_t code = ask_offset(k, partition, RD_KAFKA_OFFSET_END, timeout_ms, end);
+	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
 
-	*first = 0;
-	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-		code = ask_offset(k, partition, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, first);
-	rd_kafka_poll(k->rk, 0);
+	for (int i = 0; i < 2; i++) {
+		struct err_detail unused = {0};
+		struct kafka_topic topic;
+		err_t found;
+
+		*first = 0;
+		code = ask_offset(k, partition, RD_KAFKA_OFFSET_END, timeout_ms, end);
+		if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+			code = ask_offset(k, partition, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, first);
+		rd_kafka_poll(k->rk, 0);
+		if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+			break;
+		/* librdkafka asks the leader that it remembers, even where that is gone. */
+		found = kafka_find_topic(k, timeout_ms, &topic, &unused);
+		/* It calls a partition unknown that has no leader just now. */
+		if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && found != ERR_NOT_FOUND &&
+		    (found != ERR_OK || partition < topic.npartitions))
+			code = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+		if (found != ERR_OK)
+			break;
+	}
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return kafka_error(k, code, "asking for its first and last record", why);
 	/* Between the two answers all that there was may have been removed. */
