@@ -48,7 +48,7 @@ CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE -DSQUEAL_VERSION='"$(VERSION)"'
 OPT      := $(if $(DEBUG),-O0,$(if $(SAN),-O2,-O3 -D_FORTIFY_SOURCE=2))
 ALL_CFLAGS = -std=gnu11 $(OPT) -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	     -Wvla -Wpointer-arith -Wno-unused-parameter -Werror -fno-omit-frame-pointer \
-	     -fstack-protector-strong -fPIC -MMD -MP -pthread $(CFLAGS)
+	     -fstack-protector-strong -fPIC -fno-semantic-interposition -MMD -MP -pthread $(CFLAGS)
 ALL_LDFLAGS = -pthread -Wl,-z,relro,-z,now $(LDFLAGS)
 ifneq ($(SAN),)
 ALL_CFLAGS  += -fsanitize=$(SAN) -fno-sanitize-recover=all -U_FORTIFY_SOURCE

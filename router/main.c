@@ -49,7 +49,8 @@ static const char help[] =
     "over restarts. Without it: the host's name and the cluster's.\n"
     "--metrics prints a table of the metrics in Markdown.\n"
     "\n"
-    "Exit codes: 0 ok, 1 failed, 2 wrong usage, 65 corrupt file of cursors or rings, 78 wrong configuration.\n"
+    "Exit codes: 0 ok, 1 failed, 2 wrong usage, 65 corrupt file of cursors or rings, 78 wrong "
+    "configuration.\n"
     "Manual: man squeal-router\n"
     "\n"
     "Settings in squeal.yaml that it uses:\n";

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lib/broker/broker.h"
 #include "lib/conf/rules.h"
 #include "lib/conf/topology.h"
 #include "lib/core/buf.h"
@@ -30,15 +31,18 @@ check_rules(const char *path)
 static int
 print_effective(const struct topology *topo, const char *path)
 {
+	struct buf log = BUF_INIT;
 	size_t servers = 0, pools = 0;
 
 	for (size_t i = 0; i < topo->nclusters; i++) {
 		servers += topo->clusters[i].nservers;
 		pools += topo->clusters[i].npools;
 	}
+	broker_describe(&topo->log, &log);
 	printf("%s: ok: source %s, log %s, %zu cluster%s with %zu pool%s and %zu server%s\n", path,
-	       topo->source.name, topo->log.path, topo->nclusters, topo->nclusters == 1 ? "" : "s", pools,
+	       topo->source.name, buf_str(&log), topo->nclusters, topo->nclusters == 1 ? "" : "s", pools,
 	       pools == 1 ? "" : "s", servers, servers == 1 ? "" : "s");
+	buf_fini(&log);
 	return CMD_OK;
 }
 
@@ -95,6 +99,11 @@ cmd_check_config(int argc, char **argv)
 		return cmd_usage("check-config needs one file: squeal check-config -c squeal.yaml");
 	if (topology_load(&topo, config, &why) != ERR_OK) {
 		fprintf(stderr, "squeal: %s\n", err_why(&why));
+		return CMD_CONFIG;
+	}
+	if (broker_check_options(&topo->log, &why) != ERR_OK) {
+		fprintf(stderr, "squeal: %s: %s\n", config, err_why(&why));
+		topology_destroy(&topo);
 		return CMD_CONFIG;
 	}
 	exit_code = print_effective(topo, config);

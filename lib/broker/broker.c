@@ -7,6 +7,7 @@
 #include "lib/broker/broker_kafka.h"
 #include "lib/broker/broker_ops.h"
 #include "lib/broker/broker_sqlite.h"
+#include "lib/broker/kafka.h"
 #include "lib/core/mem.h"
 
 typedef struct broker_metrics metric_owner;
@@ -18,6 +19,28 @@ bool
 broker_is_kafka(const struct log_options *opt)
 {
 	return opt->type != NULL && strcmp(opt->type, "kafka") == 0;
+}
+
+void
+broker_describe(const struct log_options *opt, struct buf *out)
+{
+	if (broker_is_kafka(opt))
+		buf_printf(out, "topic %s at %s", opt->topic, opt->brokers);
+	else
+		buf_put_str(out, opt->path);
+}
+
+err_t
+broker_check_options(const struct log_options *opt, struct err_detail *why)
+{
+	return broker_is_kafka(opt) ? kafka_check_options(opt, why) : ERR_OK;
+}
+
+err_t
+broker_check(const struct log_options *opt, uint64_t batch_bytes, const struct broker_context *ctx,
+	     broker_finding_fn *fn, void *arg, struct err_detail *why)
+{
+	return broker_is_kafka(opt) ? broker_kafka_check(opt, batch_bytes, ctx, fn, arg, why) : ERR_OK;
 }
 
 /* --- a writer that keeps nothing ---------------------------------------------------------------------------

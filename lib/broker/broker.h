@@ -59,6 +59,22 @@ struct broker_context {
 /* log.type says kafka. */
 bool broker_is_kafka(const struct log_options *opt);
 
+/*
+ * Looks whether the log is fit to be one, as broker_writer_open() does, without making anything; calls `fn` with
+ * a sentence for each thing that makes it less safe.  Of a file there is nothing to say.  `batch_bytes`:
+ * squeal.batch_bytes.  Blocks for some seconds where brokers do not answer.
+ */
+typedef void broker_finding_fn(void *arg, const char *sentence);
+err_t broker_check(const struct log_options *opt, uint64_t batch_bytes, const struct broker_context *ctx,
+		   broker_finding_fn *fn, void *arg, struct err_detail *why) MUST_CHECK;
+
+/* What can be said of the settings alone: ERR_CONFIG names one of log.properties that librdkafka does not know, or
+ * that a promise of ours stands on. */
+err_t broker_check_options(const struct log_options *opt, struct err_detail *why) MUST_CHECK;
+
+/* What log.path is called in sentences: the file, or the topic and its brokers.  Appended. */
+void broker_describe(const struct log_options *opt, struct buf *out);
+
 /* --- writing ----------------------------------------------------------------------------------------------
  */
 

@@ -33,4 +33,7 @@ err_t broker_kafka_reader_open(struct broker_reader **out, const struct log_opti
 			       const char *source, const struct broker_context *ctx,
 			       struct err_detail *why) MUST_CHECK;
 
+err_t broker_kafka_check(const struct log_options *opt, uint64_t batch_bytes, const struct broker_context *ctx,
+			 broker_finding_fn *fn, void *arg, struct err_detail *why) MUST_CHECK;
+
 #endif

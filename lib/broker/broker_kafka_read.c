@@ -180,6 +180,8 @@ take(struct stream *s, rd_kafka_message_t **m)
 static err_t
 take_error(struct kafka_reader *r, struct stream *s, const rd_kafka_message_t *m, struct err_detail *why)
 {
+	err_t err;
+
 	switch (m->err) {
 	case RD_KAFKA_RESP_ERR__PARTITION_EOF:
 		/* What is before the end and did not come is no record (marks of transactions). */
@@ -199,7 +201,15 @@ take_error(struct kafka_reader *r, struct stream *s, const rd_kafka_message_t *m
 		kafka_watch_ask(r->watch);
 		return ERR_OK;
 	default:
-		return kafka_error(s->k, m->err, "reading", why);
+		err = kafka_error(s->k, m->err, "reading", why);
+		if (err == ERR_PRIVILEGE || err == ERR_AUTH)
+			return err;
+		/* librdkafka tries again. */
+		metric_inc(&r->ctx.metrics->log_read_error);
+		log_notice(r->ctx.log, "log: a read failed; it is tried again", F_UINT("partition", r->view.partition),
+			   F_STR("reason", err_why(why)));
+		err_clear(why);
+		return ERR_OK;
 	}
 }
 

@@ -418,7 +418,7 @@ kafka_witness(const rd_kafka_message_t *m)
 {
 	struct broker_record rec = kafka_record(m);
 
-	return hash_span(rec.bytes, hash_span(rec.source, rec.at_us + 1));
+	return hash_span(rec.bytes, hash_span(rec.source, 0));
 }
 
 /* One message of a walk.  True: the walk is over, *err says how. */

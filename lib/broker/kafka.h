@@ -91,7 +91,8 @@ err_t kafka_bounds(struct kafka *k, uint32_t partition, int timeout_ms, uint64_t
 /* A message as a record; the spans are the message's. */
 struct broker_record kafka_record(const rd_kafka_message_t *m);
 
-/* Tells one record from another at the same offset: a hash of its time, its key and its bytes. */
+/* Tells one record from another at the same offset: a hash of its key and its bytes, in which squeal writes when it
+ * saw the commit. */
 uint64_t kafka_witness(const rd_kafka_message_t *m);
 
 /*

@@ -5,10 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/broker/broker_kafka.h"
+
 enum {
 	RECORD_OVERHEAD = 1024, /* of a batch and a record beside its bytes, amply */
 	SHORT_RETENTION_MS = 3600 * 1000,
 	SMALL_RETENTION_BYTES = 64 << 20,
+	CHECK_MS = 5000,
 };
 
 /* --- asking ------------------------------------------------------------------------------------------------
@@ -265,4 +268,41 @@ kafka_topic_check(struct kafka *k, const struct log_options *opt, uint64_t batch
 		fn(arg, LOG_NOTICE, text);
 	}
 	return kafka_topic_judge(opt, topic, settings, batch_bytes, fn, arg, why);
+}
+
+/* --- without a writer --------------------------------------------------------------------------------------
+ */
+
+struct findings {
+	broker_finding_fn *fn;
+	void *arg;
+};
+
+static void
+pass_on(void *arg, enum log_level level, const char *sentence)
+{
+	struct findings *f = arg;
+
+	if (level >= LOG_NOTICE)
+		f->fn(f->arg, sentence);
+}
+
+err_t
+broker_kafka_check(const struct log_options *opt, uint64_t batch_bytes, const struct broker_context *ctx,
+		   broker_finding_fn *fn, void *arg, struct err_detail *why)
+{
+	int ask_ms = opt->timeout < CHECK_MS ? (int)opt->timeout : CHECK_MS;
+	struct findings findings = {fn, arg};
+	struct log_options looks = *opt;
+	struct kafka_settings settings;
+	struct kafka_topic topic;
+	struct kafka *k = NULL;
+	err_t err;
+
+	looks.create = false;
+	err = kafka_open(&k, KAFKA_LOOKER, &looks, NULL, NULL, NULL, ctx->log, why);
+	if (err == ERR_OK)
+		err = kafka_topic_check(k, &looks, batch_bytes, ask_ms, &topic, &settings, pass_on, &findings, why);
+	kafka_close(&k);
+	return err;
 }

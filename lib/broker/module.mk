@@ -19,3 +19,8 @@ $(BUILD)/bin/bench_broker: $(BUILD)/obj/lib/broker/bench/bench_broker.o $(BROKER
 $(BUILD)/bin/bench_broker: PROGRAM_LIBS := -lsqlite3 $(KAFKA_LIBS) -lxxhash
 $(BUILD)/bin/bench_kafka: $(BUILD)/obj/lib/broker/bench/bench_kafka.o $(BROKER_A) $(CORE_A)
 $(BUILD)/bin/bench_kafka: PROGRAM_LIBS := -lsqlite3 $(KAFKA_LIBS) -lxxhash
+
+BROKER_FUZZERS := $(patsubst lib/broker/fuzz/%.c,$(BUILD)/fuzz/lib/broker/fuzz/%,$(wildcard lib/broker/fuzz/fuzz_*.c))
+FUZZERS        += $(BROKER_FUZZERS)
+$(BROKER_FUZZERS): $(BROKER_A) $(CORE_A)
+$(BROKER_FUZZERS): TEST_LIBS := -lsqlite3 $(KAFKA_LIBS) -lxxhash

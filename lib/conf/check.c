@@ -7,7 +7,7 @@
 #include "lib/conf/endpoint.h"
 #include "lib/conf/host.h"
 
-enum { MAX_NAME = 64, MAX_KEY = 250, MAX_SOCKET_PATH = 107 };
+enum { MAX_NAME = 64, MAX_KEY = 250, MAX_SOCKET_PATH = 107, MAX_SALT = 512, MAX_HASHED_NAME = 255 };
 
 static bool
 is_word(struct span text, const char *const *words, size_t n)
@@ -356,6 +356,10 @@ check_pool(const struct section_file *r, const struct section *f, const struct p
 		err = check_prefix_texts(r, f, o->prefixes);
 	if (err == ERR_OK)
 		err = check_pool_words(r, f, o);
+	if (err == ERR_OK && strlen(o->salt) > MAX_SALT)
+		err =
+		    section_bad(r, section_place(f, "salt"),
+				"salt in %s has more than %d bytes; this cannot be meant", f->path, MAX_SALT);
 	if (err == ERR_OK && o->stale_for % 1000 != 0)
 		err = section_bad(r, section_place(f, "stale_for"),
 				  "stale_for in %s must be whole seconds: memcached knows no parts of one",
@@ -420,5 +424,8 @@ check_server(const struct section_file *r, const struct section *f, struct serve
 		    r, section_place(f, "name"),
 		    "name in %s has no effect with distribution: %s, which hashes no names; leave it out",
 		    f->path, distribution);
+	if (strlen(o->name) > MAX_HASHED_NAME)
+		return section_bad(r, section_place(f, "name"), "name in %s has more than %d bytes", f->path,
+				   MAX_HASHED_NAME);
 	return o->connect[0] == '\0' ? ERR_OK : check_address(r, f, "connect", o->connect, true);
 }

@@ -92,7 +92,7 @@ struct outbox {
 	bool caught_up_pending;		/* behind what waits for a limit */
 	uint64_t caught_up_pending_for; /* number of the connection */
 	struct bucket rate;
-	bool rate_waits; /* a window could be sent but for the rate */
+	uint64_t rate_wants; /* keys of a window that could be sent but for the rate; 0: there is none */
 	bool paused;
 	uint64_t windows_made;
 };
@@ -757,8 +757,8 @@ window_room(struct outbox *o)
 	if (want > bucket_burst(&o->rate))
 		want = bucket_burst(&o->rate);
 	tokens = bucket_tokens(&o->rate, clock_mono_ns(o->ctx.clock));
-	o->rate_waits = tokens < want;
-	return o->rate_waits ? 0 : (size_t)want;
+	o->rate_wants = tokens < want ? want : 0;
+	return o->rate_wants > 0 ? 0 : (size_t)want;
 }
 
 bool
@@ -768,7 +768,7 @@ outbox_send(struct outbox *o, struct buf *out)
 	size_t limit = o->ctx.opt->windows < FLIGHTS_MAX ? (size_t)o->ctx.opt->windows : FLIGHTS_MAX;
 	size_t before = out->len;
 
-	o->rate_waits = false;
+	o->rate_wants = 0;
 	if (!o->connected || o->paused)
 		return false;
 	limited_release(o);
@@ -804,6 +804,7 @@ void
 outbox_rate(struct outbox *o, uint64_t keys_per_s)
 {
 	bucket_rate(&o->rate, keys_per_s, clock_mono_ns(o->ctx.clock));
+	o->rate_wants = 0;
 }
 
 void
@@ -1085,12 +1086,12 @@ outbox_retry_at_ms(struct outbox *o)
 		    (at == 0 || w->retry_at_ms < at))
 			at = w->retry_at_ms;
 	}
-	if (!o->rate_waits && o->limiter.waiting == 0)
+	if (o->rate_wants == 0 && o->limiter.waiting == 0)
 		return at;
 	now_ns = clock_mono_ns(o->ctx.clock);
 	wait_ms = o->limiter.waiting > 0 ? limiter_wait_ms(&o->limiter, now_ns) : UINT64_MAX;
-	if (o->rate_waits) {
-		uint64_t ms = bucket_wait_ms(&o->rate, bucket_burst(&o->rate), now_ns);
+	if (o->rate_wants > 0) {
+		uint64_t ms = bucket_wait_ms(&o->rate, o->rate_wants, now_ns);
 
 		if (ms < wait_ms)
 			wait_ms = ms;

@@ -173,11 +173,14 @@ void outbox_restart(struct outbox *o, uint64_t acked);
 /* --- pace -------------------------------------------------------------------------------------------------
  */
 
+/* These change what may be sent now: call server_pump() after them. */
+
 /* At most so many keys a second, all together; 0: as many as the server takes.  What is sent again is not
  * counted. */
 void outbox_rate(struct outbox *o, uint64_t keys_per_s);
 
-/* The rate limits that outbox_key.limit names.  Keys that wait keep the index that they have. */
+/* The rate limits that outbox_key.limit names, 65535 at most.  Keys that wait keep the index that they have.
+ */
 void outbox_limits(struct outbox *o, const struct outbox_limit *limits, size_t n);
 
 /* While paused nothing more is sent; what is in flight is awaited. */

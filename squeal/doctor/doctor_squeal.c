@@ -9,6 +9,7 @@ JUDGE(no_password, !HAS("our.password_file") && ON("our.network"))
 JUDGE(visibility_off, IS("our.visibility", "off"))
 JUDGE(log_missing, IS("log.code", "ERR_NOT_FOUND"))
 JUDGE(log_broken, HAS("log.error"))
+JUDGE(log_unsafe, HAS("log.findings"))
 JUDGE(cache_no_memcached, IS("cache.code", "ERR_PROTOCOL"))
 JUDGE(cache_away, HAS("cache.error"))
 JUDGE(cache_no_meta, OFF("cache.meta"))
@@ -49,6 +50,9 @@ static const struct doctor_row rows[] = {
 	SHELL, "squeal run -c {our.config}")
     ROW("log", CONFIG, BROKEN, "log.error", log_broken, "{log.error}",
 	"squeal cannot go on without its log.", ADVICE, "see the finding: it says what to do")
+    ROW("log", CONFIG, DANGER, "log.findings", log_unsafe, "{log.path}: {log.findings}",
+	"Records can be lost that brokers have acknowledged, or are gone before every cache server has had them.", ADVICE,
+	"see the finding: it has the command")
     FINE("log", CONFIG, "log.error", "{log.path}, {log.text}")
 
     /* each memcached */

@@ -52,26 +52,44 @@ look_at_password_file(const char *path, struct doctor_facts *f)
 }
 
 static void
+add_finding(void *arg, const char *sentence)
+{
+	struct buf *all = arg;
+
+	if (all->len > 0)
+		buf_put_str(all, "; ");
+	buf_put_str(all, sentence);
+}
+
+static void
 look_at_log(const struct topology *topo, const struct clock *clock, struct doctor_facts *f)
 {
 	struct broker_metrics metrics = {0};
 	const struct broker_context context = {clock, NULL, &metrics};
 	struct broker_reader *reader = NULL;
-	struct buf checkpoint = BUF_INIT;
+	struct buf checkpoint = BUF_INIT, findings = BUF_INIT, path = BUF_INIT;
 	struct err_detail why = {0};
-	err_t err;
+	err_t err, missing;
 
-	err = broker_reader_open_source(&reader, &topo->log, topo->source.name, &context, &why);
+	err = broker_check(&topo->log, topo->squeal.batch_bytes, &context, add_finding, &findings, &why);
+	/* A topic that squeal may not create is not a log that is yet to come. */
+	missing = err == ERR_NOT_FOUND && !topo->log.create ? ERR_CONFIG : ERR_NOT_FOUND;
+	if (err == ERR_OK)
+		err = broker_reader_open_source(&reader, &topo->log, topo->source.name, &context, &why);
 	if (err == ERR_OK)
 		err = broker_reader_checkpoint(reader, topo->source.name, &checkpoint, &why);
-	doctor_fact_printf(f, "log.path", "%s", topo->log.path);
-	doctor_fact_printf(f, "log.code", "%s", err_name(err));
+	broker_describe(&topo->log, &path);
+	doctor_fact_printf(f, "log.path", "%s", buf_str(&path));
+	doctor_fact_printf(f, "log.code", "%s", err_name(err == ERR_NOT_FOUND ? missing : err));
+	doctor_fact_put(f, "log.findings", buf_span(&findings));
 	doctor_fact_printf(f, "log.error", "%s", err == ERR_OK ? "" : err_why(&why));
 	doctor_fact_put(f, "checkpoint", buf_span(&checkpoint));
 	doctor_fact_printf(f, "log.text", "%s%s", checkpoint.len > 0 ? "checkpoint " : "no checkpoint yet",
 			   buf_str(&checkpoint));
 	broker_reader_close(&reader);
 	buf_fini(&checkpoint);
+	buf_fini(&findings);
+	buf_fini(&path);
 }
 
 void

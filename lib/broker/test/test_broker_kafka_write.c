@@ -285,10 +285,13 @@ make_anew(struct mock *m)
 }
 
 static void
-a_topic_without_records_of_a_state_file_that_knows_some_keeps_the_checkpoint(void **state)
+a_topic_made_anew_keeps_the_checkpoint_and_readers_see_a_gap(void **state)
 {
 	struct mock *m = *state;
 	struct broker_writer *w = fixture_writer(m->f);
+	struct broker_reader *r;
+	uint64_t next;
+	err_t err;
 
 	for (unsigned i = 0; i < 3; i++)
 		fixture_append(m->f, w, "x", "gtid:0-1-7");
@@ -296,7 +299,20 @@ a_topic_without_records_of_a_state_file_that_knows_some_keeps_the_checkpoint(voi
 	make_anew(m);
 	w = fixture_writer(m->f);
 	assert_mock_checkpoint(m, w, "gtid:0-1-7");
-	assert_int_equal(fixture_append(m->f, w, "y", "gtid:0-1-8"), 0);
+	assert_int_equal(fixture_append(m->f, w, "y", "gtid:0-1-8"), 1); /* behind the gap */
+	r = mock_reader(m);
+	do
+		err = broker_read_wait(r, 0, 10, 1000, fixture_see, &(struct seen){0}, &next, MOCK_PATIENCE_MS,
+				       &m->f->why);
+	while (err == ERR_OK && next == 0);
+	assert_int_equal(err, ERR_GAP);
+	assert_int_equal(next, 1);
+	assert_mock_reads(m, r, 1, "1:main:y ");
+	broker_reader_close(&r);
+	broker_writer_close(&w);
+	/* Once is enough. */
+	w = fixture_writer(m->f);
+	assert_int_equal(fixture_append(m->f, w, "z", "gtid:0-1-9"), 2);
 	broker_writer_close(&w);
 }
 
@@ -360,7 +376,7 @@ main(void)
 	    mock_test(brokers_that_are_away_are_waited_for),
 	    mock_test(a_lost_state_file_is_made_again_from_the_topic),
 	    mock_test(a_state_file_is_not_made_from_another_source),
-	    mock_test(a_topic_without_records_of_a_state_file_that_knows_some_keeps_the_checkpoint),
+	    mock_test(a_topic_made_anew_keeps_the_checkpoint_and_readers_see_a_gap),
 	    mock_test(settings_that_a_promise_stands_on_are_refused),
 	    cmocka_unit_test(the_partition_is_the_one_that_javas_clients_choose),
 	};

@@ -1,6 +1,6 @@
 /* Linked with the crash-point builds of lib/broker and lib/core: dies at every point and looks what is left.
  */
-#include "lib/broker/test/fixture.h"
+#include "lib/broker/test/mock.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -235,6 +235,34 @@ dying_in_a_save_moves_all_cursors_or_none(void **state)
 	}
 }
 
+/* Between the topic and the state file: what the topic has is read from the source again, nothing is missing. */
+static void
+dying_in_an_append_to_a_topic_leaves_the_checkpoint_behind_the_records_never_ahead(void **state)
+{
+	static const struct {
+		const char *point;
+		const char *checkpoint;
+		uint64_t next;
+	} cases[] = {
+	    {"broker.kafka.begin", "2", 2}, {"broker.kafka.acked", "2", 3}, {"broker.kafka.stated", "3", 3}};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		void *inner = NULL;
+		struct broker_writer *w;
+		struct mock *m;
+
+		assert_int_equal(mock_setup(&inner), 0);
+		m = inner;
+		die_at(m->f, cases[i].point, append_five);
+		w = fixture_writer(m->f);
+		assert_mock_checkpoint(m, w, cases[i].checkpoint);
+		assert_int_equal(fixture_append(m->f, w, "on", "on"), cases[i].next);
+		assert_int_equal(m->f->metrics.log_lost_end, 0);
+		broker_writer_close(&w);
+		mock_teardown(&inner);
+	}
+}
+
 int
 main(void)
 {
@@ -243,6 +271,7 @@ main(void)
 	    cmocka_unit_test(dying_in_an_append_leaves_notes_in_step_with_the_checkpoint),
 	    cmocka_unit_test(dying_in_a_trim_leaves_bounds_and_records_in_step),
 	    cmocka_unit_test(dying_in_a_save_moves_all_cursors_or_none),
+	    cmocka_unit_test(dying_in_an_append_to_a_topic_leaves_the_checkpoint_behind_the_records_never_ahead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -511,6 +511,42 @@ every_distribution_with_every_hash_makes_a_route(void **state)
 	}
 }
 
+/* Whatever is too long for a ring is refused with the file. */
+static void
+texts_that_squeal_yaml_takes_are_not_too_long_for_a_ring(void **state)
+{
+	static const struct {
+		const char *head, *tail;
+		size_t longest;
+	} cases[] = {
+	    {"{name: a, distribution: ch3, servers: [h:1], salt: ", "}", 512},
+	    {"{name: a, distribution: rendezvous, servers: [{host: h, name: ", "}]}", 255},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (size_t more = 0; more < 2; more++) {
+			struct buf text = BUF_INIT;
+			struct err_detail why = {0};
+			struct topology *t = NULL;
+			struct route *route;
+
+			buf_printf(&text, "{log: {path: /l}, clusters: [%s", cases[i].head);
+			for (size_t n = 0; n < cases[i].longest + more; n++)
+				buf_putc(&text, 'x');
+			buf_printf(&text, "%s]}", cases[i].tail);
+			assert_int_equal(topology_parse(&t, buf_span(&text), "t", &why),
+					 more ? ERR_CONFIG : ERR_OK);
+			if (t != NULL) {
+				assert_int_equal(route_create(&route, &t->clusters[0], NULL, 0, &why),
+						 ERR_OK);
+				route_destroy(&route);
+			}
+			topology_destroy(&t);
+			buf_fini(&text);
+		}
+	}
+}
+
 static void
 a_pool_that_says_less_than_its_cluster_passes_over_what_its_algorithm_does_not_take(void **state)
 {
@@ -609,6 +645,7 @@ main(void)
 	    TEST(a_pool_that_moved_gets_deletes_where_it_was),
 	    TEST(the_settings_have_the_algorithms_that_there_are_and_no_others),
 	    TEST(every_distribution_with_every_hash_makes_a_route),
+	    TEST(texts_that_squeal_yaml_takes_are_not_too_long_for_a_ring),
 	    TEST(a_pool_that_says_less_than_its_cluster_passes_over_what_its_algorithm_does_not_take),
 	    TEST(explain_says_where_and_why),
 	};

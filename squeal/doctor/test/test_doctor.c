@@ -27,6 +27,7 @@ static const struct row_case cases[] = {
     {"visibility", 0, "our.visibility=off", "our.visibility=gate"},
     {"log", 0, "log.error=none there|log.code=ERR_NOT_FOUND", "log.error=|log.code=ERR_OK"},
     {"log", 1, "log.error=damaged|log.code=ERR_CORRUPT", "log.error=|log.code=ERR_OK"},
+    {"log", 2, "log.findings=one replica|log.error=|log.code=ERR_OK", "log.findings=|log.error=|log.code=ERR_OK"},
     {"connect", 0, "connect.error=readable|connect.code=ERR_CONFIG", "connect.error=|connect.code=ERR_OK"},
     {"connect", 1, "connect.error=insecure while --require_secure_transport=ON.|connect.code=ERR_CONN",
      "connect.error=|connect.code=ERR_OK"},
