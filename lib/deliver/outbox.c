@@ -181,7 +181,7 @@ entry_strengthen(char *entry, const struct outbox_key *k)
 static err_t
 coalesce(struct outbox *o, char *entry, const struct outbox_key *k)
 {
-	metric_inc(&o->ctx.metrics->router_deletes_coalesced);
+	metric_bump(&o->ctx.metrics->router_deletes_coalesced, 1);
 	entry_strengthen(entry, k);
 	if (o->ctx.on_coalesced != NULL) {
 		ENTRY_LOAD(entry_key, e, entry);
@@ -237,7 +237,7 @@ put_aside(struct outbox *o, const struct outbox_key *k, struct span sent)
 	e = entry_of(o, k);
 	e.limit = (uint16_t)k->limit;
 	limiter_put(&o->limiter, limit, &o->in, &e, sent);
-	metric_inc(&o->ctx.metrics->router_deletes_limited);
+	metric_bump(&o->ctx.metrics->router_deletes_limited, 1);
 	queue_changed(o);
 	return true;
 }
@@ -462,11 +462,11 @@ txn_close(struct outbox *o, uint64_t now_us)
 	if (t->late)
 		return;
 	if (t->seen_us != 0)
-		histogram_record(&o->ctx.metrics->router_seen_to_ack,
-				 now_us > t->seen_us ? now_us - t->seen_us : 0);
+		histogram_bump(&o->ctx.metrics->router_seen_to_ack,
+			       now_us > t->seen_us ? now_us - t->seen_us : 0);
 	if (t->commit_us != 0)
-		histogram_record(&o->ctx.metrics->router_commit_to_ack,
-				 now_us > t->commit_us ? now_us - t->commit_us : 0);
+		histogram_bump(&o->ctx.metrics->router_commit_to_ack,
+			       now_us > t->commit_us ? now_us - t->commit_us : 0);
 }
 
 static void
@@ -494,10 +494,11 @@ key_finish(struct outbox *o, const char *entry, uint64_t sent_us, uint64_t now_u
 		limiter_acked(&o->limiter, e.limit - 1u);
 	if (e.state == KEY_GIVEN_UP)
 		return;
-	metric_inc(&o->ctx.metrics->router_deletes_acked);
+	metric_bump(&o->ctx.metrics->router_deletes_acked, 1);
 	if (e.hit != OUTBOX_HIT_UNKNOWN)
-		metric_inc(e.hit == OUTBOX_HIT ? &o->ctx.metrics->router_delete_hits
-					       : &o->ctx.metrics->router_delete_misses);
+		metric_bump(e.hit == OUTBOX_HIT ? &o->ctx.metrics->router_delete_hits
+						: &o->ctx.metrics->router_delete_misses,
+			    1);
 	if (o->ctx.on_acked != NULL)
 		tell_acked(o, &e, entry_key_sent(entry), sent_us, now_us);
 }
@@ -598,15 +599,15 @@ delete_of(struct outbox *o, const struct entry_key *e)
 	if (e->action == OUTBOX_STALE && o->meta) {
 		d.stale_s = (e->stale_ms + 999) / 1000;
 		d.stale_s += d.stale_s == 0; /* T0 would be for ever */
-		metric_inc(&o->ctx.metrics->router_stales_sent);
+		metric_bump(&o->ctx.metrics->router_stales_sent, 1);
 	} else if (e->action == OUTBOX_STALE) {
-		metric_inc(&o->ctx.metrics->router_stale_unsupported);
+		metric_bump(&o->ctx.metrics->router_stale_unsupported, 1);
 	}
 	if (e->holdoff_ms > 0 && o->meta && (o->can & OUTBOX_HOLDOFF)) {
 		d.holdoff_ms = e->holdoff_ms;
-		metric_inc(&o->ctx.metrics->router_holdoffs_sent);
+		metric_bump(&o->ctx.metrics->router_holdoffs_sent, 1);
 	} else if (e->holdoff_ms > 0) {
-		metric_inc(&o->ctx.metrics->router_holdoff_unsupported);
+		metric_bump(&o->ctx.metrics->router_holdoff_unsupported, 1);
 	}
 	return d;
 }
@@ -630,7 +631,7 @@ put_delete(struct outbox *o, const char *entry, bool quiet, struct buf *out)
 	}
 	if (err != ERR_OK)
 		abort(); /* outbox_put() has let it in */
-	metric_inc(&o->ctx.metrics->router_deletes_sent);
+	metric_bump(&o->ctx.metrics->router_deletes_sent, 1);
 }
 
 static bool

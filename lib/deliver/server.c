@@ -478,8 +478,12 @@ look_ahead(const struct server *s, struct span in, struct err_detail *why)
 
 	for (;;) {
 		struct mc_reply reply;
-		err_t err = mc_reply_parse(in, &reply, why);
+		err_t err;
 
+		/* Misses come in long runs. */
+		while (span_starts(in, SPAN_LIT("NF\r\n")))
+			in = span_from(in, 4);
+		err = mc_reply_parse(in, &reply, why);
 		if (err != ERR_OK || reply.kind == MC_REPLY_MORE)
 			return err;
 		marks += reply.kind == mark;
