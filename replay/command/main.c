@@ -419,12 +419,12 @@ done:
 	return exit_code;
 }
 
+/* For programs. */
 static void
 say_job(struct command *c)
 {
 	struct json j;
 
-	say_line(c, "job %s", c->id);
 	if (!c->args.json)
 		return;
 	buf_clear(&c->text);
@@ -433,6 +433,7 @@ say_job(struct command *c)
 	json_kv_str(&j, "event", "job");
 	json_kv_str(&j, "job", c->id);
 	json_kv_str(&j, "file", c->job_path);
+	json_kv_str(&j, "state", jobfile_state_name(c->job.state));
 	json_object_end(&j);
 	buf_putc(&c->text, '\n');
 	say(c);
@@ -494,6 +495,7 @@ run_new(struct command *c)
 	}
 	if (err != ERR_OK)
 		return fail(c, exit_of(err), &why);
+	say_line(c, "job %s", c->id);
 	say_job(c);
 	return execute(c);
 }
@@ -537,12 +539,15 @@ read_job(struct command *c, int argc, char **argv, struct err_detail *why)
 static int
 run_job(struct command *c)
 {
+	struct buf done = BUF_INIT, all = BUF_INIT;
 	struct err_detail why = {0};
 	err_t err;
 
 	if (c->job.state == JOBFILE_DONE) {
-		say_line(c, "job %s is done already: %llu deletes were acknowledged", c->id,
-			 (unsigned long long)c->job.numbers[JOBFILE_acked]);
+		words_count(c->job.numbers[JOBFILE_acked], "delete", &done);
+		say_line(c, "job %s is done already: %s acknowledged", c->id, buf_str(&done));
+		say_job(c);
+		buf_fini(&done);
 		return EXIT_GOOD;
 	}
 	err = open_stage(c, c->list_path, &why);
@@ -554,9 +559,12 @@ run_job(struct command *c)
 			      c->args.config, c->id);
 	if (err != ERR_OK)
 		return fail(c, exit_of(err), &why);
-	say_line(c, "job %s goes on: %llu of %llu keys are done", c->id,
-		 (unsigned long long)c->job.numbers[JOBFILE_done_keys],
-		 (unsigned long long)c->job.numbers[JOBFILE_plan_keys]);
+	words_number(c->job.numbers[JOBFILE_done_keys], &done);
+	words_number(c->job.numbers[JOBFILE_plan_keys], &all);
+	say_line(c, "job %s goes on: %s of %s keys are done", c->id, buf_str(&done), buf_str(&all));
+	buf_fini(&done);
+	buf_fini(&all);
+	say_job(c);
 	return execute(c);
 }
 

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/core/crash.h"
 #include "lib/core/mem.h"
 #include "replay/send/belt.h"
 #include "replay/send/crew.h"
@@ -138,7 +137,6 @@ write_job(struct send *s, enum jobfile_state state)
 	/* Without it the job could not be resumed where it is; what is written is older, never wrong. */
 	if (err != ERR_OK)
 		fail(s, err, &why);
-	CRASH_POINT("replay.job");
 }
 
 static void
