@@ -197,9 +197,10 @@ on_reopen(void *arg)
 		return;
 	/* One reader is one partition, and an audit of a part of the keys would call the others lost. */
 	if (broker_is_kafka(f->ctx.log_opt))
-		err = err_set(&why, ERR_CONFIG,
-			      "squeal-audit follows a log that is a file; this one is a topic of Kafka: run it where "
-			      "log.type is sqlite");
+		err = err_set(
+		    &why, ERR_CONFIG,
+		    "squeal-audit follows a log that is a file; this one is a topic of Kafka: run it where "
+		    "log.type is sqlite");
 	else
 		err = broker_reader_open(&f->reader, f->ctx.log_opt, &ctx, &why);
 	if (err == ERR_OK)

@@ -76,7 +76,10 @@ cmd_run(int argc, char **argv)
 	log_level_parse(span_of(topo->squeal.log_level), &level);
 	log = log_create("squeal", level, clock_system(), NULL, NULL);
 	log_info(log, "starting", F_STR("version", SQUEAL_VERSION), F_STR("config", opt.config),
-		 F_STR("source", topo->source.name), F_STR("log", opt.null_log ? "null" : broker_is_kafka(&topo->log) ? topo->log.topic : topo->log.path));
+		 F_STR("source", topo->source.name),
+		 F_STR("log", opt.null_log		    ? "null"
+			      : broker_is_kafka(&topo->log) ? topo->log.topic
+							    : topo->log.path));
 	err = pipeline_run(topo, &opt, clock_system(), log, &why);
 	exit_code = exit_code_of(err);
 	if (err != ERR_OK)

@@ -28,15 +28,15 @@ struct halve {
 #define HALVE_INIT ((struct halve){0})
 
 /*
- * Starts with these records (borrowed until the first halve_step()).  An object can be used again and again; the
- * caller calls halve_fini() at the end.
+ * Starts with these records (borrowed until the first halve_step()).  An object can be used again and again;
+ * the caller calls halve_fini() at the end.
  */
 void halve_begin(struct halve *h, const struct span *records, size_t n);
 void halve_fini(struct halve *h);
 
 /*
- * Cuts in two every record that is more than half as long as the longest.  *cut is how many were cut: 0 when the
- * longest has one key only.  ERR_BAD_RECORD: one of them is no record.
+ * Cuts in two every record that is more than half as long as the longest.  *cut is how many were cut: 0 when
+ * the longest has one key only.  ERR_BAD_RECORD: one of them is no record.
  */
 err_t halve_step(struct halve *h, size_t *cut, struct err_detail *why) MUST_CHECK;
 

@@ -659,7 +659,8 @@ stand_by(struct pipeline *p, const struct err_detail *why)
 	if (why->code == ERR_IN_USE)
 		log_notice(p->log, "standby: another squeal writes the log", F_STR("reason", err_why(why)));
 	else
-		log_error(p->log, "the log cannot be opened yet; it is tried again", F_STR("reason", err_why(why)));
+		log_error(p->log, "the log cannot be opened yet; it is tried again",
+			  F_STR("reason", err_why(why)));
 	loop_timer_init(&p->standby, p->loop, on_standby, p);
 	loop_timer_every(&p->standby, STANDBY_MS);
 	/* A service manager need not wait for what may never come. */

@@ -218,8 +218,9 @@ say_unknown(struct prepared *p, const struct queue_item *it)
 }
 
 /*
- * Nothing is kept for this XA COMMIT.  It is from before the stream began, and that is said; unless the checkpoint
- * was taken from the log because what was kept is lost: then its keys were promised, and reading ends.
+ * Nothing is kept for this XA COMMIT.  It is from before the stream began, and that is said; unless the
+ * checkpoint was taken from the log because what was kept is lost: then its keys were promised, and reading
+ * ends.
  */
 static err_t
 find_nothing(struct prepared *p, const struct queue_item *it, struct err_detail *why)
@@ -231,7 +232,8 @@ find_nothing(struct prepared *p, const struct queue_item *it, struct err_detail 
 	err = broker_note_read(p->broker, SPAN_LIT(BROKER_NOTE_REBUILT), 0, &p->head, &rebuilt, why);
 	if (err == ERR_OK && rebuilt)
 		return err_set(why, ERR_GAP,
-			       "XA COMMIT of %.*s, whose keys were in the state file that is lost: flush the caches, then "
+			       "XA COMMIT of %.*s, whose keys were in the state file that is lost: flush the "
+			       "caches, then "
 			       "start with source.start: now",
 			       SPAN_FMT(span_from(buf_span(&p->name), 3)));
 	if (err == ERR_OK)

@@ -203,8 +203,8 @@ broker_reader_open_partition(struct broker_reader **out, const struct log_option
 }
 
 err_t
-broker_reader_open(struct broker_reader **out, const struct log_options *opt, const struct broker_context *ctx,
-		   struct err_detail *why)
+broker_reader_open(struct broker_reader **out, const struct log_options *opt,
+		   const struct broker_context *ctx, struct err_detail *why)
 {
 	return broker_reader_open_partition(out, opt, 0, ctx, why);
 }
@@ -275,7 +275,8 @@ broker_read_wait(struct broker_reader *r, uint64_t from, size_t max_records, siz
 		now_ms = clock_mono_ms(clock_system());
 		if (now_ms >= until_ms)
 			return err_set(why, ERR_TIMEOUT,
-				       "record %llu of the log has not come within %d ms; it is there up to %llu, so try "
+				       "record %llu of the log has not come within %d ms; it is there up to "
+				       "%llu, so try "
 				       "again",
 				       (unsigned long long)from, wait_ms, (unsigned long long)end);
 		/* Not for long: places that take turns are not rung for. */

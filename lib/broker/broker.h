@@ -60,16 +60,16 @@ struct broker_context {
 bool broker_is_kafka(const struct log_options *opt);
 
 /*
- * Looks whether the log is fit to be one, as broker_writer_open() does, without making anything; calls `fn` with
- * a sentence for each thing that makes it less safe.  Of a file there is nothing to say.  `batch_bytes`:
+ * Looks whether the log is fit to be one, as broker_writer_open() does, without making anything; calls `fn`
+ * with a sentence for each thing that makes it less safe.  Of a file there is nothing to say.  `batch_bytes`:
  * squeal.batch_bytes.  Blocks for some seconds where brokers do not answer.
  */
 typedef void broker_finding_fn(void *arg, const char *sentence);
 err_t broker_check(const struct log_options *opt, uint64_t batch_bytes, const struct broker_context *ctx,
 		   broker_finding_fn *fn, void *arg, struct err_detail *why) MUST_CHECK;
 
-/* What can be said of the settings alone: ERR_CONFIG names one of log.properties that librdkafka does not know, or
- * that a promise of ours stands on. */
+/* What can be said of the settings alone: ERR_CONFIG names one of log.properties that librdkafka does not
+ * know, or that a promise of ours stands on. */
 err_t broker_check_options(const struct log_options *opt, struct err_detail *why) MUST_CHECK;
 
 /* What log.path is called in sentences: the file, or the topic and its brokers.  Appended. */
@@ -80,8 +80,8 @@ void broker_describe(const struct log_options *opt, struct buf *out);
 
 struct broker_writer;
 
-/* A note that a Kafka log has when its checkpoint was taken from the topic: other notes, from before that, are
- * lost.  Whoever starts elsewhere drops it. */
+/* A note that a Kafka log has when its checkpoint was taken from the topic: other notes, from before that,
+ * are lost.  Whoever starts elsewhere drops it. */
 #define BROKER_NOTE_REBUILT "rebuilt"
 
 /*
@@ -118,10 +118,11 @@ void broker_writer_retain(struct broker_writer *w, uint64_t retention_s, uint64_
  * repeated. ERR_CORRUPT, ERR_READ_ONLY: stop.  ERR_NOT_FOUND: the file was moved away or replaced; stop.
  * Without records and without a checkpoint nothing happens and *first is 0.
  *
- * Of a topic: records are acknowledged first, then the checkpoint is written here.  After ERR_BUSY and ERR_CONN
- * a part of the records may be in the topic, and the same call goes on with the rest.  ERR_TOO_LONG: a record
- * is larger than the topic takes (*why says what to raise); the same keys in smaller records may pass.
- * ERR_NOT_FOUND: the topic lost acknowledged records meanwhile; the checkpoint was put back, start again.
+ * Of a topic: records are acknowledged first, then the checkpoint is written here.  After ERR_BUSY and
+ * ERR_CONN a part of the records may be in the topic, and the same call goes on with the rest.  ERR_TOO_LONG:
+ * a record is larger than the topic takes (*why says what to raise); the same keys in smaller records may
+ * pass. ERR_NOT_FOUND: the topic lost acknowledged records meanwhile; the checkpoint was put back, start
+ * again.
  */
 err_t broker_append(struct broker_writer *w, const struct span *records, size_t n, struct span checkpoint,
 		    uint64_t *first, struct err_detail *why) MUST_CHECK;
@@ -212,8 +213,8 @@ err_t broker_reader_checkpoint(struct broker_reader *r, const char *source, stru
 			       struct err_detail *why) MUST_CHECK;
 
 /*
- * Asks anew where the log ends.  broker_answered() says whether broker_bounds() tells what was found after that call:
- * of a file it always does, of a log that is elsewhere as soon as that has answered.
+ * Asks anew where the log ends.  broker_answered() says whether broker_bounds() tells what was found after
+ * that call: of a file it always does, of a log that is elsewhere as soon as that has answered.
  */
 uint64_t broker_ask(struct broker_reader *r);
 bool broker_answered(struct broker_reader *r, uint64_t asked);
@@ -243,8 +244,8 @@ err_t broker_read(struct broker_reader *r, uint64_t from, size_t max_records, si
 		  broker_record_fn *fn, void *arg, uint64_t *next, struct err_detail *why) MUST_CHECK;
 
 /*
- * For programs without a loop: as broker_read(), and where a record is there that has not come yet, waits for it
- * for up to `wait_ms` (then ERR_TIMEOUT).  ERR_OK with *next == from: the log ends there.
+ * For programs without a loop: as broker_read(), and where a record is there that has not come yet, waits for
+ * it for up to `wait_ms` (then ERR_TIMEOUT).  ERR_OK with *next == from: the log ends there.
  */
 err_t broker_read_wait(struct broker_reader *r, uint64_t from, size_t max_records, size_t max_bytes,
 		       broker_record_fn *fn, void *arg, uint64_t *next, int wait_ms,

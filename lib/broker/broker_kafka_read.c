@@ -95,7 +95,8 @@ start(struct kafka_reader *r, struct stream *s, uint64_t from, struct err_detail
 	s->at = from;
 	s->sought_ms = s->used_ms = clock_mono_ms(r->ctx.clock);
 	s->gave = s->out_of_range = false;
-	if (rd_kafka_consume_start_queue(s->topic, (int32_t)r->view.partition, (int64_t)from, s->queue) != 0) {
+	if (rd_kafka_consume_start_queue(s->topic, (int32_t)r->view.partition, (int64_t)from, s->queue) !=
+	    0) {
 		err = kafka_error(s->k, rd_kafka_last_error(), "reading", why);
 		rd_kafka_queue_destroy(s->queue);
 		s->queue = NULL;
@@ -206,8 +207,8 @@ take_error(struct kafka_reader *r, struct stream *s, const rd_kafka_message_t *m
 			return err;
 		/* librdkafka tries again. */
 		metric_inc(&r->ctx.metrics->log_read_error);
-		log_notice(r->ctx.log, "log: a read failed; it is tried again", F_UINT("partition", r->view.partition),
-			   F_STR("reason", err_why(why)));
+		log_notice(r->ctx.log, "log: a read failed; it is tried again",
+			   F_UINT("partition", r->view.partition), F_STR("reason", err_why(why)));
 		err_clear(why);
 		return ERR_OK;
 	}
@@ -224,11 +225,12 @@ look_at_range(struct kafka_reader *r, struct stream *s, uint64_t *next, struct e
 	if (from < r->view.first) {
 		*next = r->view.first;
 		stop(r, s);
-		return err_set(why, ERR_GAP,
-			       "topic %s, partition %u: records %" PRIu64 " to %" PRIu64
-			       " were removed before they were read; flush the servers that missed them, and raise "
-			       "the topic's retention.ms or retention.bytes",
-			       r->opt->topic, r->view.partition, from, r->view.first - 1);
+		return err_set(
+		    why, ERR_GAP,
+		    "topic %s, partition %u: records %" PRIu64 " to %" PRIu64
+		    " were removed before they were read; flush the servers that missed them, and raise "
+		    "the topic's retention.ms or retention.bytes",
+		    r->opt->topic, r->view.partition, from, r->view.first - 1);
 	}
 	if (from > r->view.end && ++s->beyond >= LOST_END_ROUNDS) {
 		*next = r->view.end;
@@ -251,7 +253,8 @@ is_gap(const rd_kafka_message_t *m)
 
 	return m->err == RD_KAFKA_RESP_ERR_NO_ERROR && m->len == 0 &&
 	       rd_kafka_message_headers(m, &headers) == RD_KAFKA_RESP_ERR_NO_ERROR &&
-	       rd_kafka_header_get_last(headers, BROKER_KAFKA_GAP, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR;
+	       rd_kafka_header_get_last(headers, BROKER_KAFKA_GAP, &value, &size) ==
+		   RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
 static err_t
@@ -259,16 +262,18 @@ pass_gap(struct kafka_reader *r, struct stream *s, uint64_t offset, struct err_d
 {
 	s->at = offset + 1;
 	s->gave = true;
-	return err_set(why, ERR_GAP,
-		       "topic %s, partition %u: at record %" PRIu64
-		       " squeal says that records were lost (the topic was made anew or has lost its end); flush the "
-		       "servers",
-		       r->opt->topic, r->view.partition, offset);
+	return err_set(
+	    why, ERR_GAP,
+	    "topic %s, partition %u: at record %" PRIu64
+	    " squeal says that records were lost (the topic was made anew or has lost its end); flush the "
+	    "servers",
+	    r->opt->topic, r->view.partition, offset);
 }
 
 /* Gives one message on.  False: the caller has enough. */
 static bool
-hand_over(struct kafka_reader *r, struct stream *s, const rd_kafka_message_t *m, broker_record_fn *fn, void *arg)
+hand_over(struct kafka_reader *r, struct stream *s, const rd_kafka_message_t *m, broker_record_fn *fn,
+	  void *arg)
 {
 	struct broker_record rec = kafka_record(m);
 
@@ -289,8 +294,8 @@ hand_over(struct kafka_reader *r, struct stream *s, const rd_kafka_message_t *m,
 }
 
 static err_t
-read_stream(struct kafka_reader *r, struct stream *s, size_t max_records, size_t max_bytes, broker_record_fn *fn,
-	    void *arg, struct err_detail *why)
+read_stream(struct kafka_reader *r, struct stream *s, size_t max_records, size_t max_bytes,
+	    broker_record_fn *fn, void *arg, struct err_detail *why)
 {
 	size_t n = 0, bytes = 0;
 	err_t err = ERR_OK;
@@ -326,8 +331,8 @@ read_stream(struct kafka_reader *r, struct stream *s, size_t max_records, size_t
 }
 
 static err_t
-read_records(struct broker_reader *base, uint64_t from, size_t max_records, size_t max_bytes, broker_record_fn *fn,
-	     void *arg, uint64_t *next, struct err_detail *why)
+read_records(struct broker_reader *base, uint64_t from, size_t max_records, size_t max_bytes,
+	     broker_record_fn *fn, void *arg, uint64_t *next, struct err_detail *why)
 {
 	struct kafka_reader *r = (struct kafka_reader *)base;
 	struct stream *s = NULL;
@@ -377,8 +382,8 @@ bounds(struct broker_reader *base, uint64_t *first, uint64_t *end, struct err_de
 			continue;
 		if (s->at > *end)
 			*end = s->at;
-		if (rd_kafka_get_watermark_offsets(kafka_rk(s->k), r->opt->topic, (int32_t)r->view.partition, &lo,
-						   &hi) == RD_KAFKA_RESP_ERR_NO_ERROR &&
+		if (rd_kafka_get_watermark_offsets(kafka_rk(s->k), r->opt->topic, (int32_t)r->view.partition,
+						   &lo, &hi) == RD_KAFKA_RESP_ERR_NO_ERROR &&
 		    hi > 0 && (uint64_t)hi > *end)
 			*end = (uint64_t)hi;
 	}

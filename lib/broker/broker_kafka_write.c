@@ -14,9 +14,9 @@
 #include "lib/core/mem.h"
 
 enum {
-	ASK_MS = 5000,	  /* patience for one answer while opening, unless log.timeout is shorter */
-	WALK_MS = 60000,  /* for one step of a search through the topic */
-	SLICE_MS = 2000,  /* an append that takes longer says so; the next call goes on waiting */
+	ASK_MS = 5000,	 /* patience for one answer while opening, unless log.timeout is shorter */
+	WALK_MS = 60000, /* for one step of a search through the topic */
+	SLICE_MS = 2000, /* an append that takes longer says so; the next call goes on waiting */
 	POLL_MS = 100,
 	REPORT_MS = 1000,
 	MARK_VERSION = 1,
@@ -50,12 +50,12 @@ struct kafka_writer {
 
 	/* The append under way, which the same call goes on with after ERR_BUSY. */
 	bool under_way;
-	uint64_t batch;	    /* tells it from another one */
-	uint64_t *offsets;  /* of its records, UINT64_MAX: not acknowledged */
+	uint64_t batch;	   /* tells it from another one */
+	uint64_t *offsets; /* of its records, UINT64_MAX: not acknowledged */
 	size_t cap_offsets, n;
-	size_t nqueued;	    /* handed to librdkafka */
-	size_t nacked;	    /* acknowledged without one before them that is not */
-	bool alone;	    /* one at a time, to find the one that is too large */
+	size_t nqueued;		    /* handed to librdkafka */
+	size_t nacked;		    /* acknowledged without one before them that is not */
+	bool alone;		    /* one at a time, to find the one that is too large */
 	rd_kafka_resp_err_t failed; /* of the first record that failed */
 	size_t failed_at;
 	uint64_t witness;     /* of the last acknowledged */
@@ -84,8 +84,8 @@ mark_parse(struct span text, struct mark *m)
 {
 	unsigned version = 0;
 	char *s = span_dup(text);
-	bool ok = sscanf(s, "%u %32[0-9a-f] %u %" SCNu64 " %" SCNx64, &version, m->log_id, &m->partition, &m->next,
-			 &m->witness) == 5 &&
+	bool ok = sscanf(s, "%u %32[0-9a-f] %u %" SCNu64 " %" SCNx64, &version, m->log_id, &m->partition,
+			 &m->next, &m->witness) == 5 &&
 		  version == MARK_VERSION && strlen(m->log_id) == KAFKA_LOG_ID_LEN;
 
 	free(s);
@@ -121,7 +121,8 @@ say_finding(void *arg, enum log_level level, const char *sentence)
 {
 	struct kafka_writer *w = arg;
 
-	LOG_AT(w->ctx.log, level, "log: the topic", F_STR("topic", w->opt->topic), F_STR("finding", sentence));
+	LOG_AT(w->ctx.log, level, "log: the topic", F_STR("topic", w->opt->topic),
+	       F_STR("finding", sentence));
 }
 
 /* Goes back to the last position that the topic has before `end`; *found is false when it has none. */
@@ -134,7 +135,8 @@ rebuild(struct kafka_writer *w, uint64_t end, bool *found, struct err_detail *wh
 	err_t err = kafka_tail_find(w->looker, w->mark.partition, w->source, end, WALK_MS, &tail, why);
 
 	/* Records of a time when the topic had another number of partitions. */
-	for (uint32_t p = 0; p < w->found.npartitions && err == ERR_OK && !tail.found && end == UINT64_MAX; p++) {
+	for (uint32_t p = 0; p < w->found.npartitions && err == ERR_OK && !tail.found && end == UINT64_MAX;
+	     p++) {
 		if (p == w->mark.partition)
 			continue;
 		err = kafka_tail_find(w->looker, p, w->source, UINT64_MAX, WALK_MS, &tail, why);
@@ -151,7 +153,8 @@ rebuild(struct kafka_writer *w, uint64_t end, bool *found, struct err_detail *wh
 		err = write_state(w, buf_span(&tail.checkpoint), &note, 1, why);
 	}
 	if (err == ERR_OK && *found)
-		log_notice(w->ctx.log, "log: the checkpoint was taken from the topic's last record of this source",
+		log_notice(w->ctx.log,
+			   "log: the checkpoint was taken from the topic's last record of this source",
 			   F_STR("source", w->source), F_SPAN("checkpoint", buf_span(&tail.checkpoint)),
 			   F_UINT("partition", w->mark.partition), F_UINT("offset", tail.offset));
 	kafka_tail_fini(&tail);
@@ -167,7 +170,8 @@ write_gap(struct kafka_writer *w, const char *reason, struct err_detail *why)
 	err_t err;
 
 	log_error(w->ctx.log, "log: a gap is written into the topic: routers flush their servers",
-		  F_STR("topic", w->opt->topic), F_UINT("partition", w->mark.partition), F_STR("reason", reason));
+		  F_STR("topic", w->opt->topic), F_UINT("partition", w->mark.partition),
+		  F_STR("reason", reason));
 	begin(w, &empty, 1, (struct span){"", 0});
 	w->gap = reason;
 	do {
@@ -191,11 +195,12 @@ lost_end(struct kafka_writer *w, uint64_t end, struct err_detail *why)
 	err_t err;
 
 	metric_inc(&w->ctx.metrics->log_lost_end);
-	log_error(w->ctx.log,
-		  "log: the topic has lost records that it had acknowledged (made anew, or an unclean election of "
-		  "a leader); they are read from the source again",
-		  F_STR("topic", w->opt->topic), F_UINT("partition", w->mark.partition),
-		  F_UINT("acknowledged_up_to", w->mark.next), F_UINT("end", end));
+	log_error(
+	    w->ctx.log,
+	    "log: the topic has lost records that it had acknowledged (made anew, or an unclean election of "
+	    "a leader); they are read from the source again",
+	    F_STR("topic", w->opt->topic), F_UINT("partition", w->mark.partition),
+	    F_UINT("acknowledged_up_to", w->mark.next), F_UINT("end", end));
 	err = rebuild(w, UINT64_MAX, &found, why);
 	if (err != ERR_OK || found)
 		return err;
@@ -214,8 +219,8 @@ compare_mark(struct kafka_writer *w, struct err_detail *why)
 		return ERR_OK;
 	err = kafka_bounds(w->looker, w->mark.partition, ASK_MS, &first, &end, why);
 	if (err == ERR_OK && end >= w->mark.next && w->mark.next > first) {
-		err = kafka_witness_before(w->looker, w->mark.partition, w->mark.next, ASK_MS, &offset, &witness,
-					   &found, why);
+		err = kafka_witness_before(w->looker, w->mark.partition, w->mark.next, ASK_MS, &offset,
+					   &witness, &found, why);
 		/* Removed by retention just now: nothing is wrong. */
 		if (err == ERR_GAP) {
 			err = ERR_OK;
@@ -239,7 +244,8 @@ say_nothing_known(struct kafka_writer *w, struct err_detail *why)
 
 	if (err == ERR_OK && first > 0)
 		log_warn(w->ctx.log,
-			 "log: there is no checkpoint, neither in the state file nor in what the topic still has; if "
+			 "log: there is no checkpoint, neither in the state file nor in what the topic still "
+			 "has; if "
 			 "this source is not new, what it committed since was missed: flush the caches",
 			 F_STR("source", w->source), F_STR("topic", w->opt->topic),
 			 F_STR("state", w->opt->state));
@@ -283,7 +289,8 @@ take_place(struct kafka_writer *w, struct err_detail *why)
 		w->mark.witness = old.witness;
 		err = compare_mark(w, why);
 	} else {
-		err = write_gap(w, "the state file is of another topic; squeal goes on from its checkpoint", why);
+		err = write_gap(w, "the state file is of another topic; squeal goes on from its checkpoint",
+				why);
 	}
 	if (err == ERR_OK && w->mark.partition != kafka_partition(w->source, w->found.npartitions))
 		log_notice(w->ctx.log, "log: the topic has more partitions now; this source stays in its own",
@@ -295,8 +302,7 @@ done:
 	return err;
 }
 
-static void
-close_writer(struct broker_writer *base);
+static void close_writer(struct broker_writer *base);
 
 err_t
 broker_kafka_writer_open(struct broker_writer **out, const struct log_options *opt, const char *source,
@@ -319,7 +325,8 @@ broker_kafka_writer_open(struct broker_writer **out, const struct log_options *o
 	if (err == ERR_OK)
 		err = kafka_open(&w->looker, KAFKA_LOOKER, opt, NULL, NULL, w, ctx->log, why);
 	if (err == ERR_OK)
-		err = kafka_topic_check(w->looker, opt, 0, ask_ms, &w->found, &w->settings, say_finding, w, why);
+		err = kafka_topic_check(w->looker, opt, 0, ask_ms, &w->found, &w->settings, say_finding, w,
+					why);
 	if (err == ERR_OK)
 		err = take_place(w, why);
 	if (err != ERR_OK)
@@ -348,7 +355,8 @@ drop_producer(struct kafka_writer *w)
 	rd_kafka_purge(kafka_rk(w->producer), RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT);
 	/* The reports of what was purged would else be waited for. */
 	w->nqueued = w->nacked;
-	while (rd_kafka_outq_len(kafka_rk(w->producer)) > 0 && rd_kafka_poll(kafka_rk(w->producer), POLL_MS) > 0)
+	while (rd_kafka_outq_len(kafka_rk(w->producer)) > 0 &&
+	       rd_kafka_poll(kafka_rk(w->producer), POLL_MS) > 0)
 		continue;
 	rd_kafka_topic_destroy(w->topic);
 	w->topic = NULL;
@@ -477,16 +485,15 @@ hand_over(struct kafka_writer *w, struct span record, size_t i, struct span chec
 		rd_kafka_header_add(headers, BROKER_KAFKA_GAP, -1, w->gap, -1);
 	} else if (i + 1 == w->n && checkpoint.len > 0) {
 		headers = rd_kafka_headers_new(1);
-		rd_kafka_header_add(headers, BROKER_KAFKA_CHECKPOINT, -1, checkpoint.p, (ssize_t)checkpoint.len);
+		rd_kafka_header_add(headers, BROKER_KAFKA_CHECKPOINT, -1, checkpoint.p,
+				    (ssize_t)checkpoint.len);
 	}
 	/* Copied: librdkafka may have it for longer than this call lasts. */
-	code = rd_kafka_producev(kafka_rk(w->producer), RD_KAFKA_V_RKT(w->topic),
-				 RD_KAFKA_V_PARTITION((int32_t)w->mark.partition),
-				 RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-				 RD_KAFKA_V_KEY(w->source, strlen(w->source)),
-				 RD_KAFKA_V_VALUE((void *)(uintptr_t)record.p, record.len),
-				 RD_KAFKA_V_TIMESTAMP(at_ms), RD_KAFKA_V_OPAQUE((void *)(uintptr_t)i),
-				 RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
+	code = rd_kafka_producev(
+	    kafka_rk(w->producer), RD_KAFKA_V_RKT(w->topic), RD_KAFKA_V_PARTITION((int32_t)w->mark.partition),
+	    RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(w->source, strlen(w->source)),
+	    RD_KAFKA_V_VALUE((void *)(uintptr_t)record.p, record.len), RD_KAFKA_V_TIMESTAMP(at_ms),
+	    RD_KAFKA_V_OPAQUE((void *)(uintptr_t)i), RD_KAFKA_V_HEADERS(headers), RD_KAFKA_V_END);
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR && headers != NULL)
 		rd_kafka_headers_destroy(headers);
 	return code;
@@ -522,8 +529,10 @@ on_failure(struct kafka_writer *w, const struct span *records, struct err_detail
 
 	fatal = rd_kafka_fatal_error(kafka_rk(w->producer), text, sizeof(text));
 	/* An error that ends the producer is seen before the reports of the records that it is about. */
-	while (fatal != RD_KAFKA_RESP_ERR_NO_ERROR && (code == RD_KAFKA_RESP_ERR_NO_ERROR || is_purged(code)) &&
-	       rd_kafka_outq_len(kafka_rk(w->producer)) > 0 && rd_kafka_poll(kafka_rk(w->producer), REPORT_MS) > 0) {
+	while (fatal != RD_KAFKA_RESP_ERR_NO_ERROR &&
+	       (code == RD_KAFKA_RESP_ERR_NO_ERROR || is_purged(code)) &&
+	       rd_kafka_outq_len(kafka_rk(w->producer)) > 0 &&
+	       rd_kafka_poll(kafka_rk(w->producer), REPORT_MS) > 0) {
 		code = w->failed;
 		at = w->failed_at;
 	}
@@ -536,19 +545,21 @@ on_failure(struct kafka_writer *w, const struct span *records, struct err_detail
 		return ERR_OK;
 	}
 	if (code == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE) {
-		err = err_set(why, ERR_TOO_LONG,
-			      "topic %s takes no record of %zu bytes; raise max.message.bytes of the topic (and "
-			      "message.max.bytes in log.properties with it), or lower squeal.batch_bytes",
-			      w->opt->topic, records[at].len);
+		err = err_set(
+		    why, ERR_TOO_LONG,
+		    "topic %s takes no record of %zu bytes; raise max.message.bytes of the topic (and "
+		    "message.max.bytes in log.properties with it), or lower squeal.batch_bytes",
+		    w->opt->topic, records[at].len);
 		drop_producer(w);
 		w->under_way = false;
 		return err;
 	}
 	if (fatal != RD_KAFKA_RESP_ERR_NO_ERROR && (code == RD_KAFKA_RESP_ERR_NO_ERROR || is_purged(code))) {
-		err = err_set(why, ERR_BUSY,
-			      "topic %s: librdkafka gave up its connection (%s); a new one is made, and what was not "
-			      "acknowledged is written again",
-			      w->opt->topic, text);
+		err = err_set(
+		    why, ERR_BUSY,
+		    "topic %s: librdkafka gave up its connection (%s); a new one is made, and what was not "
+		    "acknowledged is written again",
+		    w->opt->topic, text);
 		err_one_line(why);
 	} else {
 		err = kafka_error(w->producer, code, "writing", why);
@@ -564,10 +575,11 @@ waiting(struct kafka_writer *w, struct err_detail *why)
 	uint64_t now_ms = clock_mono_ms(w->ctx.clock);
 	struct buf trouble = BUF_INIT;
 	bool any = kafka_trouble(w->producer, &trouble);
-	err_t err = err_set(why, any ? ERR_CONN : ERR_BUSY,
-			    "topic %s: no broker has acknowledged a record for %" PRIu64
-			    " ms%s%s; look whether the partition has a leader and enough replicas in sync; waiting",
-			    w->opt->topic, now_ms - w->progress_ms, any ? ": " : "", any ? buf_str(&trouble) : "");
+	err_t err =
+	    err_set(why, any ? ERR_CONN : ERR_BUSY,
+		    "topic %s: no broker has acknowledged a record for %" PRIu64
+		    " ms%s%s; look whether the partition has a leader and enough replicas in sync; waiting",
+		    w->opt->topic, now_ms - w->progress_ms, any ? ": " : "", any ? buf_str(&trouble) : "");
 
 	err_one_line(why);
 	buf_fini(&trouble);
@@ -577,7 +589,8 @@ waiting(struct kafka_writer *w, struct err_detail *why)
 
 /* Until every record is acknowledged, for at most a slice of time. */
 static err_t
-send_records(struct kafka_writer *w, const struct span *records, struct span checkpoint, struct err_detail *why)
+send_records(struct kafka_writer *w, const struct span *records, struct span checkpoint,
+	     struct err_detail *why)
 {
 	uint64_t until_ms = clock_mono_ms(w->ctx.clock) + SLICE_MS;
 	err_t err = ERR_OK;
@@ -622,11 +635,12 @@ lost_while_writing(struct kafka_writer *w, uint64_t had, uint64_t got, struct er
 	w->under_way = false;
 	if (!found)
 		return write_gap(w, "the topic was made anew or has lost its end", why);
-	return err_set(why, ERR_NOT_FOUND,
-		       "topic %s has lost acknowledged records (it had %" PRIu64 " and gives %" PRIu64
-		       " again): made anew, or an unclean election of a leader; squeal must start again, and reads "
-		       "them from the source once more",
-		       w->opt->topic, had, got);
+	return err_set(
+	    why, ERR_NOT_FOUND,
+	    "topic %s has lost acknowledged records (it had %" PRIu64 " and gives %" PRIu64
+	    " again): made anew, or an unclean election of a leader; squeal must start again, and reads "
+	    "them from the source once more",
+	    w->opt->topic, had, got);
 }
 
 static err_t
@@ -673,7 +687,8 @@ append(struct broker_writer *base, const struct span *records, size_t n, struct 
 	return ERR_OK;
 }
 
-/* --- what the state file keeps ------------------------------------------------------------------------------
+/* --- what the state file keeps
+ * ------------------------------------------------------------------------------
  */
 
 static err_t

@@ -36,7 +36,7 @@ struct broker_reader_ops {
 			    struct err_detail *why);
 	err_t (*read)(struct broker_reader *r, uint64_t from, size_t max_records, size_t max_bytes,
 		      broker_record_fn *fn, void *arg, uint64_t *next, struct err_detail *why);
-	uint64_t (*ask)(struct broker_reader *r);		   /* may be NULL: the bounds are those of now */
+	uint64_t (*ask)(struct broker_reader *r); /* may be NULL: the bounds are those of now */
 	bool (*answered)(struct broker_reader *r, uint64_t asked); /* may be NULL with it */
 	int (*fd)(const struct broker_reader *r);
 	void (*woken)(struct broker_reader *r);

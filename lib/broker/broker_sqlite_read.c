@@ -62,7 +62,7 @@ close_reader(struct broker_reader *base)
 
 err_t
 broker_sqlite_reader_open(struct broker_reader **out, const struct log_options *opt,
-		   const struct broker_context *ctx, struct err_detail *why)
+			  const struct broker_context *ctx, struct err_detail *why)
 {
 	struct sqlite_reader *r = MEM_NEW(struct sqlite_reader);
 	char *wake_path = broker_wake_path(opt->path);

@@ -12,7 +12,7 @@ static const char no_log[] = "00000000000000000000000000000000";
 /* A server that this router knows. */
 struct known {
 	char *name;
-	bool placed; /* offset is of the log log_id */
+	bool placed;	/* offset is of the log log_id */
 	bool other_log; /* it had a cursor of another log, and has not been placed in this one since */
 	uint64_t offset;
 };

@@ -21,15 +21,16 @@ struct cursor_found {
 	bool committed;	  /* there is an offset */
 	uint64_t offset;  /* the committed one */
 	bool has_servers; /* the metadata was ours: `commit` */
-	/* The witness is not there: the offsets are of a log that is gone.  Or there are no offsets, and the log does
-	 * not reach back to its beginning. */
+	/* The witness is not there: the offsets are of a log that is gone.  Or there are no offsets, and the
+	 * log does not reach back to its beginning. */
 	bool other_log;
 	struct commit commit;
 	char log_id[CURSOR_LOG_ID_MAX + 1]; /* of the log that is there */
 };
 
 /* `changed` is called by each save. */
-struct cursor_store *cursor_kafka_create(const struct cursor_found *found, void (*changed)(void *arg), void *arg);
+struct cursor_store *cursor_kafka_create(const struct cursor_found *found, void (*changed)(void *arg),
+					 void *arg);
 
 /*
  * The offset and the metadata to commit now; false: nothing has been saved since cursor_kafka_committed() or

@@ -2,10 +2,11 @@
  * group - which partitions of the log one instance of a cluster's router delivers, and the cursors of each.
  *
  * A file has one partition, which belongs to whoever holds the cursor file.  With Kafka the instances of a
- * cluster's router are the members of the consumer group "squeal.CLUSTER" (static membership by the instance's
- * name, cooperative assignment: a partition that stays is never interrupted), and the cursors are the group's
- * committed offsets: the offset is the least of all servers, so that ordinary tools show the right lag, and the
- * servers that differ are in the commit's metadata.  What does not fit there costs repeats, never losses.
+ * cluster's router are the members of the consumer group "squeal.CLUSTER" (static membership by the
+ * instance's name, cooperative assignment: a partition that stays is never interrupted), and the cursors are
+ * the group's committed offsets: the offset is the least of all servers, so that ordinary tools show the
+ * right lag, and the servers that differ are in the commit's metadata.  What does not fit there costs
+ * repeats, never losses.
  *
  * Two instances may deliver the same partition for a moment while it moves; that is repeats too.
  *
@@ -26,7 +27,8 @@
 struct group; /* opaque */
 
 struct group_ops {
-	/* Ours from now on: load the cursors from `cursors` (the group's, valid until dropped) and deliver. */
+	/* Ours from now on: load the cursors from `cursors` (the group's, valid until dropped) and deliver.
+	 */
 	void (*on_assigned)(void *arg, uint32_t partition, struct cursor_store *cursors);
 
 	/* No longer ours: save the cursors once more and stop; after the call `cursors` is gone. */
@@ -47,9 +49,9 @@ struct group_context {
 };
 
 /*
- * Joins.  Nothing is assigned from inside the call: group_turn() does that.  ERR_IN_USE, ERR_CORRUPT, ERR_CONFIG and
- * so on as cursor_open(); ERR_CONFIG too where librdkafka refuses a property.  A cluster of brokers that cannot be
- * reached is no error: it is tried for ever, and told by on_trouble().
+ * Joins.  Nothing is assigned from inside the call: group_turn() does that.  ERR_IN_USE, ERR_CORRUPT,
+ * ERR_CONFIG and so on as cursor_open(); ERR_CONFIG too where librdkafka refuses a property.  A cluster of
+ * brokers that cannot be reached is no error: it is tried for ever, and told by on_trouble().
  */
 err_t group_open(struct group **out, const struct group_context *ctx, struct err_detail *why) MUST_CHECK;
 

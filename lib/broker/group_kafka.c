@@ -14,13 +14,17 @@
 #include "lib/core/mem.h"
 
 enum {
-	ASK_MS = 3000,	     /* patience of the helper for one answer */
-	PAUSE_MS = 1000,     /* between the helper's looks at the topic */
-	WITNESS_MS = 5000,   /* how often a partition's witness is looked at and moved */
-	CLOSE_MS = 5000,     /* patience for the last commit, and for the group to let go */
-	FENCED_MS = 30000,   /* before it joins again, when another router has the same name */
-	AT_ONCE = 1000,	     /* callbacks served in one turn */
-	LOST_MS = 3000,	     /* after an assignment without what was lost: one more may follow that has it */
+	ASK_MS = 3000,	   /* patience of the helper for one answer */
+	PAUSE_MS = 1000,   /* between the helper's looks at the topic */
+	WITNESS_MS = 5000, /* how often a partition's witness is looked at and moved */
+	CLOSE_MS = 5000,   /* patience for the last commit, and for the group to let go */
+	/* Before it joins again after it was fenced.  A coordinator that changes can do that to a member that
+	 * is alone with its name, so the first time is soon; another router with our name does it again and
+	 * again. */
+	FENCED_MS = 500,
+	FENCED_AGAIN_MS = 30000,
+	AT_ONCE = 1000, /* callbacks served in one turn */
+	LOST_MS = 3000, /* after an assignment without what was lost: one more may follow that has it */
 };
 
 enum part_state {
@@ -61,7 +65,7 @@ struct kafka_group {
 	struct kafka *member;
 	rd_kafka_queue_t *queue;
 	int fd;
-	bool closing, fenced;
+	bool closing, fenced, fenced_often;
 	uint64_t fenced_ms;
 	bool troubled;
 	struct part *parts;
@@ -172,8 +176,8 @@ load_cursors(struct kafka_group *g, uint32_t partition, struct cursor_found *f, 
 	if (f->has_servers && f->commit.has_witness)
 		err = check_witness(g, partition, f->commit.witness_offset, f->commit.witness, &same, why);
 	f->other_log = !same;
-	/* Brokers forget the offsets of a group that was away for a week (offsets.retention.minutes), and cannot be
-	 * asked whether they did.  With the whole log still there it does not matter. */
+	/* Brokers forget the offsets of a group that was away for a week (offsets.retention.minutes), and
+	 * cannot be asked whether they did.  With the whole log still there it does not matter. */
 	if (err == ERR_OK && !f->committed) {
 		err = kafka_bounds(g->looker, partition, ASK_MS, &first, &end, why);
 		f->other_log = err == ERR_OK && first > 0;
@@ -334,8 +338,8 @@ on_committed(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_
 
 	for (int i = 0; list != NULL && i < list->cnt; i++) {
 		uint32_t partition = (uint32_t)list->elems[i].partition;
-		bool well = code == RD_KAFKA_RESP_ERR_NO_ERROR &&
-			    list->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR;
+		bool well =
+		    code == RD_KAFKA_RESP_ERR_NO_ERROR && list->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR;
 
 		if (partition < g->nparts && g->parts[partition].cursors != NULL)
 			cursor_kafka_committed(g->parts[partition].cursors, well);
@@ -402,9 +406,9 @@ drop(struct kafka_group *g, uint32_t partition)
 }
 
 /*
- * The group has lost us: a session ran out, or a commit crossed a rebalance (librdkafka then gives everything up,
- * only to get most of it again a second later).  What it had given us goes on until it says who has it now; if
- * that was another router meanwhile, deletes are repeated.
+ * The group has lost us: a session ran out, or a commit crossed a rebalance (librdkafka then gives everything
+ * up, only to get most of it again a second later).  What it had given us goes on until it says who has it
+ * now; if that was another router meanwhile, deletes are repeated.
  */
 static void
 lose(struct kafka_group *g, uint32_t partition)
@@ -448,7 +452,8 @@ drop_lost(struct kafka_group *g)
 	uint64_t now_ms = clock_mono_ms(g->ctx.broker->clock);
 
 	for (uint32_t i = 0; i < g->nparts; i++) {
-		if (g->parts[i].state == PART_LOST && g->parts[i].until_ms != 0 && now_ms >= g->parts[i].until_ms)
+		if (g->parts[i].state == PART_LOST && g->parts[i].until_ms != 0 &&
+		    now_ms >= g->parts[i].until_ms)
 			drop(g, i);
 	}
 }
@@ -506,8 +511,8 @@ take_answers(struct kafka_group *g)
 		if (job == NULL)
 			continue;
 		if (job->kind == JOB_LOAD && p->state == PART_LOADING) {
-			p->has_witness = job->found.has_servers && !job->found.other_log &&
-					 job->found.commit.has_witness;
+			p->has_witness =
+			    job->found.has_servers && !job->found.other_log && job->found.commit.has_witness;
 			p->witness_offset = job->found.commit.witness_offset;
 			p->witness = job->found.commit.witness;
 			p->witness_ms = 0;
@@ -517,16 +522,20 @@ take_answers(struct kafka_group *g)
 				 F_UINT("partition", i), F_BOOL("committed", job->found.committed),
 				 F_UINT("offset", job->found.offset));
 			if (job->found.other_log && !job->found.committed)
-				log_error(g->ctx.broker->log,
-					  "group: it has no committed offsets, and the log no longer has its first "
-					  "records; if the offsets expired, deletes were missed: servers are flushed (if the "
-					  "cluster is new, commit offsets first: kafka-consumer-groups.sh --reset-offsets)",
-					  F_STR("group", g->name), F_UINT("partition", i));
+				log_error(
+				    g->ctx.broker->log,
+				    "group: it has no committed offsets, and the log no longer has its first "
+				    "records; if the offsets expired, deletes were missed: servers are "
+				    "flushed (if the "
+				    "cluster is new, commit offsets first: kafka-consumer-groups.sh "
+				    "--reset-offsets)",
+				    F_STR("group", g->name), F_UINT("partition", i));
 			else if (job->found.other_log)
-				log_error(g->ctx.broker->log,
-					  "group: the topic was made anew or lost its end; servers are flushed",
-					  F_STR("group", g->name), F_UINT("partition", i),
-					  F_UINT("cursor", job->found.offset));
+				log_error(
+				    g->ctx.broker->log,
+				    "group: the topic was made anew or lost its end; servers are flushed",
+				    F_STR("group", g->name), F_UINT("partition", i),
+				    F_UINT("cursor", job->found.offset));
 			g->ctx.ops->on_assigned(g->ctx.arg, i, p->cursors);
 		} else if (job->kind == JOB_WITNESS && p->state == PART_OURS && job->found.other_log) {
 			/* Load again: the cursors are found to be of another log, for the witness is. */
@@ -583,8 +592,8 @@ join(struct kafka_group *g, struct err_detail *why)
 	};
 	rd_kafka_topic_partition_list_t *topics;
 	rd_kafka_resp_err_t code;
-	err_t err = kafka_open(&g->member, KAFKA_MEMBER, g->ctx.log, more, prepare_member, g, g->ctx.broker->log,
-			       why);
+	err_t err = kafka_open(&g->member, KAFKA_MEMBER, g->ctx.log, more, prepare_member, g,
+			       g->ctx.broker->log, why);
 
 	if (err != ERR_OK)
 		return err;
@@ -595,7 +604,8 @@ join(struct kafka_group *g, struct err_detail *why)
 	rd_kafka_topic_partition_list_add(topics, g->ctx.log->topic, RD_KAFKA_PARTITION_UA);
 	code = rd_kafka_subscribe(kafka_rk(g->member), topics);
 	rd_kafka_topic_partition_list_destroy(topics);
-	return code == RD_KAFKA_RESP_ERR_NO_ERROR ? ERR_OK : kafka_error(g->member, code, "joining the group", why);
+	return code == RD_KAFKA_RESP_ERR_NO_ERROR ? ERR_OK
+						  : kafka_error(g->member, code, "joining the group", why);
 }
 
 /* Tells only what changed. */
@@ -604,17 +614,21 @@ tell_trouble(struct kafka_group *g)
 {
 	char text[400];
 
-	if (g->fenced)
+	if (g->fenced && g->fenced_often)
 		snprintf(text, sizeof(text),
-			 "another router of the group %.100s has the same name, \"%.100s\", and took our place; give each "
+			 "another router of the group %.100s has the same name, \"%.100s\", and took our "
+			 "place; give each "
 			 "its own with --instance",
 			 g->name, g->ctx.instance);
 	pthread_mutex_lock(&g->lock);
-	if (!g->fenced)
+	if (!g->fenced || !g->fenced_often)
 		snprintf(text, sizeof(text), "%s", g->trouble);
 	pthread_mutex_unlock(&g->lock);
 	if (text[0] == '\0' && !g->troubled)
 		return;
+	if (text[0] != '\0' && !g->troubled)
+		log_warn(g->ctx.broker->log, "group: trouble; it is tried again", F_STR("group", g->name),
+			 F_STR("reason", text));
 	g->troubled = text[0] != '\0';
 	if (g->ctx.ops->on_trouble != NULL)
 		g->ctx.ops->on_trouble(g->ctx.arg, text);
@@ -624,10 +638,14 @@ tell_trouble(struct kafka_group *g)
 static void
 be_fenced(struct kafka_group *g)
 {
+	uint64_t now_ms = clock_mono_ms(g->ctx.broker->clock);
+
+	g->fenced_often = g->fenced_ms != 0 && now_ms - g->fenced_ms < FENCED_AGAIN_MS * 2;
 	g->fenced = true;
-	g->fenced_ms = clock_mono_ms(g->ctx.broker->clock);
-	log_error(g->ctx.broker->log, "group: another router has our name and took our place",
-		  F_STR("group", g->name), F_STR("instance", g->ctx.instance));
+	g->fenced_ms = now_ms;
+	log_error(g->ctx.broker->log, "group: our place in it was taken; joining again",
+		  F_STR("group", g->name), F_STR("instance", g->ctx.instance),
+		  F_BOOL("often", g->fenced_often));
 	for (uint32_t i = 0; i < g->nparts; i++)
 		drop(g, i);
 }
@@ -690,7 +708,8 @@ join_again(struct kafka_group *g)
 	struct err_detail why = {0};
 	err_t err;
 
-	if (clock_mono_ms(g->ctx.broker->clock) - g->fenced_ms < FENCED_MS)
+	if (clock_mono_ms(g->ctx.broker->clock) - g->fenced_ms <
+	    (g->fenced_often ? FENCED_AGAIN_MS : FENCED_MS))
 		return;
 	stop_helper(g); /* it asks through the member */
 	leave(g);
@@ -722,8 +741,7 @@ turn(struct group *base)
 			break;
 		rd_kafka_message_destroy(m); /* nothing is fetched; errors are librdkafka's to mend */
 	}
-	if (!g->fenced &&
-	    rd_kafka_fatal_error(kafka_rk(g->member), NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR)
+	if (!g->fenced && rd_kafka_fatal_error(kafka_rk(g->member), NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR)
 		be_fenced(g);
 	drop_lost(g);
 	take_answers(g);
@@ -742,7 +760,8 @@ commit_last(struct kafka_group *g)
 	rd_kafka_event_t *ev;
 
 	for (uint32_t i = 0; i < g->nparts; i++) {
-		/* A commit that is under way may still come after this one; it is not newer, so it is waited for. */
+		/* A commit that is under way may still come after this one; it is not newer, so it is waited
+		 * for. */
 		if (g->parts[i].cursors != NULL)
 			cursor_kafka_committed(g->parts[i].cursors, true);
 		add_commit(g, i, list);

@@ -19,6 +19,7 @@ struct group {
 	const struct group_kind *kind;
 };
 
-err_t group_kafka_open(struct group **out, const struct group_context *ctx, struct err_detail *why) MUST_CHECK;
+err_t group_kafka_open(struct group **out, const struct group_context *ctx,
+		       struct err_detail *why) MUST_CHECK;
 
 #endif

@@ -73,6 +73,7 @@ static const struct role_setting settings[] = {
     {READERS,        "fetch.wait.max.ms",             "500",    NULL}, /* a fetch that waits is answered as soon as a record comes */
     {READERS,        "fetch.min.bytes",               "1",      NULL},
     {READERS,        "fetch.error.backoff.ms",        "20",     NULL}, /* also the pause when the queue is full */
+    {KAFKA_LOOKER,   "socket.timeout.ms",             "6000",   NULL}, /* how long a question to a dead leader blocks */
     {KAFKA_LOOKER,   "queued.max.messages.kbytes",    "4096",   NULL},
     {KAFKA_STREAM,   "queued.max.messages.kbytes",    "8192",   NULL},
     {KAFKA_MEMBER,   "queued.max.messages.kbytes",    "64",     NULL},
@@ -120,7 +121,8 @@ fill(rd_kafka_conf_t *conf, unsigned role, const struct log_options *opt, const 
 	err_t err = ERR_OK;
 
 	if (opt->brokers == NULL || opt->brokers[0] == '\0')
-		return err_set(why, ERR_CONFIG, "log.brokers is missing; set it as in kafka1:9092,kafka2:9092");
+		return err_set(why, ERR_CONFIG,
+			       "log.brokers is missing; set it as in kafka1:9092,kafka2:9092");
 	if (opt->topic == NULL || opt->topic[0] == '\0')
 		return err_set(why, ERR_CONFIG, "log.topic is empty; name the topic of the log");
 	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]) && err == ERR_OK; i++) {
@@ -153,7 +155,10 @@ static void
 on_log(const rd_kafka_t *rk, int level, const char *fac, const char *text)
 {
 	struct kafka *k = rd_kafka_opaque(rk);
-	enum log_level to = level <= 3 ? LOG_WARN : level <= 4 ? LOG_NOTICE : level <= 6 ? LOG_INFO : LOG_DEBUG;
+	enum log_level to = level <= 3	 ? LOG_WARN
+			    : level <= 4 ? LOG_NOTICE
+			    : level <= 6 ? LOG_INFO
+					 : LOG_DEBUG;
 
 	/* Settings of the other role, which the user gave for both. */
 	if (k == NULL || strcmp(fac, "CONFWARN") == 0)
@@ -246,8 +251,8 @@ kafka_error(struct kafka *k, rd_kafka_resp_err_t code, const char *doing, struct
 	struct buf trouble = BUF_INIT;
 
 	if (kafka_trouble(k, &trouble))
-		err_set(why, err, "topic %s: %s while %s (%s); %s", k->opt->topic, rd_kafka_err2str(code), doing,
-			buf_str(&trouble), advice_of(err));
+		err_set(why, err, "topic %s: %s while %s (%s); %s", k->opt->topic, rd_kafka_err2str(code),
+			doing, buf_str(&trouble), advice_of(err));
 	else
 		err_set(why, err, "topic %s: %s while %s; %s", k->opt->topic, rd_kafka_err2str(code), doing,
 			advice_of(err));
@@ -285,8 +290,8 @@ kafka_open(struct kafka **out, enum kafka_role role, const struct log_options *o
 	k->rk = rd_kafka_new(role == KAFKA_PRODUCER ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf, text,
 			     sizeof(text));
 	if (k->rk == NULL) {
-		err = err_set(why, ERR_CONFIG, "log: librdkafka refuses its settings: %s; look at log.properties",
-			      text);
+		err = err_set(why, ERR_CONFIG,
+			      "log: librdkafka refuses its settings: %s; look at log.properties", text);
 		goto done;
 	}
 	conf = NULL; /* the client's now */
@@ -393,7 +398,8 @@ static rd_kafka_resp_err_t
 ask_offset(struct kafka *k, uint32_t partition, int64_t which, int timeout_ms, uint64_t *out)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_topic_partition_t *p = rd_kafka_topic_partition_list_add(list, k->opt->topic, (int32_t)partition);
+	rd_kafka_topic_partition_t *p =
+	    rd_kafka_topic_partition_list_add(list, k->opt->topic, (int32_t)partition);
 	rd_kafka_resp_err_t code;
 
 	p->offset = which;
@@ -412,29 +418,23 @@ err_t
 kafka_bounds(struct kafka *k, uint32_t partition, int timeout_ms, uint64_t *first, uint64_t *end,
 	     struct err_detail *why)
 {
-	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+	struct kafka_topic topic;
+	rd_kafka_resp_err_t code;
+	err_t err;
 
-	for (int i = 0; i < 2; i++) {
-		struct err_detail unused = {0};
-		struct kafka_topic topic;
-		err_t found;
-
-		*first = 0;
-		code = ask_offset(k, partition, RD_KAFKA_OFFSET_END, timeout_ms, end);
-		if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-			code = ask_offset(k, partition, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, first);
-		rd_kafka_poll(k->rk, 0);
-		if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-			break;
-		/* librdkafka asks the leader that it remembers, even where that is gone. */
-		found = kafka_find_topic(k, timeout_ms, &topic, &unused);
-		/* It calls a partition unknown that has no leader just now. */
-		if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && found != ERR_NOT_FOUND &&
-		    (found != ERR_OK || partition < topic.npartitions))
-			code = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
-		if (found != ERR_OK)
-			break;
-	}
+	*first = *end = 0;
+	/* librdkafka asks the leader that it remembers, also where that is gone: so it is told first who the
+	 * leader is now. */
+	err = kafka_find_topic(k, timeout_ms, &topic, why);
+	if (err != ERR_OK)
+		return err;
+	code = ask_offset(k, partition, RD_KAFKA_OFFSET_END, timeout_ms, end);
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		code = ask_offset(k, partition, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, first);
+	rd_kafka_poll(k->rk, 0);
+	/* It calls a partition unknown that has no leader just now. */
+	if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && partition < topic.npartitions)
+		code = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return kafka_error(k, code, "asking for its first and last record", why);
 	/* Between the two answers all that there was may have been removed. */
@@ -471,9 +471,10 @@ walk_on(struct kafka *k, const rd_kafka_message_t *m, uint64_t end, kafka_walk_f
 {
 	if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
 		return (uint64_t)m->offset >= end;
-	if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET || m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
-		*err = err_set(why, ERR_GAP, "topic %s: a record was removed before it was read",
-			       k->opt->topic);
+	if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+	    m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
+		*err =
+		    err_set(why, ERR_GAP, "topic %s: a record was removed before it was read", k->opt->topic);
 		return true;
 	}
 	if (m->err != RD_KAFKA_RESP_ERR_NO_ERROR && m->err != RD_KAFKA_RESP_ERR__BAD_MSG) {
@@ -486,8 +487,8 @@ walk_on(struct kafka *k, const rd_kafka_message_t *m, uint64_t end, kafka_walk_f
 }
 
 err_t
-kafka_walk(struct kafka *k, uint32_t partition, uint64_t from, uint64_t end, int timeout_ms, kafka_walk_fn *fn,
-	   void *arg, struct err_detail *why)
+kafka_walk(struct kafka *k, uint32_t partition, uint64_t from, uint64_t end, int timeout_ms,
+	   kafka_walk_fn *fn, void *arg, struct err_detail *why)
 {
 	rd_kafka_topic_t *rkt = rd_kafka_topic_new(k->rk, k->opt->topic, NULL);
 	uint64_t until_ms = clock_mono_ms(clock_system()) + (uint64_t)timeout_ms;
@@ -506,7 +507,8 @@ kafka_walk(struct kafka *k, uint32_t partition, uint64_t from, uint64_t end, int
 
 		if (now_ms >= until_ms) {
 			err = err_set(why, ERR_TIMEOUT,
-				      "topic %s: record %" PRIu64 " has not come within %d ms; it is tried again",
+				      "topic %s: record %" PRIu64
+				      " has not come within %d ms; it is tried again",
 				      k->opt->topic, from, timeout_ms);
 			break;
 		}

@@ -91,8 +91,8 @@ err_t kafka_bounds(struct kafka *k, uint32_t partition, int timeout_ms, uint64_t
 /* A message as a record; the spans are the message's. */
 struct broker_record kafka_record(const rd_kafka_message_t *m);
 
-/* Tells one record from another at the same offset: a hash of its key and its bytes, in which squeal writes when it
- * saw the commit. */
+/* Tells one record from another at the same offset: a hash of its key and its bytes, in which squeal writes
+ * when it saw the commit. */
 uint64_t kafka_witness(const rd_kafka_message_t *m);
 
 /*
@@ -105,7 +105,8 @@ err_t kafka_walk(struct kafka *k, uint32_t partition, uint64_t from, uint64_t en
 		 kafka_walk_fn *fn, void *arg, struct err_detail *why) MUST_CHECK;
 
 /* The witness of the last record before `end`, and its offset; *found is false when there is none. */
-err_t kafka_witness_before(struct kafka *k, uint32_t partition, uint64_t end, int timeout_ms, uint64_t *offset,
-			   uint64_t *witness, bool *found, struct err_detail *why) MUST_CHECK;
+err_t kafka_witness_before(struct kafka *k, uint32_t partition, uint64_t end, int timeout_ms,
+			   uint64_t *offset, uint64_t *witness, bool *found,
+			   struct err_detail *why) MUST_CHECK;
 
 #endif

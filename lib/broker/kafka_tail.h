@@ -22,7 +22,8 @@ struct kafka_tail {
 
 #define KAFKA_TAIL_INIT ((struct kafka_tail){.found = false})
 
-/* Looks at the records before `end` (UINT64_MAX: all).  The caller calls kafka_tail_fini() after errors too. */
+/* Looks at the records before `end` (UINT64_MAX: all).  The caller calls kafka_tail_fini() after errors too.
+ */
 err_t kafka_tail_find(struct kafka *k, uint32_t partition, const char *source, uint64_t end, int timeout_ms,
 		      struct kafka_tail *out, struct err_detail *why) MUST_CHECK;
 void kafka_tail_fini(struct kafka_tail *t);

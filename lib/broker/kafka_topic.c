@@ -46,9 +46,11 @@ create_topic(struct kafka *k, const struct log_options *opt, int timeout_ms, str
 	err_t err = ERR_OK;
 	size_t n = 0;
 
-	topic = rd_kafka_NewTopic_new(opt->topic, (int)opt->partitions, (int)opt->replication, text, sizeof(text));
+	topic = rd_kafka_NewTopic_new(opt->topic, (int)opt->partitions, (int)opt->replication, text,
+				      sizeof(text));
 	if (topic == NULL) {
-		err = err_set(why, ERR_CONFIG, "log: librdkafka refuses to create topic %s: %s", opt->topic, text);
+		err = err_set(why, ERR_CONFIG, "log: librdkafka refuses to create topic %s: %s", opt->topic,
+			      text);
 		goto done;
 	}
 	snprintf(value, sizeof(value), "%u", (unsigned)(opt->replication > 1 ? opt->replication - 1 : 1));
@@ -68,15 +70,15 @@ create_topic(struct kafka *k, const struct log_options *opt, int timeout_ms, str
 				  "creating it", why);
 	} else if (n == 1 && rd_kafka_topic_result_error(results[0]) != RD_KAFKA_RESP_ERR_NO_ERROR &&
 		   rd_kafka_topic_result_error(results[0]) != RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS) {
-		err = err_set(why,
-			      rd_kafka_topic_result_error(results[0]) == RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR
-				  ? ERR_CONFIG
-				  : ERR_BUSY,
-			      "topic %s cannot be created: %s; look at log.partitions and log.replication",
-			      opt->topic,
-			      rd_kafka_topic_result_error_string(results[0]) != NULL
-				  ? rd_kafka_topic_result_error_string(results[0])
-				  : rd_kafka_err2str(rd_kafka_topic_result_error(results[0])));
+		err = err_set(
+		    why,
+		    rd_kafka_topic_result_error(results[0]) == RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR
+			? ERR_CONFIG
+			: ERR_BUSY,
+		    "topic %s cannot be created: %s; look at log.partitions and log.replication", opt->topic,
+		    rd_kafka_topic_result_error_string(results[0]) != NULL
+			? rd_kafka_topic_result_error_string(results[0])
+			: rd_kafka_err2str(rd_kafka_topic_result_error(results[0])));
 		err_one_line(why);
 	}
 	if (ev != NULL)
@@ -125,8 +127,8 @@ take_setting(struct kafka_settings *s, const char *name, const char *value)
 
 /* `text` says why they are not known. */
 static void
-ask_settings(struct kafka *k, const struct log_options *opt, int timeout_ms, struct kafka_settings *s, char *text,
-	     size_t size)
+ask_settings(struct kafka *k, const struct log_options *opt, int timeout_ms, struct kafka_settings *s,
+	     char *text, size_t size)
 {
 	rd_kafka_AdminOptions_t *o = admin_options(k, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout_ms);
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(kafka_rk(k));
@@ -144,7 +146,8 @@ ask_settings(struct kafka *k, const struct log_options *opt, int timeout_ms, str
 	} else if (rd_kafka_event_error(ev) != RD_KAFKA_RESP_ERR_NO_ERROR) {
 		snprintf(text, size, "%s", rd_kafka_event_error_string(ev));
 	} else {
-		found = rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(ev), &n);
+		found =
+		    rd_kafka_DescribeConfigs_result_resources(rd_kafka_event_DescribeConfigs_result(ev), &n);
 		if (n == 1 && rd_kafka_ConfigResource_error(found[0]) == RD_KAFKA_RESP_ERR_NO_ERROR) {
 			entries = rd_kafka_ConfigResource_configs(found[0], &nentries);
 			s->known = true;
@@ -152,7 +155,8 @@ ask_settings(struct kafka *k, const struct log_options *opt, int timeout_ms, str
 			snprintf(text, size, "%s", rd_kafka_err2str(rd_kafka_ConfigResource_error(found[0])));
 		}
 		for (size_t i = 0; i < nentries; i++)
-			take_setting(s, rd_kafka_ConfigEntry_name(entries[i]), rd_kafka_ConfigEntry_value(entries[i]));
+			take_setting(s, rd_kafka_ConfigEntry_name(entries[i]),
+				     rd_kafka_ConfigEntry_value(entries[i]));
 	}
 	if (ev != NULL)
 		rd_kafka_event_destroy(ev);
@@ -165,8 +169,9 @@ ask_settings(struct kafka *k, const struct log_options *opt, int timeout_ms, str
  */
 
 err_t
-kafka_topic_judge(const struct log_options *opt, const struct kafka_topic *topic, const struct kafka_settings *s,
-		  uint64_t batch_bytes, kafka_finding_fn *fn, void *arg, struct err_detail *why)
+kafka_topic_judge(const struct log_options *opt, const struct kafka_topic *topic,
+		  const struct kafka_settings *s, uint64_t batch_bytes, kafka_finding_fn *fn, void *arg,
+		  struct err_detail *why)
 {
 	char alter[256], text[600];
 
@@ -175,47 +180,54 @@ kafka_topic_judge(const struct log_options *opt, const struct kafka_topic *topic
 		 opt->topic);
 	if (topic->nreplicas == 1)
 		fn(arg, LOG_WARN,
-		   "the topic has one replica: a broker that loses its disk takes records with it; give it three "
+		   "the topic has one replica: a broker that loses its disk takes records with it; give it "
+		   "three "
 		   "(kafka-reassign-partitions.sh)");
 	if (!s->known)
 		return ERR_OK;
 	if (strstr(s->cleanup_policy, "compact") != NULL)
-		return err_set(why, ERR_CONFIG,
-			       "topic %s has cleanup.policy %s: records of a source would replace each other; run %s "
-			       "cleanup.policy=delete",
-			       opt->topic, s->cleanup_policy, alter);
+		return err_set(
+		    why, ERR_CONFIG,
+		    "topic %s has cleanup.policy %s: records of a source would replace each other; run %s "
+		    "cleanup.policy=delete",
+		    opt->topic, s->cleanup_policy, alter);
 	if (topic->nreplicas > 1 && s->min_insync < 2) {
-		snprintf(text, sizeof(text),
-			 "min.insync.replicas is %" PRId64
-			 ": a record is acknowledged when one broker has it, and is lost with that broker; run %s "
-			 "min.insync.replicas=2",
-			 s->min_insync, alter);
+		snprintf(
+		    text, sizeof(text),
+		    "min.insync.replicas is %" PRId64
+		    ": a record is acknowledged when one broker has it, and is lost with that broker; run %s "
+		    "min.insync.replicas=2",
+		    s->min_insync, alter);
 		fn(arg, LOG_WARN, text);
 	}
 	if (topic->nreplicas > 1 && s->min_insync >= (int64_t)topic->nreplicas) {
 		snprintf(text, sizeof(text),
-			 "min.insync.replicas is %" PRId64 " of %u replicas: nothing can be written while one broker "
+			 "min.insync.replicas is %" PRId64
+			 " of %u replicas: nothing can be written while one broker "
 			 "is away; run %s min.insync.replicas=%u",
 			 s->min_insync, topic->nreplicas, alter, topic->nreplicas - 1);
 		fn(arg, LOG_WARN, text);
 	}
 	if (s->unclean_election) {
 		snprintf(text, sizeof(text),
-			 "unclean.leader.election.enable is true: acknowledged records can be lost when brokers fail; "
+			 "unclean.leader.election.enable is true: acknowledged records can be lost when "
+			 "brokers fail; "
 			 "run %s unclean.leader.election.enable=false",
 			 alter);
 		fn(arg, LOG_WARN, text);
 	}
 	if (s->retention_ms >= 0 && s->retention_ms < SHORT_RETENTION_MS) {
 		snprintf(text, sizeof(text),
-			 "retention.ms is %" PRId64 ": a cache server that is away for longer is flushed when it is "
+			 "retention.ms is %" PRId64
+			 ": a cache server that is away for longer is flushed when it is "
 			 "back; run %s retention.ms=86400000",
 			 s->retention_ms, alter);
 		fn(arg, LOG_WARN, text);
 	}
 	if (s->retention_bytes >= 0 && s->retention_bytes < SMALL_RETENTION_BYTES) {
 		snprintf(text, sizeof(text),
-			 "retention.bytes is %" PRId64 ": a cache server that is away while more than this is "
+			 "retention.bytes is %" PRId64
+			 ": a cache server that is away while more than this is "
 			 "written is flushed when it is back; run %s retention.bytes=-1",
 			 s->retention_bytes, alter);
 		fn(arg, LOG_WARN, text);
@@ -249,11 +261,12 @@ kafka_topic_check(struct kafka *k, const struct log_options *opt, uint64_t batch
 		for (int i = 0; err == ERR_OK && i < 50 && !(there = is_there(k, timeout_ms, topic)); i++)
 			rd_kafka_poll(kafka_rk(k), 100);
 		if (err == ERR_OK && !there)
-			err = err_set(why, ERR_BUSY, "topic %s was created and is not there yet; it is tried again",
+			err = err_set(why, ERR_BUSY,
+				      "topic %s was created and is not there yet; it is tried again",
 				      opt->topic);
 		if (err == ERR_OK) {
-			snprintf(text, sizeof(text), "topic %.200s was created with %u partitions", opt->topic,
-				 topic->npartitions);
+			snprintf(text, sizeof(text), "topic %.200s was created with %u partitions",
+				 opt->topic, topic->npartitions);
 			fn(arg, LOG_NOTICE, text);
 		}
 	}
@@ -262,7 +275,8 @@ kafka_topic_check(struct kafka *k, const struct log_options *opt, uint64_t batch
 	ask_settings(k, opt, timeout_ms, settings, reason, sizeof(reason));
 	if (!settings->known) {
 		snprintf(text, sizeof(text),
-			 "the topic's settings cannot be read (%.200s); see yourself that cleanup.policy is delete "
+			 "the topic's settings cannot be read (%.200s); see yourself that cleanup.policy is "
+			 "delete "
 			 "and min.insync.replicas 2",
 			 reason);
 		fn(arg, LOG_NOTICE, text);
@@ -302,7 +316,8 @@ broker_kafka_check(const struct log_options *opt, uint64_t batch_bytes, const st
 	looks.create = false;
 	err = kafka_open(&k, KAFKA_LOOKER, &looks, NULL, NULL, NULL, ctx->log, why);
 	if (err == ERR_OK)
-		err = kafka_topic_check(k, &looks, batch_bytes, ask_ms, &topic, &settings, pass_on, &findings, why);
+		err = kafka_topic_check(k, &looks, batch_bytes, ask_ms, &topic, &settings, pass_on, &findings,
+					why);
 	kafka_close(&k);
 	return err;
 }

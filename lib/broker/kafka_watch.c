@@ -53,8 +53,9 @@ ask(struct kafka_watch *w, struct kafka_view *v, struct err_detail *why)
 		if (w->source != NULL)
 			v->partition = kafka_partition(w->source, topic.npartitions);
 		if (v->partition >= topic.npartitions)
-			return err_set(why, ERR_NOT_FOUND, "topic %s has %u partitions; there is no partition %u",
-				       w->opt->topic, topic.npartitions, v->partition);
+			return err_set(why, ERR_NOT_FOUND,
+				       "topic %s has %u partitions; there is no partition %u", w->opt->topic,
+				       topic.npartitions, v->partition);
 		kafka_log_id(topic.cluster, w->opt->topic, v->partition, v->log_id);
 	}
 	return kafka_bounds(w->k, v->partition, ASK_MS, &v->first, &v->end, why);
@@ -142,15 +143,16 @@ await_first(struct kafka_watch *w, struct err_detail *why)
 		if (w->why.code != ERR_OK)
 			err_set(why, err, "%s", err_why(&w->why));
 		else
-			err_set(why, err, "topic %s: no broker has answered yet; it is tried again", w->opt->topic);
+			err_set(why, err, "topic %s: no broker has answered yet; it is tried again",
+				w->opt->topic);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return err;
 }
 
 err_t
-kafka_watch_open(struct kafka_watch **out, const struct log_options *opt, uint32_t partition, const char *source,
-		 int event_fd, struct log *log, struct err_detail *why)
+kafka_watch_open(struct kafka_watch **out, const struct log_options *opt, uint32_t partition,
+		 const char *source, int event_fd, struct log *log, struct err_detail *why)
 {
 	struct kafka_watch *w = MEM_NEW(struct kafka_watch);
 	pthread_condattr_t attr;

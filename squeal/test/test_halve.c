@@ -40,8 +40,8 @@ make(struct buf *out, const size_t *nkeys, const size_t *nmarkers, size_t ntxns)
 	record_encode(&rec, out);
 }
 
-/* "k0 k1+|m0 @" - `+` behind a transaction that goes on, `,` behind one that ends, `|` behind a record, `@` before
- * it when it has a position. */
+/* "k0 k1+|m0 @" - `+` behind a transaction that goes on, `,` behind one that ends, `|` behind a record, `@`
+ * before it when it has a position. */
 static void
 show(const struct halve *h, struct buf *out)
 {

@@ -15,7 +15,14 @@
 #include "lib/broker/broker.h"
 #include "lib/core/histogram.h"
 
-enum { RECORD_BYTES = 200, SINGLES = 500, BATCHES = 500, BATCH = 100, READ_AT_ONCE = 1000, PATIENCE_MS = 10000 };
+enum {
+	RECORD_BYTES = 200,
+	SINGLES = 500,
+	BATCHES = 500,
+	BATCH = 100,
+	READ_AT_ONCE = 1000,
+	PATIENCE_MS = 10000
+};
 
 static struct broker_metrics metrics;
 static struct err_detail why;
@@ -93,7 +100,8 @@ main(int argc, char **argv)
 	n = 0;
 	t0 = clock_mono_ns(clock);
 	for (next = end - (uint64_t)BATCHES * BATCH; next < end;)
-		must(broker_read_wait(late, next, READ_AT_ONCE, 1 << 20, count, &n, &next, PATIENCE_MS, &why));
+		must(
+		    broker_read_wait(late, next, READ_AT_ONCE, 1 << 20, count, &n, &next, PATIENCE_MS, &why));
 	read_ns = clock_mono_ns(clock) - t0;
 	printf("batch=%d records_per_s=%.0f caught_up=%llu read_records_per_s=%.0f\n", BATCH,
 	       (double)BATCHES * BATCH / ((double)write_ns / 1e9), (unsigned long long)n,

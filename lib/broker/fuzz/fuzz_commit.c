@@ -6,7 +6,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* The metadata of a committed offset is anybody's to write: what is taken must be what we would write again. */
+/* The metadata of a committed offset is anybody's to write: what is taken must be what we would write again.
+ */
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

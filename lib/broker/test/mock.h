@@ -42,7 +42,8 @@ mock_setup(void **state)
 	rd_kafka_conf_set_log_cb(conf, mock_quiet);
 	m->rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof(text));
 	m->cluster = rd_kafka_mock_cluster_new(m->rk, MOCK_BROKERS);
-	if (rd_kafka_mock_topic_create(m->cluster, "squeal", MOCK_PARTITIONS, 3) != RD_KAFKA_RESP_ERR_NO_ERROR)
+	if (rd_kafka_mock_topic_create(m->cluster, "squeal", MOCK_PARTITIONS, 3) !=
+	    RD_KAFKA_RESP_ERR_NO_ERROR)
 		return -1;
 	snprintf(path, sizeof(path), "%s/state", m->f->dir);
 	m->f->opt.type = (char *)"kafka";
@@ -73,8 +74,8 @@ mock_teardown(void **state)
 
 /* Appends until it works; the number of calls that failed with `code` before (any other fails the test). */
 static inline unsigned
-mock_append(struct mock *m, struct broker_writer *w, const struct span *records, size_t n, const char *checkpoint,
-	    err_t code, uint64_t *first)
+mock_append(struct mock *m, struct broker_writer *w, const struct span *records, size_t n,
+	    const char *checkpoint, err_t code, uint64_t *first)
 {
 	for (unsigned tries = 0;; tries++) {
 		err_t err;

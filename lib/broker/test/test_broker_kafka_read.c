@@ -29,7 +29,8 @@ partitions_are_logs_of_their_own(void **state)
 	assert_int_equal(strlen(broker_reader_log_id(a)), 32);
 	assert_string_not_equal(broker_reader_log_id(a), broker_reader_log_id(b));
 	assert_string_equal(broker_reader_log_id(a), broker_reader_log_id(again));
-	assert_err(m->f, broker_reader_open_partition(&none, &m->f->opt, MOCK_PARTITIONS, &m->f->ctx, &m->f->why),
+	assert_err(m->f,
+		   broker_reader_open_partition(&none, &m->f->opt, MOCK_PARTITIONS, &m->f->ctx, &m->f->why),
 		   ERR_NOT_FOUND, "there is no partition 3");
 	broker_reader_close(&a);
 	broker_reader_close(&b);
@@ -79,7 +80,8 @@ the_fd_wakes_for_every_append(void **state)
 	for (unsigned i = 0; i < 20; i++) {
 		while (seen.n <= i) {
 			broker_reader_woken(r);
-			assert_ok(m->f, broker_read(r, next, 1000, 1 << 20, fixture_see, &seen, &next, &m->f->why));
+			assert_ok(m->f,
+				  broker_read(r, next, 1000, 1 << 20, fixture_see, &seen, &next, &m->f->why));
 			if (seen.n <= i)
 				assert_int_equal(poll(&p, 1, MOCK_PATIENCE_MS), 1);
 		}
@@ -138,8 +140,8 @@ many_places_are_followed_at_the_same_time(void **state)
 		done = 0;
 		for (unsigned i = 0; i < PLACES; i++) {
 			if (at[i] < RECORDS)
-				assert_ok(m->f, broker_read(r, at[i], 4, 1 << 20, fixture_see, &seen[i], &at[i],
-							    &m->f->why));
+				assert_ok(m->f, broker_read(r, at[i], 4, 1 << 20, fixture_see, &seen[i],
+							    &at[i], &m->f->why));
 			done += at[i] >= RECORDS;
 		}
 	}

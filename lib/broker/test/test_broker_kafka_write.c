@@ -78,9 +78,9 @@ static void
 errors_that_pass_are_survived_without_a_hole(void **state)
 {
 	static const rd_kafka_resp_err_t passing[] = {
-	    RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,	   RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
-	    RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,	   RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND,
-	    RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,	   RD_KAFKA_RESP_ERR__TRANSPORT,
+	    RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION, RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+	    RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS,	RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+	    RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,	RD_KAFKA_RESP_ERR__TRANSPORT,
 	};
 	struct mock *m = *state;
 	struct broker_writer *w = fixture_writer(m->f);
@@ -116,7 +116,8 @@ an_error_that_stays_moves_no_checkpoint_and_the_same_call_goes_on(void **state)
 	uint64_t first;
 
 	fixture_append(m->f, w, "first", "p0");
-	rd_kafka_mock_push_request_errors(m->cluster, MOCK_PRODUCE, 1, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
+	rd_kafka_mock_push_request_errors(m->cluster, MOCK_PRODUCE, 1,
+					  RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED);
 	assert_err(m->f, broker_append(w, &record, 1, SPAN_LIT("p1"), &first, &m->f->why), ERR_PRIVILEGE,
 		   "kafka-acls.sh");
 	assert_mock_checkpoint(m, w, "p0");
@@ -302,8 +303,8 @@ a_topic_made_anew_keeps_the_checkpoint_and_readers_see_a_gap(void **state)
 	assert_int_equal(fixture_append(m->f, w, "y", "gtid:0-1-8"), 1); /* behind the gap */
 	r = mock_reader(m);
 	do
-		err = broker_read_wait(r, 0, 10, 1000, fixture_see, &(struct seen){0}, &next, MOCK_PATIENCE_MS,
-				       &m->f->why);
+		err = broker_read_wait(r, 0, 10, 1000, fixture_see, &(struct seen){0}, &next,
+				       MOCK_PATIENCE_MS, &m->f->why);
 	while (err == ERR_OK && next == 0);
 	assert_int_equal(err, ERR_GAP);
 	assert_int_equal(next, 1);
@@ -320,16 +321,22 @@ static void
 settings_that_a_promise_stands_on_are_refused(void **state)
 {
 	static const char *const refused[] = {
-	    "acks=1\n",		    "enable.idempotence=false\n", "group.id=mine\n",   "bootstrap.servers=x:1\n",
-	    "message.timeout.ms=5\n", "partitioner=random\n",	  "check.crcs=false\n", "test.mock.num.brokers=3\n",
+	    "acks=1\n",
+	    "enable.idempotence=false\n",
+	    "group.id=mine\n",
+	    "bootstrap.servers=x:1\n",
+	    "message.timeout.ms=5\n",
+	    "partitioner=random\n",
+	    "check.crcs=false\n",
+	    "test.mock.num.brokers=3\n",
 	};
 	struct mock *m = *state;
 	struct broker_writer *w;
 
 	for (unsigned i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
 		m->f->opt.properties = (char *)(uintptr_t)refused[i];
-		assert_err(m->f, broker_writer_open(&w, &m->f->opt, "main", &m->f->ctx, &m->f->why), ERR_CONFIG,
-			   "cannot be set");
+		assert_err(m->f, broker_writer_open(&w, &m->f->opt, "main", &m->f->ctx, &m->f->why),
+			   ERR_CONFIG, "cannot be set");
 	}
 	m->f->opt.properties = (char *)"no.such.thing=1\n";
 	assert_err(m->f, broker_writer_open(&w, &m->f->opt, "main", &m->f->ctx, &m->f->why), ERR_CONFIG,

@@ -235,7 +235,8 @@ dying_in_a_save_moves_all_cursors_or_none(void **state)
 	}
 }
 
-/* Between the topic and the state file: what the topic has is read from the source again, nothing is missing. */
+/* Between the topic and the state file: what the topic has is read from the source again, nothing is missing.
+ */
 static void
 dying_in_an_append_to_a_topic_leaves_the_checkpoint_behind_the_records_never_ahead(void **state)
 {
@@ -271,7 +272,8 @@ main(void)
 	    cmocka_unit_test(dying_in_an_append_leaves_notes_in_step_with_the_checkpoint),
 	    cmocka_unit_test(dying_in_a_trim_leaves_bounds_and_records_in_step),
 	    cmocka_unit_test(dying_in_a_save_moves_all_cursors_or_none),
-	    cmocka_unit_test(dying_in_an_append_to_a_topic_leaves_the_checkpoint_behind_the_records_never_ahead),
+	    cmocka_unit_test(
+		dying_in_an_append_to_a_topic_leaves_the_checkpoint_behind_the_records_never_ahead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
