@@ -302,6 +302,25 @@ an_unknown_commit_is_counted_and_an_unknown_rollback_is_not(void **state)
 }
 
 static void
+an_unknown_commit_is_a_gap_where_a_state_file_was_lost_until_reading_begins_elsewhere(void **state)
+{
+	const struct broker_note note = {.change = BROKER_NOTE_PUT, .name = SPAN_LIT(BROKER_NOTE_REBUILT)};
+	struct fixture *f = *state;
+	struct queue_item *it = item(QUEUE_XA_COMMIT, 3, "a", 0);
+	uint64_t first;
+
+	assert_int_equal(
+	    broker_append_notes(f->broker, NULL, 0, (struct span){"", 0}, &note, 1, &first, &f->why), ERR_OK);
+	assert_int_equal(prepared_find(f->prepared, it, &f->why), ERR_GAP);
+	queue_item_destroy(&it);
+	assert_int_equal(metric_get(&f->metrics.xa_unknown), 0);
+	load(f, true);
+	flush(f);
+	assert_finds(f, QUEUE_XA_COMMIT, "a", 0);
+	assert_int_equal(metric_get(&f->metrics.xa_unknown), 1);
+}
+
+static void
 a_rollback_delivers_only_what_could_not_be_undone(void **state)
 {
 	struct fixture *f = *state;
@@ -378,6 +397,7 @@ main(void)
 	    T(what_has_no_head_is_dropped_at_the_start),
 	    T(preparing_again_replaces),
 	    T(an_unknown_commit_is_counted_and_an_unknown_rollback_is_not),
+	    T(an_unknown_commit_is_a_gap_where_a_state_file_was_lost_until_reading_begins_elsewhere),
 	    T(a_rollback_delivers_only_what_could_not_be_undone),
 	    T(after_a_gap_they_are_unsure_until_they_are_prepared_again),
 	    T(a_part_that_is_gone_is_an_error),
