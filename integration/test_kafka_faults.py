@@ -137,7 +137,7 @@ def test_a_broker_that_is_far_away_costs_latency_and_no_throughput(pipeline):
     assert rate > 300, "%d commits per second" % rate
     wait_until(lambda: p.squeal.metrics().total("squeal_queue_bytes") < 64 << 10, 10, "the queue to be short")
     verdict = clean(load, p)
-    assert 100 < verdict["p50_ms"] < 1500, verdict
+    assert 100 < verdict["p50_ms"] < 5000, verdict
 
 
 def test_connections_to_the_broker_break_and_stand_still(pipeline):
@@ -317,9 +317,9 @@ class Sources:
         return [acked.get(key, float("inf")) - at for key, at in self.sent[partition].items() if begin <= at < end]
 
     def check_not_held_up(self, p, partitions, begin, end):
-        """No delete of them took longer than a second, or than what this machine took before `begin` at its slowest."""
+        """No delete of them took longer than a second, or than three times the slowest before `begin` on this machine."""
         for partition in partitions:
-            limit = max(1, 2 * max(self.latencies(p, partition, begin - 2, begin)))
+            limit = max(1, 3 * max(self.latencies(p, partition, begin - 2, begin)))
             worst = max(self.latencies(p, partition, begin, end))
             assert worst < limit, "partition %d stayed, and stood still for %.2f s" % (partition, worst)
 
