@@ -398,7 +398,8 @@ static rd_kafka_resp_err_t
 ask_offset(struct kafka *k, uint32_t partition, int64_t which, int timeout_ms, uint64_t *out)
 {
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-	rd_kafka_topic_partition_t *p = rd_kafka_topic_partition_list_add(list, k->opt->topic, (int32_t)partition);
+	rd_kafka_topic_partition_t *p =
+	    rd_kafka_topic_partition_list_add(list, k->opt->topic, (int32_t)partition);
 	rd_kafka_resp_err_t code;
 
 	p->offset = which;
@@ -417,29 +418,23 @@ err_t
 kafka_bounds(struct kafka *k, uint32_t partition, int timeout_ms, uint64_t *first, uint64_t *end,
 	     struct err_detail *why)
 {
-	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
+	struct kafka_topic topic;
+	rd_kafka_resp_err_t code;
+	err_t err;
 
-	for (int i = 0; i < 2; i++) {
-		struct err_detail unused = {0};
-		struct kafka_topic topic;
-		err_t found;
-
-		*first = 0;
-		code = ask_offset(k, partition, RD_KAFKA_OFFSET_END, timeout_ms, end);
-		if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-			code = ask_offset(k, partition, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, first);
-		rd_kafka_poll(k->rk, 0);
-		if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-			break;
-		/* librdkafka asks the leader that it remembers, even where that is gone. */
-		found = kafka_find_topic(k, timeout_ms, &topic, &unused);
-		/* It calls a partition unknown that has no leader just now. */
-		if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && found != ERR_NOT_FOUND &&
-		    (found != ERR_OK || partition < topic.npartitions))
-			code = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
-		if (found != ERR_OK)
-			break;
-	}
+	*first = *end = 0;
+	/* librdkafka asks the leader that it remembers, also where that is gone: so it is told first who the
+	 * leader is now. */
+	err = kafka_find_topic(k, timeout_ms, &topic, why);
+	if (err != ERR_OK)
+		return err;
+	code = ask_offset(k, partition, RD_KAFKA_OFFSET_END, timeout_ms, end);
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		code = ask_offset(k, partition, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, first);
+	rd_kafka_poll(k->rk, 0);
+	/* It calls a partition unknown that has no leader just now. */
+	if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && partition < topic.npartitions)
+		code = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return kafka_error(k, code, "asking for its first and last record", why);
 	/* Between the two answers all that there was may have been removed. */
