@@ -134,7 +134,7 @@ def test_another_process_behind_the_same_address_is_flushed_before_it_counts(pip
         insert(p, ["k:2"])
         p.wait_deleted(["k:2"])
         assert router.metrics().total("squeal_router_gaps_total") == 0
-        way.target_port = other.port
+        way.target = ("127.0.0.1", other.port)
         way.cut()
         wait_until(lambda: other.get("k:1") is None, 15, "the other server to be flushed")
         insert(p, ["k:3"])

@@ -110,12 +110,12 @@ def percentile(sorted_values, p):
     return sorted_values[min(len(sorted_values) - 1, int(len(sorted_values) * p / 100))]
 
 
-def report_live(report, what, values, base=None):
+def report_live(report, what, values, base=None, of="all well"):
     for p in (50, 99):
         value = percentile(values, p)
         report.add("live, %s, p%d" % (what, p), value, "ms", None, n=len(values))
         if base is not None:
-            report.add("  the same / all well", value / percentile(base, p), "x", 2)
+            report.add("  the same / %s" % of, value / percentile(base, p), "x", 2)
 
 
 def bench_catchup(report):
@@ -159,4 +159,4 @@ def bench_catchup(report):
         report.add("router, most resident while it catches up", most / MIB, "MiB", base / MIB + 8)
         near = s.latencies("back", others, (begin - SECONDS / 2) * 1e6, (begin - 0.05) * 1e6)
         report_live(report, "just before", near)
-        report_live(report, "one catches up", s.latencies("back", others, begin * 1e6, end * 1e6), near)
+        report_live(report, "one catches up", s.latencies("back", others, begin * 1e6, end * 1e6), near, "just before")
