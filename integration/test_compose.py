@@ -286,14 +286,14 @@ def test_secrets_are_made_once_and_squeal_takes_its_own(tmp_path):
     assert make_secrets(str(tmp_path)) == first
 
 
-def start_server(database, name):
-    """mysqld with NAME.cnf, whose settings win over those of the harness."""
+def start_server(database, name, more=(), world=lambda argv: argv):
+    """mysqld with NAME.cnf, whose settings win over those of the harness; world(argv) is what runs it."""
     path = os.path.join(COMPOSE, "mysql", name + ".cnf")
     with open(path) as f:
         lines = [line.split("#")[0].strip() for line in f]
     options = ["--%s=%s" % tuple(word.strip() for word in line.split("=", 1)) for line in lines if "=" in line]
-    db = database("mysql", start=False, name=name, options=options)
-    db.process.argv = ["--defaults-file=" + path if word == "--no-defaults" else word for word in db.process.argv]
+    db = database("mysql", start=False, name=name, options=options + list(more))
+    db.process.argv = world(["--defaults-file=" + path if word == "--no-defaults" else word for word in db.process.argv])
     return db.start()
 
 

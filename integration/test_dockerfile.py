@@ -99,8 +99,9 @@ def image(rundir):
         pytest.skip("debootstrap and chroot need root")
     base = os.path.join(rundir, "base")
     with open(os.path.join(rundir, "debootstrap.log"), "w") as log:
-        subprocess.run(["debootstrap", "--variant=minbase", "bookworm", base, os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")],
-                       stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=True)
+        # DEBIAN_MIRROR: instead of debootstrap's own.
+        subprocess.run(["debootstrap", "--variant=minbase", "bookworm", base] + os.environ.get("DEBIAN_MIRROR", "").split(), stdout=log,
+                       stderr=log, stdin=subprocess.DEVNULL, check=True)
     made = Image(rundir, base)
     yield made
     for stage in [base] + list(made.stages.values()):

@@ -293,7 +293,9 @@ def test_a_cache_that_was_restarted_while_the_network_was_silent_leaves_no_half_
         p.fill(keys)
         insert(p, keys)
         p.wait_deleted(keys)
-        assert all(p.held("far", key) == 1 for key in keys)
+        # Deleted on its owner.  A server that began so soon after the last word of the former may be flushed as well: from its
+        # uptime, which has seconds, nobody can tell that it is not another one.
+        assert all(p.held("far", key) <= 1 for key in keys)
         metrics = p.routers["far"].metrics()
         for cache in p.caches["far"]:
             assert metrics.total("squeal_router_reconnects_total", server=cache.address) >= 1

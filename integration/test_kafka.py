@@ -50,6 +50,14 @@ def wait_complaint(daemon, *words, timeout=20):
     return complaints(daemon, *words)[0]
 
 
+def says_not_ready(daemon):
+    try:
+        return daemon.get("/readyz")[0] == 503
+    except OSError:
+        daemon.process.check_running()
+        return False
+
+
 def remove_state(p):
     files = glob.glob(p.state_path + "*")
     assert files, "squeal kept no state in %s" % p.state_path
@@ -283,7 +291,7 @@ def test_brokers_that_cannot_be_reached_are_named_and_waited_for(pipeline):
     p.squeal.start(wait=False)
     p.routers["a"].start(wait=False)
     wait_complaint(p.squeal, re.escape(broker.address))
-    wait_until(lambda: p.routers["a"].process.running and p.routers["a"].get("/readyz")[0] == 503, 10, "the router to wait")
+    wait_until(lambda: says_not_ready(p.routers["a"]), 20, "the router to wait")
     assert not p.squeal.ready()
     broker.start()
     p.squeal.wait_ready()
@@ -336,11 +344,11 @@ def test_one_server_away_is_remembered_over_a_restart_of_the_router(pipeline):
     away, here = p.caches["a"]
     away.kill()
     keys = ["k:%d" % i for i in range(200)]
+    saves = p.routers["a"].metrics().total("squeal_router_cursor_saves_total")
     insert(p, keys)
     wait_until(lambda: any(key in p.deleted("a") for key in keys), 10, "the other server")
     missed = set(keys) - p.deleted("a")
-    saves = p.routers["a"].metrics().total("squeal_router_cursor_saves_total")
-    wait_until(lambda: p.routers["a"].metrics().total("squeal_router_cursor_saves_total") > saves + 1, 10, "the cursors")
+    wait_until(lambda: p.routers["a"].metrics().total("squeal_router_cursor_saves_total") > saves, 10, "the cursors")
     p.routers["a"].kill()
     p.routers["a"].start(wait=False)
     away.start()
@@ -348,17 +356,16 @@ def test_one_server_away_is_remembered_over_a_restart_of_the_router(pipeline):
     assert missed
 
 
-def test_committed_offsets_that_are_lost_cost_repeats_or_a_flush_and_lose_nothing(pipeline):
+def test_committed_offsets_that_are_lost_cost_repeats_and_lose_nothing(pipeline):
     p = pipeline(kafka=True, clusters=["a"], instances=["one"])
     insert(p, ["k:1"])
     p.barrier()
     p.routers["a"].stop()
     p.kafka.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--bootstrap-server", p.kafka.inner,
                  "--delete", "--group", GROUP)
-    p.fill(["k:meanwhile"])
     insert(p, ["k:meanwhile"])
     p.routers["a"].start(wait=False)
-    wait_until(lambda: p.held("a", "k:meanwhile") == 0, 20, "k:meanwhile to be gone")
+    p.wait_deleted(["k:meanwhile"])
 
 
 # --- TLS and passwords --------------------------------------------------------------------------------------

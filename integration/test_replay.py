@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from harness import Failure, Process, wait_until
+from harness import Failure, Process, kafka_dist, wait_until
+from harness.root import NoServer
 from harness.pipeline import program, run_program, write_config
 
 GOOD, LEFT_OUT, USAGE, CAP, FAILED, STOPPED, CONFIG, HURRIED = 0, 1, 2, 3, 69, 75, 78, 130
@@ -145,7 +146,18 @@ class World:
 
     def source(self, kind):
         return {"binlog": lambda: ["--from", "binlog"] + self.binlogs(), "server": lambda: ["--from", "server"],
-                "log": lambda: ["--from", "log"]}[kind]()
+                "log": lambda: ["--from", "log"], "spool": lambda: ["--from", "spool", self.spool]}[kind]()
+
+    def write_spool(self, keys, per_file=700):
+        """As mcrouter would have, had it not reached its servers."""
+        self.spool = os.path.join(self.p.dir, "spool")
+        for i in range(0, len(keys), per_file):
+            at = 1795248000 + i
+            folder = os.path.join(self.spool, "20261121T08-%d" % (at // 3600 * 3600))
+            os.makedirs(folder, exist_ok=True)
+            with open(os.path.join(folder, "20261121T081500-%d-svc-router-t1-0x%d" % (at, i)), "w") as f:
+                for key in keys[i:i + per_file]:
+                    f.write(json.dumps(["AS1.0", at + 0.5, "C", ["10.0.0.1", 11302, "delete %s\r\n" % key]]) + "\n")
 
     def left(self, keys, cluster="a"):
         return {k for k in keys if self.p.held(cluster, k)}
@@ -211,6 +223,28 @@ def test_mysql_is_a_source_as_well(world):
     done = w.replay.run(*w.source("server"), "--start-gtid", middle)
     assert done.plan["keys"] == 2, done.err
     assert w.replay.run(*w.source("server"), "--stop-gtid", middle, "--execute").report["hits"] == 20
+
+
+def test_a_topic_of_kafka_is_a_log_as_well(world):
+    try:
+        kafka_dist()
+    except NoServer as e:
+        pytest.skip(str(e))
+    w = world(kafka=True)
+    keys = keys_of(2000)
+    w.p.db.sql("CREATE TABLE demo.t (id INT);" + "".join(
+        "INSERT INTO demo.t VALUES (%d) /*inv='%s'*/;" % (i, ",".join(keys[i:i + 10])) for i in range(0, 2000, 10)))
+    w.logged(2000)
+    w.p.fill(keys)
+    p = w.replay.start("--from", "log", "--execute", "--rate", "1000")
+    wait_until(lambda: any(e["event"] == "progress" and e["done"] > 100 for e in events(p)), 15, "progress")
+    p.signal(signal.SIGTERM)
+    assert p.wait(10) == STOPPED, p.log_text()
+    done = w.replay.resume(w.replay.job(), "--rate", "0")
+    assert done.code == GOOD and done.report["done_keys"] == 2000, done.err
+    assert all(w.p.held("a", k) == 1 for k in keys)
+    done = w.replay.run("--from", "log", "--partition", "77")
+    assert done.code == FAILED and "partition" in done.err
 
 
 def test_lists_of_keys_and_of_what_squeal_keys_prints(world, rundir):
@@ -472,7 +506,7 @@ def test_kill_9_in_the_middle_and_resume_leaves_no_key_out(world):
     assert again.code == GOOD
 
 
-@pytest.mark.parametrize("kind", ["binlog", "server", "log"])
+@pytest.mark.parametrize("kind", ["binlog", "server", "log", "spool"])
 def test_a_job_from_every_source_goes_on_where_it_was_stopped(world, kind):
     w = world()
     keys = keys_of(3000)
@@ -480,6 +514,7 @@ def test_a_job_from_every_source_goes_on_where_it_was_stopped(world, kind):
         "INSERT INTO demo.t VALUES (%d) /*inv='%s'*/;" % (i, ",".join(keys[i:i + 10]))
         for i in range(0, 3000, 10)))
     w.logged(3000)
+    w.write_spool(keys)
     w.p.fill(keys)
     p = w.replay.start(*w.source(kind), "--execute", "--rate", "1500")
     wait_until(lambda: any(e["event"] == "progress" and e["done"] > 300 for e in events(p)), 10, "progress")

@@ -27,7 +27,6 @@ REPLAYER_A     := $(BUILD)/lib/replayer.a
 LIBS           += $(REPLAYER_A)
 
 $(REPLAYER_A): $(call objs,$(REPLAYER_SRC))
-$(BUILD)/crash/replayer.a: $(call tobjs,$(REPLAYER_SRC))
 
 # Users before used.
 REPLAYER_NEEDS := squeal-daemon binlog markers deliver route net broker wire conf core

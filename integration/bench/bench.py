@@ -11,6 +11,7 @@
                time for a delete, and rate
     memory     the most resident memory of squeal (a 1 GB transaction) and of a router (a server down for a minute)
     catchup    a server that was away: time to catch up, latency of the others meanwhile: catchup_bench.py
+    replay     squeal-replay from a log and from a binlog file, against a bare loop that pushes the same deletes
     cache      squeal-cache against memcached 1.6.45 and pogocache: cache_bench.py says what and with which variables
 
 Prints a table and writes build/bench.json.  A bound that is missed is said to be; the exit code is 0 unless
@@ -38,6 +39,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import binlogs  # noqa: E402
 from cache_bench import bench_cache  # noqa: E402
 from catchup_bench import bench_catchup  # noqa: E402
+from replay_bench import bench_replay  # noqa: E402
 from harness import (Failure, Load, Memcached, Pipeline, Router, cpu_seconds, free_port, run_dir,  # noqa: E402
                      show_logs, wait_until)
 from harness.pipeline import program  # noqa: E402
@@ -360,9 +362,10 @@ def bench_memory(report):
 def main():
     report = Report()
     parts = {"keys": bench_keys, "tail": bench_tail, "latency": bench_latency, "kafka": bench_kafka, "packing": bench_packing,
-             "push": bench_push, "memory": bench_memory, "catchup": bench_catchup, "cache": bench_cache}
+             "push": bench_push, "memory": bench_memory, "catchup": bench_catchup,
+             "replay": lambda r: bench_replay(r, timed, quiet), "cache": bench_cache}
     failed = []
-    for name in (os.environ.get("BENCH") or "keys tail latency packing push memory catchup cache").split():
+    for name in (os.environ.get("BENCH") or "keys tail latency packing push memory catchup replay cache").split():
         try:
             parts[name](report)
         except Failure as e:

@@ -24,12 +24,14 @@ enum {
 	FENCED_MS = 500,
 	FENCED_AGAIN_MS = 30000,
 	AT_ONCE = 1000, /* callbacks served in one turn */
+	LOST_MS = 3000, /* after an assignment without what was lost: one more may follow that has it */
 };
 
 enum part_state {
 	PART_FREE,
 	PART_LOADING, /* assigned; the helper asks for its cursors */
 	PART_OURS,    /* on_assigned() was called */
+	PART_LOST,    /* the same, but the group has lost us; it may give the partition back */
 };
 
 /* What the helper is asked about a partition, and answers. */
@@ -48,6 +50,7 @@ struct part {
 	enum part_state state;
 	struct cursor_store *cursors;
 	uint64_t witness_ms; /* when it was looked at */
+	uint64_t until_ms;   /* PART_LOST: when it is dropped; 0: not before the group has assigned anew */
 	uint64_t number;     /* of the last job */
 	struct job job;	     /* guarded by the lock */
 	/* The witness that was last known to be there; for the next look at it. */
@@ -384,7 +387,7 @@ drop(struct kafka_group *g, uint32_t partition)
 {
 	struct part *p = &g->parts[partition];
 
-	if (p->state == PART_OURS) {
+	if (p->state == PART_OURS || p->state == PART_LOST) {
 		log_info(g->ctx.broker->log, "group: a partition is no longer ours", F_STR("group", g->name),
 			 F_UINT("partition", partition));
 		g->ctx.ops->on_dropped(g->ctx.arg, partition);
@@ -402,6 +405,59 @@ drop(struct kafka_group *g, uint32_t partition)
 	pthread_mutex_unlock(&g->lock);
 }
 
+/*
+ * The group has lost us: a session ran out, or a commit crossed a rebalance (librdkafka then gives everything
+ * up, only to get most of it again a second later).  What it had given us goes on until it says who has it
+ * now; if that was another router meanwhile, deletes are repeated.
+ */
+static void
+lose(struct kafka_group *g, uint32_t partition)
+{
+	struct part *p = &g->parts[partition];
+
+	if (p->state != PART_OURS) {
+		drop(g, partition);
+		return;
+	}
+	p->state = PART_LOST;
+	p->until_ms = 0;
+	cursor_kafka_committed(p->cursors, false);
+}
+
+static void
+assigned(struct kafka_group *g, const rd_kafka_topic_partition_list_t *list)
+{
+	uint64_t until_ms = clock_mono_ms(g->ctx.broker->clock) + LOST_MS;
+
+	for (int i = 0; i < list->cnt; i++) {
+		uint32_t partition = (uint32_t)list->elems[i].partition;
+
+		make_room(g, partition);
+		if (g->parts[partition].state == PART_LOST) {
+			g->parts[partition].state = PART_OURS;
+		} else {
+			g->parts[partition].state = PART_LOADING;
+			ask(g, partition, JOB_LOAD, 0);
+		}
+	}
+	for (uint32_t i = 0; i < g->nparts; i++) {
+		if (g->parts[i].state == PART_LOST && g->parts[i].until_ms == 0)
+			g->parts[i].until_ms = until_ms;
+	}
+}
+
+static void
+drop_lost(struct kafka_group *g)
+{
+	uint64_t now_ms = clock_mono_ms(g->ctx.broker->clock);
+
+	for (uint32_t i = 0; i < g->nparts; i++) {
+		if (g->parts[i].state == PART_LOST && g->parts[i].until_ms != 0 &&
+		    now_ms >= g->parts[i].until_ms)
+			drop(g, i);
+	}
+}
+
 static void
 on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_list_t *list, void *opaque)
 {
@@ -414,17 +470,17 @@ on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_
 			list->elems[i].offset = RD_KAFKA_OFFSET_END;
 		error = rd_kafka_incremental_assign(rk, list);
 		rd_kafka_pause_partitions(rk, list);
+		assigned(g, list);
+	} else if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
+		bool lost = rd_kafka_assignment_lost(rk) && !g->closing;
+
 		for (int i = 0; i < list->cnt; i++) {
 			uint32_t partition = (uint32_t)list->elems[i].partition;
 
-			make_room(g, partition);
-			g->parts[partition].state = PART_LOADING;
-			ask(g, partition, JOB_LOAD, 0);
-		}
-	} else if (code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS) {
-		for (int i = 0; i < list->cnt; i++) {
-			if ((uint32_t)list->elems[i].partition < g->nparts)
-				drop(g, (uint32_t)list->elems[i].partition);
+			if (partition < g->nparts && lost)
+				lose(g, partition);
+			else if (partition < g->nparts)
+				drop(g, partition);
 		}
 		error = rd_kafka_incremental_unassign(rk, list);
 	} else {
@@ -687,6 +743,7 @@ turn(struct group *base)
 	}
 	if (!g->fenced && rd_kafka_fatal_error(kafka_rk(g->member), NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR)
 		be_fenced(g);
+	drop_lost(g);
 	take_answers(g);
 	look_at_witnesses(g);
 	if (!g->fenced)
@@ -732,7 +789,7 @@ close_group(struct group *base)
 	stop_helper(g);
 	g->closing = true;
 	for (uint32_t i = 0; i < g->nparts; i++) {
-		if (g->parts[i].state == PART_OURS)
+		if (g->parts[i].state == PART_OURS || g->parts[i].state == PART_LOST)
 			g->ctx.ops->on_dropped(g->ctx.arg, i);
 	}
 	if (g->member != NULL && !g->fenced)

@@ -389,28 +389,57 @@ kafka_partition(const char *source, uint32_t npartitions)
 							  NULL, NULL);
 }
 
+/*
+ * The partition's first offset (RD_KAFKA_OFFSET_BEGINNING) or the one behind its last (RD_KAFKA_OFFSET_END).
+ * rd_kafka_query_watermark_offsets() would ask for both, but never ends while the leader's address refuses
+ * connections: each refusal is a change of state, after which it tries again without looking at the time.
+ */
+static rd_kafka_resp_err_t
+ask_offset(struct kafka *k, uint32_t partition, int64_t which, int timeout_ms, uint64_t *out)
+{
+	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+	rd_kafka_topic_partition_t *p =
+	    rd_kafka_topic_partition_list_add(list, k->opt->topic, (int32_t)partition);
+	rd_kafka_resp_err_t code;
+
+	p->offset = which;
+	code = rd_kafka_offsets_for_times(k->rk, list, timeout_ms);
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		code = p->err;
+	/* No answer in time is no error of its own. */
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR && p->offset < 0)
+		code = RD_KAFKA_RESP_ERR__TIMED_OUT;
+	*out = code == RD_KAFKA_RESP_ERR_NO_ERROR ? (uint64_t)p->offset : 0;
+	rd_kafka_topic_partition_list_destroy(list);
+	return code;
+}
+
 err_t
 kafka_bounds(struct kafka *k, uint32_t partition, int timeout_ms, uint64_t *first, uint64_t *end,
 	     struct err_detail *why)
 {
 	struct kafka_topic topic;
 	rd_kafka_resp_err_t code;
-	int64_t lo = 0, hi = 0;
 	err_t err;
 
 	*first = *end = 0;
-	/* librdkafka asks the leader that it remembers, also where that is gone, and then for longer than it
-	 * was told: so it is told first who the leader is now. */
+	/* librdkafka asks the leader that it remembers, also where that is gone: so it is told first who the
+	 * leader is now. */
 	err = kafka_find_topic(k, timeout_ms, &topic, why);
 	if (err != ERR_OK)
 		return err;
-	code =
-	    rd_kafka_query_watermark_offsets(k->rk, k->opt->topic, (int32_t)partition, &lo, &hi, timeout_ms);
+	code = ask_offset(k, partition, RD_KAFKA_OFFSET_END, timeout_ms, end);
+	if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
+		code = ask_offset(k, partition, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, first);
 	rd_kafka_poll(k->rk, 0);
+	/* It calls a partition unknown that has no leader just now. */
+	if (code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && partition < topic.npartitions)
+		code = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
 	if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
 		return kafka_error(k, code, "asking for its first and last record", why);
-	*first = lo > 0 ? (uint64_t)lo : 0;
-	*end = hi > 0 ? (uint64_t)hi : 0;
+	/* Between the two answers all that there was may have been removed. */
+	if (*first > *end)
+		*end = *first;
 	return ERR_OK;
 }
 

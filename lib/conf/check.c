@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "lib/conf/distribution.h"
+#include "lib/conf/algorithm.h"
 #include "lib/conf/endpoint.h"
 #include "lib/conf/host.h"
 
@@ -286,15 +286,15 @@ check_cluster(const struct section_file *r, const struct section *f, const struc
 static err_t
 check_pool_words(const struct section_file *r, const struct section *f, const struct pool_options *o)
 {
-	const struct distribution *d = distribution_find(o->distribution);
+	const struct algorithm *a = algorithm_find(o->distribution);
 	bool has_keys = strcmp(o->role, "main") == 0 || strcmp(o->role, "regional") == 0;
 	const struct {
 		bool fits;
 		const char *name, *where;
 	} words[] = {
-	    {d->hashes[0] != '\0', "hash", "a distribution whose hash can be chosen"},
-	    {d->tag, "hash_tag", "twemproxy's distributions"},
-	    {d->salt, "salt", "mcrouter's distributions"},
+	    {a->hashes[0] != '\0', "hash", "a distribution whose hash can be chosen"},
+	    {algorithm_takes(a, 'T'), "hash_tag", "twemproxy's distributions"},
+	    {algorithm_takes(a, 'S'), "salt", "mcrouter's distributions"},
 	    {has_keys, "prefixes",
 	     "role main or regional; use stands_for to name the pools whose deletes it gets"},
 	    {!has_keys, "stands_for", "role gutter or shadow"},
@@ -308,10 +308,10 @@ check_pool_words(const struct section_file *r, const struct section *f, const st
 					   "%s in %s has no effect here; it goes with %s", words[i].name,
 					   f->path, words[i].where);
 	}
-	if (d->hashes[0] != '\0' && !distribution_has_hash(d, o->hash))
+	if (a->hashes[0] != '\0' && !algorithm_has_hash(a, o->hash))
 		return section_bad(r, section_place(f, "hash"),
 				   "hash in %s: distribution: %s has no hash \"%s\"; it has %s", f->path,
-				   o->distribution, o->hash, d->hashes);
+				   o->distribution, o->hash, a->hashes);
 	return ERR_OK;
 }
 
@@ -370,25 +370,25 @@ check_pool(const struct section_file *r, const struct section *f, const struct p
 static err_t
 check_weight(const struct section_file *r, const struct section *f, double weight, const char *distribution)
 {
-	const struct distribution *d = distribution_find(distribution);
+	const struct algorithm *a = algorithm_find(distribution);
 
-	if (d->weights == DISTRIBUTION_NO_WEIGHTS && (weight < 1 || weight > 1))
+	if (a->weight == ALGORITHM_WEIGHT_NONE && (weight < 1 || weight > 1))
 		return section_bad(
 		    r, section_place(f, "weight"),
 		    "weight in %s has no effect with distribution: %s; use one with weights if "
 		    "clients do, such as ketama_weighted, or leave it out",
 		    f->path, distribution);
-	if (d->weights == DISTRIBUTION_WHOLE && (weight < 1 || weight > (double)(uint64_t)weight))
+	if (a->weight == ALGORITHM_WEIGHT_WHOLE && (weight < 1 || weight > (double)(uint64_t)weight))
 		return section_bad(r, section_place(f, "weight"),
 				   "weight in %s must be a whole number from 1 up with distribution: %s",
 				   f->path, distribution);
-	if (d->weights == DISTRIBUTION_SHARES && !section_has(f, "weight"))
+	if (a->weight == ALGORITHM_WEIGHT_FRACTION && !section_has(f, "weight"))
 		return section_bad(
 		    r, f->node->at,
 		    "a server in %s has no weight, and distribution: %s needs one of every server "
 		    "(mcrouter takes 0.5 where its list has none)",
 		    f->path, distribution);
-	if (d->weights == DISTRIBUTION_SHARES && weight > 1)
+	if (a->weight == ALGORITHM_WEIGHT_FRACTION && weight > 1)
 		return section_bad(r, section_place(f, "weight"),
 				   "weight in %s must be 0 to 1 with distribution: %s", f->path,
 				   distribution);
@@ -419,7 +419,7 @@ check_server(const struct section_file *r, const struct section *f, struct serve
 	err = check_weight(r, f, o->weight, distribution);
 	if (err != ERR_OK)
 		return err;
-	if (o->name[0] != '\0' && !distribution_find(distribution)->names)
+	if (o->name[0] != '\0' && !algorithm_takes(algorithm_find(distribution), 'N'))
 		return section_bad(
 		    r, section_place(f, "name"),
 		    "name in %s has no effect with distribution: %s, which hashes no names; leave it out",

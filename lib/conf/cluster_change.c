@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/conf/algorithm.h"
 #include "lib/conf/cluster.h"
-#include "lib/conf/distribution.h"
 #include "lib/core/json.h"
 #include "lib/core/mem.h"
 
@@ -300,7 +300,7 @@ is_ring_row(const char *name, const struct pool_options *o, bool reach)
 {
 	static const char *const ring[] = {"kind", "role", "distribution", "hash_stop", "namespace"};
 	static const char *const security[] = {"tls_ca", "tls_cert", "tls_key"};
-	const struct distribution *d = distribution_find(o->distribution);
+	const struct algorithm *a = algorithm_find(o->distribution);
 
 	for (size_t i = 0; i < sizeof(ring) / sizeof(ring[0]); i++) {
 		if (strcmp(ring[i], name) == 0)
@@ -310,8 +310,9 @@ is_ring_row(const char *name, const struct pool_options *o, bool reach)
 		if (strcmp(security[i], name) == 0)
 			return reach && strcmp(o->tls, "off") != 0;
 	}
-	return (strcmp(name, "hash") == 0 && d->hashes[0] != '\0') ||
-	       (strcmp(name, "hash_tag") == 0 && d->tag) || (strcmp(name, "salt") == 0 && d->salt) ||
+	return (strcmp(name, "hash") == 0 && a->hashes[0] != '\0') ||
+	       (strcmp(name, "hash_tag") == 0 && algorithm_takes(a, 'T')) ||
+	       (strcmp(name, "salt") == 0 && algorithm_takes(a, 'S')) ||
 	       (reach && (strcmp(name, "tls") == 0 || strcmp(name, "auth_file") == 0));
 }
 

@@ -13,6 +13,7 @@
 #ifndef SQUEAL_LIB_CONF_TOPOLOGY_H
 #define SQUEAL_LIB_CONF_TOPOLOGY_H
 
+#include "lib/conf/algorithm.h"
 #include "lib/core/err.h"
 #include "lib/core/option.h"
 
@@ -94,13 +95,10 @@
 	OPT(trace_prefix,    STR,      "",            0, 0,           "",       NO,  "acknowledged deletes of keys that start with this are written to trace_file") \
 	OPT(trace_file,      STR,      "",            0, 0,           "",       NO,  "file of trace lines: microseconds since 1970, server, log offset, key")
 
-/* Clients' hashing: the words of `distribution`; lib/conf/distribution.h says what goes with each. */
-#define DISTRIBUTIONS                                                                                              \
-	"ketama|ketama_weighted|ketama_spy|modula|twemproxy_ketama|twemproxy_modula|ch3|wch3|rendezvous|weighted_" \
-	"rendezvous|crc32|pymemcache|jump"
+/* The words of `hash`, of every algorithm; lib/conf/algorithm.h says what goes with each `distribution`. */
 #define KEY_HASHES                                                                                                 \
 	"default|md5|crc|fnv1_64|fnv1a_64|fnv1_32|fnv1a_32|hsieh|murmur|jenkins|murmur3|one_at_a_time|crc16|crc32|crc32a|" \
-	"xxh64|murmur64a|crc64|str|bytes"
+	"xxh64|murmur64a|crc64|str|bytes|java|ketama"
 
 #define CLUSTER_OPTIONS(OPT)                                                                                       \
 	OPT(name,            STR,      "",            0, 0,           "",       NO,  "name of the cluster; required") \
@@ -108,7 +106,7 @@
 	OPT(cursors,         STR,      "",            0, 0,           "",       NO,  "file of the delivery cursors and of what else the router must know after a restart; empty: beside the log; with Kafka the cursors are its committed offsets") \
 	OPT(mode,            CHOICE,   "warm",        0, 0,           "warm|cold", YES, "cold: the cluster is being filled from another one, so every delete holds fills off for cold_holdoff; squealctl mode switches it until the next start") \
 	OPT(cold_holdoff,    DURATION, "2s",          1, 60000,       "ms",     YES, "hold-off of the deletes of a cold cluster") \
-	OPT(distribution,    CHOICE,   "ketama",      0, 0,           DISTRIBUTIONS, YES, "how clients spread keys over servers (docs/routing.md)") \
+	OPT(distribution,    CHOICE,   "ketama",      0, 0,           ALGORITHM_CHOICES, YES, "how clients spread keys over servers (docs/routing.md)") \
 	OPT(hash,            CHOICE,   "default",     0, 0,           KEY_HASHES, YES, "hash of the clients, in the words of their program; which there are depends on the distribution (docs/routing.md)") \
 	OPT(hash_tag,        STR,      "",            0, 0,           "",       YES, "twemproxy: two characters, as in \"{}\": where both are in a key, only what is between them is hashed") \
 	OPT(salt,            STR,      "",            0, 0,           "",       YES, "mcrouter: text that is hashed behind every key") \
@@ -131,7 +129,7 @@
 	OPT(action,          CHOICE,   "delete",      0, 0,           "delete|stale|holdoff", YES, "delete; stale: the value stays for stale_for and is marked (only where every client reads with mg); holdoff: delete, and no fill for holdoff (squeal-cache)") \
 	OPT(holdoff,         DURATION, "2s",          1, 3600000,     "ms",     YES, "hold-off of action: holdoff; a longer one of the transaction counts") \
 	OPT(stale_for,       DURATION, "30s",         1000, 86400000, "ms",     YES, "action: stale: how long a stale value may be served; whole seconds") \
-	OPT(distribution,    CHOICE,   "",            0, 0,           DISTRIBUTIONS, YES, "as in the cluster") \
+	OPT(distribution,    CHOICE,   "",            0, 0,           ALGORITHM_CHOICES, YES, "as in the cluster") \
 	OPT(hash,            CHOICE,   "",            0, 0,           KEY_HASHES, YES, "as in the cluster")     \
 	OPT(hash_tag,        STR,      "",            0, 0,           "",       YES, "as in the cluster")         \
 	OPT(salt,            STR,      "",            0, 0,           "",       YES, "as in the cluster")         \

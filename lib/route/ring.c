@@ -48,6 +48,8 @@ on_wheel(const struct ring *r, uint32_t hash)
 	uint32_t slot = hash % r->numbers[r->n - 1];
 	size_t low = 0, high = r->n - 1;
 
+	if (r->numbers[r->n - 1] == r->n)
+		return slot; /* all weights are 1 */
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 

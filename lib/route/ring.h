@@ -1,7 +1,7 @@
 /*
  * ring - which server of a list has a key, in agreement with somebody else's program.
  *
- * A ring is made from a description: an algorithm (lib/route/algorithm.h has their names, whose they are and
+ * A ring is made from a description: an algorithm (lib/conf/algorithm.h has their names, whose they are and
  * what each one takes), the servers in the order in which clients have them, and what the algorithm takes
  * besides.  It agrees bit for bit with the peer whose rule it is; lib/route/README.md says where each rule
  * was read and what judges it.

@@ -8,13 +8,13 @@
 
 #include "lib/conf/topology.h"
 #include "lib/core/err.h"
-#include "lib/route/algorithm.h"
+#include "lib/conf/algorithm.h"
 
 enum { RING_SERVERS_MAX = 1 << 23 }; /* as mcrouter */
 
 /* What the algorithm does not take is left NULL or empty; anything else is ERR_CONFIG. */
 struct ring_spec {
-	const char *algorithm; /* a name of lib/route/algorithm.h */
+	const char *algorithm; /* a name of lib/conf/algorithm.h */
 	const char *hash; /* one of the algorithm's; NULL, "" and "default": what the peer uses unless told */
 	const char *hash_tag; /* two characters */
 	const char *salt;     /* behind the key */

@@ -65,6 +65,8 @@ make_ring(struct ring **out, const struct pool *p, struct err_detail *why)
 		spec.hash_tag = p->opt.hash_tag;
 	if (a != NULL && algorithm_takes(a, 'S'))
 		spec.salt = p->opt.salt;
+	if (a != NULL && algorithm_takes(a, 'P'))
+		spec.prefix = p->opt.namespace;
 	err = ring_create(out, &spec, &detail);
 	if (err != ERR_OK)
 		err = err_set(why, err, "pool \"%s\": %s", p->opt.name, err_why(&detail));

@@ -169,7 +169,7 @@ arguments_init(struct arguments *a)
 void
 arguments_fini(struct arguments *a)
 {
-	struct names *all[] = {&a->paths,   &a->keys,	  &a->key_regexes, &a->except,	&a->tables, &a->sources,
+	struct names *all[] = {&a->paths, &a->keys,	&a->key_regexes, &a->except,  &a->tables, &a->sources,
 			       &a->hosts, &a->clusters, &a->pools,	 &a->servers, &a->kept};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
@@ -231,8 +231,8 @@ set_from(struct arguments *a, const char *text, struct err_detail *why)
 			return ERR_OK;
 		}
 	}
-	return err_set(why, ERR_USAGE,
-		       "--from %.60s: it is one of binlog, server, log, list and spool", text);
+	return err_set(why, ERR_USAGE, "--from %.60s: it is one of binlog, server, log, list and spool",
+		       text);
 }
 
 /* A row's option; its message names the flag, not the row. */
@@ -388,8 +388,9 @@ arguments_read(struct arguments *a, int argc, char **argv, bool is_resumed, stru
 		char *path = absolute(argv[i]);
 
 		if (is_resumed)
-			err = err_set(why, ERR_USAGE, "\"%.100s\" belongs to the plan, which a job that is "
-						      "resumed has already",
+			err = err_set(why, ERR_USAGE,
+				      "\"%.100s\" belongs to the plan, which a job that is "
+				      "resumed has already",
 				      argv[i]);
 		else
 			names_add(&a->paths, path);
@@ -444,9 +445,10 @@ check_paths(const struct arguments *a, struct err_detail *why)
 			       from_names[a->from], a->paths.at[0]);
 	for (size_t i = 0; i < a->paths.n; i++) {
 		if (strcmp(a->paths.at[i], "-") == 0 && a->from != FROM_LIST)
-			return err_set(why, ERR_USAGE,
-				       "--from %s reads everything twice, so it cannot read standard input; give files",
-				       from_names[a->from]);
+			return err_set(
+			    why, ERR_USAGE,
+			    "--from %s reads everything twice, so it cannot read standard input; give files",
+			    from_names[a->from]);
 		if (strcmp(a->paths.at[i], "-") == 0 && a->paths.n > 1)
 			return err_set(why, ERR_USAGE, "standard input (-) and files do not go together");
 	}
@@ -471,8 +473,9 @@ arguments_check(const struct arguments *a, struct err_detail *why)
 	if (err == ERR_OK && a->plan.stop_offset > 0 && a->plan.stop_offset <= a->plan.start_offset)
 		err = err_set(why, ERR_USAGE, "--stop-offset is not behind --start-offset");
 	if (err == ERR_OK && a->plan.stale > 0 && a->plan.holdoff > 0)
-		err = err_set(why, ERR_USAGE, "--stale leaves values in place, and --holdoff keeps keys empty: "
-					      "choose one");
+		err = err_set(why, ERR_USAGE,
+			      "--stale leaves values in place, and --holdoff keeps keys empty: "
+			      "choose one");
 	range = range_create(NULL);
 	for (int i = 0; i < RANGE_NBOUNDS && err == ERR_OK; i++) {
 		if (a->bounds[i] != NULL)
@@ -486,7 +489,8 @@ arguments_check(const struct arguments *a, struct err_detail *why)
  */
 
 static const char intro[] =
-    "squeal-replay deletes again what was invalidated in a stretch of time.  It prints a plan; with --execute it "
+    "squeal-replay deletes again what was invalidated in a stretch of time.  It prints a plan; with "
+    "--execute it "
     "acts.\n"
     "\n"
     "  squeal-replay -c squeal.yaml --from KIND [FILE...] [RANGE] [FILTERS] [TARGETS] [--execute]\n"
@@ -497,7 +501,8 @@ static const char intro[] =
 static const char outro[] =
     "\n"
     "Exit codes: 0 done, or the plan was printed; 1 done, but something was left out (said in the report);\n"
-    "2 wrong usage; 3 the plan has more deletes than --max-keys; 69 what is to be read or written is not there;\n"
+    "2 wrong usage; 3 the plan has more deletes than --max-keys; 69 what is to be read or written is not "
+    "there;\n"
     "75 stopped, to be resumed; 78 wrong configuration; 130 stopped by a second signal, to be resumed.\n"
     "Manual: man squeal-replay\n";
 

@@ -1,9 +1,9 @@
 /*
  * arguments - the command line of squeal-replay.
  *
- * Three kinds of options: what decides the plan, what decides how it is carried out, and what is asked for now.  A
- * job keeps the first two; with --resume only those of the second and third kind are taken, and they win over the
- * job's.
+ * Three kinds of options: what decides the plan, what decides how it is carried out, and what is asked for
+ * now.  A job keeps the first two; with --resume only those of the second and third kind are taken, and they
+ * win over the job's.
  *
  * Threads: one.   Blocks: never.
  */
@@ -75,8 +75,8 @@ void arguments_init(struct arguments *a);
 void arguments_fini(struct arguments *a);
 
 /*
- * Reads argv.  With `is_resumed` the plan is the job's, which was read before by the same function, and options of
- * the plan are refused.  ERR_USAGE with a sentence.
+ * Reads argv.  With `is_resumed` the plan is the job's, which was read before by the same function, and
+ * options of the plan are refused.  ERR_USAGE with a sentence.
  */
 err_t arguments_read(struct arguments *a, int argc, char **argv, bool is_resumed,
 		     struct err_detail *why) MUST_CHECK;

@@ -23,14 +23,14 @@
 
 /* Exit codes, for scripts. */
 enum {
-	EXIT_GOOD = 0,	     /* done, or the plan was printed */
-	EXIT_LEFT_OUT = 1,   /* done, but something was left out */
-	EXIT_USAGE = 2,	     /* wrong command line */
-	EXIT_CAP = 3,	     /* more deletes than --max-keys */
-	EXIT_FAILED = 69,    /* what is to be read or written is not there (EX_UNAVAILABLE) */
-	EXIT_STOPPED = 75,   /* to be resumed (EX_TEMPFAIL) */
-	EXIT_CONFIG = 78,    /* wrong configuration (EX_CONFIG) */
-	EXIT_HURRIED = 130,  /* by a second signal, or while planning */
+	EXIT_GOOD = 0,	    /* done, or the plan was printed */
+	EXIT_LEFT_OUT = 1,  /* done, but something was left out */
+	EXIT_USAGE = 2,	    /* wrong command line */
+	EXIT_CAP = 3,	    /* more deletes than --max-keys */
+	EXIT_FAILED = 69,   /* what is to be read or written is not there (EX_UNAVAILABLE) */
+	EXIT_STOPPED = 75,  /* to be resumed (EX_TEMPFAIL) */
+	EXIT_CONFIG = 78,   /* wrong configuration (EX_CONFIG) */
+	EXIT_HURRIED = 130, /* by a second signal, or while planning */
 };
 
 enum { BAR_EVERY_MS = 200, NO_TERMINAL_WIDTH = 80 };
@@ -120,7 +120,9 @@ open_screen(struct command *c)
 	c->screen = (struct screen){
 	    .out = stdout,
 	    .clock = c->clock,
-	    .form = c->args.json ? PROGRESS_JSON : c->is_terminal ? PROGRESS_BAR : PROGRESS_LINE,
+	    .form = c->args.json     ? PROGRESS_JSON
+		    : c->is_terminal ? PROGRESS_BAR
+				     : PROGRESS_LINE,
 	    .width = NO_TERMINAL_WIDTH,
 	    .every_ms = c->is_terminal && !c->args.progress_given ? BAR_EVERY_MS : c->args.run.progress,
 	};
@@ -137,8 +139,7 @@ say(struct command *c)
 }
 
 /* A sentence, only for people. */
-static void __attribute__((format(printf, 2, 3)))
-say_line(struct command *c, const char *fmt, ...)
+static void __attribute__((format(printf, 2, 3))) say_line(struct command *c, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -165,9 +166,10 @@ make_folder(const char *path, struct err_detail *why)
 		if (slash != NULL)
 			*slash = '\0';
 		if (mkdir(copy, 0700) != 0 && errno != EEXIST) {
-			err = err_set(why, ERR_SYS,
-				      "the folder for jobs %s cannot be made: %s; choose another one with --state",
-				      copy, strerror(errno));
+			err = err_set(
+			    why, ERR_SYS,
+			    "the folder for jobs %s cannot be made: %s; choose another one with --state",
+			    copy, strerror(errno));
 			break;
 		}
 		if (slash == NULL)
@@ -299,7 +301,8 @@ refuse(struct command *c)
 	words_number(c->plan.deletes, &deletes);
 	words_number(c->args.plan.max_keys, &cap);
 	err_set(&why, ERR_FULL,
-		"the plan has %s deletes, and --max-keys allows %s; if that is what you want, add --max-keys %llu",
+		"the plan has %s deletes, and --max-keys allows %s; if that is what you want, add --max-keys "
+		"%llu",
 		buf_str(&deletes), buf_str(&cap), (unsigned long long)c->plan.deletes);
 	buf_fini(&deletes);
 	buf_fini(&cap);
@@ -404,10 +407,10 @@ execute(struct command *c)
 	else
 		report_text(&report, &c->text);
 	say(c);
-	exit_code = result.end == SEND_HURRIED		? EXIT_HURRIED
-		    : result.end != SEND_DONE		? EXIT_STOPPED
-		    : report_left_out(&report) > 0	? EXIT_LEFT_OUT
-							: EXIT_GOOD;
+	exit_code = result.end == SEND_HURRIED	   ? EXIT_HURRIED
+		    : result.end != SEND_DONE	   ? EXIT_STOPPED
+		    : report_left_out(&report) > 0 ? EXIT_LEFT_OUT
+						   : EXIT_GOOD;
 	if (result.end == SEND_DONE)
 		unlink(c->list_path);
 done:
@@ -416,12 +419,12 @@ done:
 	return exit_code;
 }
 
+/* For programs. */
 static void
 say_job(struct command *c)
 {
 	struct json j;
 
-	say_line(c, "job %s", c->id);
 	if (!c->args.json)
 		return;
 	buf_clear(&c->text);
@@ -430,6 +433,7 @@ say_job(struct command *c)
 	json_kv_str(&j, "event", "job");
 	json_kv_str(&j, "job", c->id);
 	json_kv_str(&j, "file", c->job_path);
+	json_kv_str(&j, "state", jobfile_state_name(c->job.state));
 	json_object_end(&j);
 	buf_putc(&c->text, '\n');
 	say(c);
@@ -491,6 +495,7 @@ run_new(struct command *c)
 	}
 	if (err != ERR_OK)
 		return fail(c, exit_of(err), &why);
+	say_line(c, "job %s", c->id);
 	say_job(c);
 	return execute(c);
 }
@@ -534,25 +539,32 @@ read_job(struct command *c, int argc, char **argv, struct err_detail *why)
 static int
 run_job(struct command *c)
 {
+	struct buf done = BUF_INIT, all = BUF_INIT;
 	struct err_detail why = {0};
 	err_t err;
 
 	if (c->job.state == JOBFILE_DONE) {
-		say_line(c, "job %s is done already: %llu deletes were acknowledged", c->id,
-			 (unsigned long long)c->job.numbers[JOBFILE_acked]);
+		words_count(c->job.numbers[JOBFILE_acked], "delete", &done);
+		say_line(c, "job %s is done already: %s acknowledged", c->id, buf_str(&done));
+		say_job(c);
+		buf_fini(&done);
 		return EXIT_GOOD;
 	}
 	err = open_stage(c, c->list_path, &why);
 	if (err == ERR_OK && c->stage.plan_hash != c->job.numbers[JOBFILE_plan_hash])
 		err = err_set(&why, ERR_USAGE,
-			      "servers, pools or rules in %s are not those of the plan any more, so job %s cannot go on: "
+			      "servers, pools or rules in %s are not those of the plan any more, so job %s "
+			      "cannot go on: "
 			      "make a new plan (what is done already does no harm a second time)",
 			      c->args.config, c->id);
 	if (err != ERR_OK)
 		return fail(c, exit_of(err), &why);
-	say_line(c, "job %s goes on: %llu of %llu keys are done", c->id,
-		 (unsigned long long)c->job.numbers[JOBFILE_done_keys],
-		 (unsigned long long)c->job.numbers[JOBFILE_plan_keys]);
+	words_number(c->job.numbers[JOBFILE_done_keys], &done);
+	words_number(c->job.numbers[JOBFILE_plan_keys], &all);
+	say_line(c, "job %s goes on: %s of %s keys are done", c->id, buf_str(&done), buf_str(&all));
+	buf_fini(&done);
+	buf_fini(&all);
+	say_job(c);
 	return execute(c);
 }
 

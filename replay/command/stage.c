@@ -94,8 +94,8 @@ make_binlog(struct stage *s, const struct tape_options *opt, struct err_detail *
 			   file_list_name(files.paths[0]));
 		if (files.n > 1)
 			buf_printf(&s->what, " to %s", file_list_name(files.paths[files.n - 1]));
-		s->tape = tape_binlog_create(opt, &files, &s->topology->markers,
-					     s->has_rules ? &s->rules : NULL);
+		s->tape =
+		    tape_binlog_create(opt, &files, &s->topology->markers, s->has_rules ? &s->rules : NULL);
 	}
 	file_list_fini(&files);
 	return err;
@@ -209,8 +209,8 @@ stage_open(struct stage *s, const struct arguments *args, const char *list, cons
 	if (err != ERR_OK)
 		return err;
 	opt.topology = s->topology;
-	s->has_rules = s->topology->markers.rules[0] != '\0' &&
-		       (args->from == FROM_BINLOG || args->from == FROM_SERVER);
+	s->has_rules =
+	    s->topology->markers.rules[0] != '\0' && (args->from == FROM_BINLOG || args->from == FROM_SERVER);
 	if (s->has_rules)
 		err = rule_live_load(&s->rules, s->topology->markers.rules, why);
 	if (err == ERR_OK)

@@ -1,5 +1,6 @@
 /*
- * stage - everything that a replay needs, made from its arguments: configuration, rules, filter, targets, tape.
+ * stage - everything that a replay needs, made from its arguments: configuration, rules, filter, targets,
+ * tape.
  *
  * Threads: one.   Blocks: on the files of the configuration.
  */
@@ -28,10 +29,11 @@ struct stage {
 	uint64_t plan_hash; /* of all that decides where keys go and what is done there */
 };
 
-/* `args` is borrowed.  `list`: instead of standard input as a list; NULL: that.  ERR_CONFIG, ERR_USAGE, ERR_NOT_FOUND,
- * ERR_SYS … with a sentence. */
+/* `args` is borrowed.  `list`: instead of standard input as a list; NULL: that.  ERR_CONFIG, ERR_USAGE,
+ * ERR_NOT_FOUND, ERR_SYS … with a sentence. */
 err_t stage_open(struct stage *s, const struct arguments *args, const char *list, const char *spill_dir,
-		 const struct clock *clock, struct log *log, uint64_t nonce, struct err_detail *why) MUST_CHECK;
+		 const struct clock *clock, struct log *log, uint64_t nonce,
+		 struct err_detail *why) MUST_CHECK;
 void stage_close(struct stage *s);
 
 /* Counts of the filter and of the targets begin anew. */

@@ -3,10 +3,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lib/core/mem.h"
 
-enum { HLL_BITS = 14, HLL_REGISTERS = 1 << HLL_BITS };
+enum { HLL_BITS = 14, HLL_REGISTERS = 1 << HLL_BITS, LARGE_PAGE = 2 << 20 };
 
 struct distinct {
 	struct distinct_hash *slots; /* open addressing; b == 0 is free */
@@ -15,6 +16,17 @@ struct distinct {
 	uint64_t count; /* while it is exact */
 	uint8_t registers[HLL_REGISTERS];
 };
+
+static void
+advise_large(void *p, size_t bytes)
+{
+	uintptr_t from = ((uintptr_t)p + LARGE_PAGE - 1) & ~(uintptr_t)(LARGE_PAGE - 1);
+	uintptr_t to = ((uintptr_t)p + bytes) & ~(uintptr_t)(LARGE_PAGE - 1);
+
+	/* Without them it is slower, nothing else. */
+	if (to > from)
+		(void)madvise((void *)from, to - from, MADV_HUGEPAGE);
+}
 
 struct distinct *
 distinct_create(size_t limit)
@@ -27,9 +39,12 @@ distinct_create(size_t limit)
 	d->limit = limit;
 	d->mask = slots - 1;
 	d->is_exact = limit > 0;
-	/* Zeroed pages cost nothing before they are used. */
-	if (limit > 0)
+	if (limit > 0) {
+		/* Zeroed pages cost nothing before they are used, and every look is at another one: large
+		 * pages spare most of what that costs. */
 		d->slots = mem_zalloc(slots, sizeof(*d->slots));
+		advise_large(d->slots, slots * sizeof(*d->slots));
+	}
 	return d;
 }
 

@@ -1,10 +1,10 @@
 /*
  * distinct - how many different things there are, and whether one was there before, in bounded memory.
  *
- * Exact up to `limit` of them (16 bytes each, twice that in reserve): a set of 128-bit hashes.  Beyond that the set
- * is emptied and begins anew, so that something may be called new a second time, never old while it is new; and
- * the number is an estimate from then on: HyperLogLog (Flajolet and others, 2007) with 2^14 registers, off by
- * 0.8 % as a rule.
+ * Exact up to `limit` of them (16 bytes each, twice that in reserve): a set of 128-bit hashes.  Beyond that
+ * the set is emptied and begins anew, so that something may be called new a second time, never old while it
+ * is new; and the number is an estimate from then on: HyperLogLog (Flajolet and others, 2007) with 2^14
+ * registers, off by 0.8 % as a rule.
  *
  * Threads: one at a time per object.   Blocks: never.
  */

@@ -2,9 +2,9 @@
  * filter - which transactions and keys of a tape are wanted, beside the range.
  *
  *     source    the transaction's source is one of these
- *     table     it changed one of these tables; where the tables of a transaction are not all known, it is wanted,
- *               since a delete too many does no harm, and counted
- *     keys      the key matches one of these, and none of `except`
+ *     table     it changed one of these tables; where the tables of a transaction are not all known, it is
+ * wanted, since a delete too many does no harm, and counted keys      the key matches one of these, and none
+ * of `except`
  *
  * Threads: one at a time per object.   Blocks: never.
  */

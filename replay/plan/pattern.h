@@ -1,8 +1,8 @@
 /*
  * pattern - globs and regular expressions for keys, and globs for names.
  *
- *     glob     * any bytes, ? one, [a-z] one of these, \ takes the next one as it is; the whole text must match
- *     regex    POSIX extended; it may match anywhere
+ *     glob     * any bytes, ? one, [a-z] one of these, \ takes the next one as it is; the whole text must
+ * match regex    POSIX extended; it may match anywhere
  *
  * Threads: one at a time per object.   Blocks: never.
  */

@@ -2,13 +2,12 @@
  * plan - what a replay would do, counted before anything is done.
  *
  *     keys       in the range, after the filters; repeats included
- *     distinct   different keys: exact up to PLAN_EXACT, an estimate beyond (distinct.h)
- *     deletes    what is sent: each key once (select.h), to each server that has it
- *     duration   deletes at the rate, if nothing slows it down
- *     reads      what the database may have to answer: a delete of a key that a cache holds makes the next reader
- *                go to the database.  At most one read for each delete to a server that readers ask (not a
- *                shadow), times the share of keys that the caches hold (--hit-share).  It is the worst case: a key
- *                that nobody asks for is not read.
+ *     distinct   different keys: exact up to PLAN_EXACT, an estimate beyond, and where transactions name
+ * several pools or hold-offs (distinct.h) deletes    what is sent: each key once (select.h), to each server
+ * that has it duration   deletes at the rate, if nothing slows it down reads      what the database may have
+ * to answer: a delete of a key that a cache holds makes the next reader go to the database.  At most one read
+ * for each delete to a server that readers ask (not a shadow), times the share of keys that the caches hold
+ * (--hit-share).  It is the worst case: a key that nobody asks for is not read.
  *
  * Threads: one at a time per object.   Blocks: never.
  */

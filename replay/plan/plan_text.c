@@ -30,8 +30,9 @@ put_notes(const struct plan *p, struct buf *out)
 {
 	if (p->tape.begins_inside) {
 		row(out, "note");
-		buf_put_str(out, "nothing older than the first of these transactions was there: if the hour began "
-				 "before it, look for earlier files\n");
+		buf_put_str(out,
+			    "nothing older than the first of these transactions was there: if the hour began "
+			    "before it, look for earlier files\n");
 	}
 	if (p->tape.bad > 0) {
 		row(out, "note");

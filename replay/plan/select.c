@@ -7,8 +7,11 @@
 
 struct select {
 	struct select_options opt;
-	struct distinct *seen;	/* by key, pool and hold-off; forgets */
-	struct distinct *count; /* by key */
+	struct distinct *seen;	/* by key, pool and hold-off; forgets; NULL: repeats are sent */
+	struct distinct *count; /* by key, an estimate */
+	/* With one pool and hold-off, as almost always, `seen` has the number too, and exactly. */
+	uint64_t first_context;
+	bool has_contexts;
 	struct targets_answer to;
 	struct select_place from;
 	struct buf from_file, from_gtid;
@@ -26,7 +29,6 @@ struct select {
 	struct err_detail why;
 };
 
-/* Its counting needs little memory; the set does the rest. */
 struct select *
 select_create(const struct select_options *opt)
 {
@@ -34,7 +36,7 @@ select_create(const struct select_options *opt)
 
 	s->opt = *opt;
 	s->seen = opt->remember > 0 ? distinct_create(opt->remember) : NULL;
-	s->count = distinct_create(opt->remember);
+	s->count = distinct_create(0);
 	if (opt->from != NULL) {
 		s->from = *opt->from;
 		buf_put_span(&s->from_file, opt->from->mark.file);
@@ -91,7 +93,8 @@ on_txn(void *arg, const struct tape_txn *t)
 	/* The first one that comes is the one where the last run ended, which may be done in part. */
 	if (s->has_from && !span_eq(t->gtid, s->from.gtid)) {
 		err_set(&s->why, ERR_NOT_FOUND,
-			"where the job stopped there was transaction %.*s, and now there is %.*s: this is not what "
+			"where the job stopped there was transaction %.*s, and now there is %.*s: this is "
+			"not what "
 			"the plan was made from; make a new plan",
 			SPAN_FMT(s->from.gtid), SPAN_FMT(t->gtid));
 		return TAPE_STOP;
@@ -111,6 +114,9 @@ on_txn(void *arg, const struct tape_txn *t)
 	s->txn.gtid = buf_span(&s->gtid);
 	s->holdoff_ms = t->holdoff_ms;
 	s->context = hash_span(t->pool, s->opt.seed + t->holdoff_ms);
+	if (s->first_context == 0)
+		s->first_context = s->context;
+	s->has_contexts = s->has_contexts || s->context != s->first_context;
 	s->has_txn_counted = false;
 	return TAPE_TAKE;
 }
@@ -195,16 +201,16 @@ select_sent_keys(const struct select *s)
 	return s->sent;
 }
 
-uint64_t
-select_distinct(const struct select *s)
-{
-	return distinct_count(s->count);
-}
-
 bool
 select_distinct_is_exact(const struct select *s)
 {
-	return distinct_is_exact(s->count);
+	return s->seen != NULL && !s->has_contexts && distinct_is_exact(s->seen);
+}
+
+uint64_t
+select_distinct(const struct select *s)
+{
+	return distinct_count(select_distinct_is_exact(s) ? s->seen : s->count);
 }
 
 uint64_t

@@ -1,11 +1,12 @@
 /*
- * select - from what a tape gives to the deletes that are to be sent: filters, repeats, routing, and where a run
- * begins and ends.
+ * select - from what a tape gives to the deletes that are to be sent: filters, repeats, routing, and where a
+ * run begins and ends.
  *
- * A key that comes again, with the same pool and hold-off, is deleted once: everything in the range was committed
- * before the replay began, so one delete is behind all of its commits.  What is remembered of that is bounded
- * (distinct.h); a key that is forgotten is sent again, which does no harm.  Whether a key is a repeat depends on
- * the seed and on where a run began only, so that a plan and its execution agree to the key.
+ * A key that comes again, with the same pool and hold-off, is deleted once: everything in the range was
+ * committed before the replay began, so one delete is behind all of its commits.  What is remembered of that
+ * is bounded (distinct.h); a key that is forgotten is sent again, which does no harm.  Whether a key is a
+ * repeat depends on the seed and on where a run began only, so that a plan and its execution agree to the
+ * key.
  *
  * Threads: one at a time per object.   Blocks: as the receiver does.
  */
@@ -57,7 +58,8 @@ const struct select_place *select_place(const struct select *s);
 uint64_t select_keys(const struct select *s);
 uint64_t select_sent_keys(const struct select *s);
 
-/* How many different keys there were in this run. */
+/* How many different keys there were in this run; exact up to opt.remember of them, where all have one pool
+ * and one hold-off. */
 uint64_t select_distinct(const struct select *s);
 bool select_distinct_is_exact(const struct select *s);
 

@@ -7,8 +7,8 @@
 struct target_cluster {
 	const struct cluster *cluster;
 	struct route *route;
-	size_t first;	   /* number of its first server among all */
-	bool *takes_pool;  /* per pool of the route */
+	size_t first;	    /* number of its first server among all */
+	bool *takes_pool;   /* per pool of the route */
 	bool *takes_server; /* per server of the route */
 };
 
@@ -32,7 +32,8 @@ is_chosen(char *const *names, size_t n, const char *name)
 
 /* ERR_USAGE: one of the names is none of those that `has` knows. */
 static err_t
-check_names(char *const *names, size_t n, const char *what, bool (*has)(const struct targets *t, const char *name),
+check_names(char *const *names, size_t n, const char *what,
+	    bool (*has)(const struct targets *t, const char *name),
 	    void (*list)(const struct targets *t, struct buf *out), const struct targets *t,
 	    struct err_detail *why)
 {
@@ -43,8 +44,9 @@ check_names(char *const *names, size_t n, const char *what, bool (*has)(const st
 		if (has(t, names[i]))
 			continue;
 		list(t, &known);
-		err = err_set(why, ERR_USAGE, "there is no %s \"%.100s\" in what was chosen; there are:%.400s",
-			      what, names[i], buf_str(&known));
+		err =
+		    err_set(why, ERR_USAGE, "there is no %s \"%.100s\" in what was chosen; there are:%.400s",
+			    what, names[i], buf_str(&known));
 	}
 	buf_fini(&known);
 	return err;
@@ -149,7 +151,8 @@ targets_create(struct targets **out, const struct topology *topology, const stru
 			err = add_cluster(t, &topology->clusters[i], opt, why);
 	}
 	if (err == ERR_OK && t->n == 0)
-		err = err_set(why, ERR_USAGE, "squeal.yaml has no clusters, so there is nothing to delete from");
+		err = err_set(why, ERR_USAGE,
+			      "squeal.yaml has no clusters, so there is nothing to delete from");
 	if (err == ERR_OK)
 		err = check_names(opt->pools, opt->npools, "pool", has_pool, list_pools, t, why);
 	if (err == ERR_OK)
@@ -219,8 +222,7 @@ add_hop(const struct targets *t, const struct target_cluster *c, const struct ro
 		},
 	};
 	if (strcmp(c->cluster->opt.mode, "cold") == 0)
-		hop->key.holdoff_ms =
-		    greatest(hop->key.holdoff_ms, (uint32_t)c->cluster->opt.cold_holdoff);
+		hop->key.holdoff_ms = greatest(hop->key.holdoff_ms, (uint32_t)c->cluster->opt.cold_holdoff);
 	if (t->stale_ms > 0) {
 		hop->key.action = OUTBOX_STALE;
 		hop->key.stale_ms = t->stale_ms;
@@ -348,7 +350,8 @@ targets_print(const struct targets *t, struct buf *out)
 
 		topology_ring_text(c->cluster, true, out);
 		for (size_t s = 0; s < route_nservers(c->route); s++)
-			buf_printf(out, "# server %s %d\n", route_server_name(c->route, s), c->takes_server[s]);
+			buf_printf(out, "# server %s %d\n", route_server_name(c->route, s),
+				   c->takes_server[s]);
 		for (size_t p = 0; p < route_npools(c->route); p++)
 			buf_printf(out, "# pool %s %d\n", route_pool_name(c->route, p), c->takes_pool[p]);
 	}

@@ -2,8 +2,8 @@
  * targets - where replayed keys go: the chosen clusters, pools and servers of squeal.yaml.
  *
  * Which servers have a key is decided by lib/route/route.h, as in the router; what is not chosen is left out
- * afterwards, so a choice never changes where a key goes.  A server that is in several clusters is one server per
- * cluster: hold-offs, limits and logins may differ.
+ * afterwards, so a choice never changes where a key goes.  A server that is in several clusters is one server
+ * per cluster: hold-offs, limits and logins may differ.
  *
  * Threads: one at a time per object.   Blocks: never.
  */

@@ -14,9 +14,9 @@ struct member {
 	struct outbox *outbox;
 	struct server_security *security;
 	struct gauge *gauge;
-	uint64_t told;	     /* chunk number + 1 that the outbox was told last */
-	bool is_dirty;	     /* something was put in since the last pump */
-	uint64_t away_ms;    /* since when it cannot be reached; 0: it can, or need not be */
+	uint64_t told;		      /* chunk number + 1 that the outbox was told last */
+	bool is_dirty;		      /* something was put in since the last pump */
+	uint64_t away_ms;	      /* since when it cannot be reached; 0: it can, or need not be */
 	struct histogram all, recent; /* from sending to acknowledgement */
 };
 

@@ -1,6 +1,6 @@
 /*
- * crew - the servers that a replay sends to: a connection and an outbox each, what they acknowledged and how fast,
- * and how many keys their readers miss.
+ * crew - the servers that a replay sends to: a connection and an outbox each, what they acknowledged and how
+ * fast, and how many keys their readers miss.
  *
  * Every delete is sent so that the server says whether it had the key.
  *
@@ -21,7 +21,8 @@ struct crew_setup {
 	struct loop *loop;
 	const struct topology *topology;
 	const struct targets *targets;
-	const uint64_t *planned; /* deletes per server: those with none are left alone; NULL: all are needed */
+	const uint64_t
+	    *planned; /* deletes per server: those with none are left alone; NULL: all are needed */
 	struct log *log;
 	bool gauges; /* somebody asks how many keys readers miss */
 };
@@ -65,8 +66,8 @@ void crew_ask(struct crew *c);
 /* What happened since the last look: acknowledgements and misses. */
 void crew_look(struct crew *c, struct pace_look *look);
 
-/* The server that has waited the longest to be reached, with deletes for it; false: none.  `why` names it and the
- * reason. */
+/* The server that has waited the longest to be reached, with deletes for it; false: none.  `why` names it and
+ * the reason. */
 bool crew_away(const struct crew *c, uint64_t *for_ms, char *why, size_t size);
 
 /* Of server i of the targets; NULL: it was left alone. */

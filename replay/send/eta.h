@@ -1,8 +1,9 @@
 /*
  * eta - when it will be done, and how sure that is.
  *
- * From how much was done in each of the last seconds: the mean gives the estimate, and how far the seconds lie
- * apart gives the range in which the end lies with 95 % (mean ± 2 standard errors), if it goes on like this.
+ * From how much was done in each of the last seconds: the mean gives the estimate, and how far the seconds
+ * lie apart gives the range in which the end lies with 95 % (mean ± 2 standard errors), if it goes on like
+ * this.
  *
  * Threads: one at a time per object.   Blocks: never.   Clock: the caller's.
  */

@@ -1,6 +1,6 @@
 /*
- * jobfile - what a job must know to go on after it ended or was killed: its command line, its plan, and how far it
- * is.
+ * jobfile - what a job must know to go on after it ended or was killed: its command line, its plan, and how
+ * far it is.
  *
  *     squeal-replay job 1
  *     arg --from
@@ -57,7 +57,7 @@ enum jobfile_number {
 #define JOBFILE_ENUM(name, what) JOBFILE_##name,
 	JOBFILE_NUMBERS(JOBFILE_ENUM)
 #undef JOBFILE_ENUM
-	JOBFILE_NNUMBERS
+	    JOBFILE_NNUMBERS
 };
 
 void jobfile_fini(struct jobfile *j);

@@ -5,9 +5,9 @@
  *     missing readers  a cluster's readers miss more than max_misses keys a second
  *     busy database    more than max_threads threads run in it
  *
- * Every look that finds one of these takes the rate down by three tenths, from what was really sent; every look
- * that finds none brings it up by a tenth, up to the rate that was asked for.  It never stands still: at least
- * PACE_LEAST deletes a second go, since what stands still is not seen to get better.
+ * Every look that finds one of these takes the rate down by three tenths, from what was really sent; every
+ * look that finds none brings it up by a tenth, up to the rate that was asked for.  It never stands still: at
+ * least PACE_LEAST deletes a second go, since what stands still is not seen to get better.
  *
  * Threads: one at a time per object.   Blocks: never.   Clock: the caller's.
  */
@@ -29,12 +29,12 @@ struct pace_options {
 
 /* What was seen since the last look. */
 struct pace_look {
-	uint64_t ack_us;	 /* of the slowest server */
-	const char *slowest;	 /* its name */
-	uint64_t misses;	 /* per second, of the cluster with the most */
-	const char *missing;	 /* its name */
-	uint64_t threads;	 /* that run in the database */
-	double sent;		 /* deletes per second */
+	uint64_t ack_us;     /* of the slowest server */
+	const char *slowest; /* its name */
+	uint64_t misses;     /* per second, of the cluster with the most */
+	const char *missing; /* its name */
+	uint64_t threads;    /* that run in the database */
+	double sent;	     /* deletes per second */
 };
 
 struct pace {

@@ -3,7 +3,7 @@
 #include "lib/core/json.h"
 #include "replay/plan/words.h"
 
-enum { BAR = 20 };
+enum { BAR = 20, SHORT_BAR = 10 }; /* cells */
 
 static unsigned
 percent(const struct progress *p)
@@ -14,12 +14,12 @@ percent(const struct progress *p)
 }
 
 static void
-put_bar(const struct progress *p, struct buf *out)
+put_bar(const struct progress *p, unsigned cells, struct buf *out)
 {
-	unsigned full = percent(p) * BAR / 100;
+	unsigned full = percent(p) * cells / 100;
 
 	buf_putc(out, '[');
-	for (unsigned i = 0; i < BAR; i++)
+	for (unsigned i = 0; i < cells; i++)
 		buf_putc(out, i < full ? '#' : i == full ? '>' : ' ');
 	buf_printf(out, "] %3u %%  ", percent(p));
 }
@@ -44,6 +44,29 @@ put_left(const struct progress *p, struct buf *out)
 }
 
 static void
+put_reasons(const struct progress *p, struct buf *out)
+{
+	if (p->throttled[0] != '\0')
+		buf_printf(out, "; throttled: %s", p->throttled);
+	if (p->waiting[0] != '\0')
+		buf_printf(out, "; waiting for %s", p->waiting);
+}
+
+/* On a terminal there is little room, and the reason matters more than the rest. */
+static void
+put_short(const struct progress *p, struct buf *out)
+{
+	words_number((uint64_t)(p->per_s + 0.5), out);
+	buf_put_str(out, "/s");
+	if (p->guess.known && p->total > p->done) {
+		buf_put_str(out, ", ");
+		words_duration(p->guess.ms, out);
+		buf_put_str(out, " left");
+	}
+	put_reasons(p, out);
+}
+
+static void
 put_words(const struct progress *p, struct buf *out)
 {
 	if (p->unit[0] == '\0') {
@@ -62,10 +85,7 @@ put_words(const struct progress *p, struct buf *out)
 		buf_put_str(out, " deletes/s");
 	}
 	put_left(p, out);
-	if (p->throttled[0] != '\0')
-		buf_printf(out, "; throttled: %s", p->throttled);
-	if (p->waiting[0] != '\0')
-		buf_printf(out, "; waiting for %s", p->waiting);
+	put_reasons(p, out);
 }
 
 static void
@@ -104,14 +124,19 @@ void
 progress_put(const struct progress *p, enum progress_form form, unsigned width, struct buf *out)
 {
 	size_t from = out->len;
+	bool is_short;
 
 	switch (form) {
 	case PROGRESS_JSON:
 		put_json(p, out);
 		return;
 	case PROGRESS_BAR:
-		put_bar(p, out);
-		put_words(p, out);
+		is_short = p->throttled[0] != '\0' || p->waiting[0] != '\0';
+		put_bar(p, is_short ? SHORT_BAR : BAR, out);
+		if (is_short)
+			put_short(p, out);
+		else
+			put_words(p, out);
 		/* A longer line would wrap, and could not be written over. */
 		if (out->len - from > width && width > 3) {
 			out->len = from + width - 3;

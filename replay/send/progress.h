@@ -15,11 +15,11 @@
 enum progress_form { PROGRESS_LINE, PROGRESS_BAR, PROGRESS_JSON };
 
 struct progress {
-	const char *verb; /* "planning", "replaying" */
-	const char *unit; /* of done and total: "keys"; "" where they are not for people */
+	const char *verb;     /* "planning", "replaying" */
+	const char *unit;     /* of done and total: "keys"; "" where they are not for people */
 	uint64_t done, total; /* total 0: not known */
-	uint64_t keys;	  /* so far */
-	double per_s;	  /* deletes per second; below 0: none are sent */
+	uint64_t keys;	      /* so far */
+	double per_s;	      /* deletes per second; below 0: none are sent */
 	struct eta_guess guess;
 	const char *throttled; /* why it goes slower than asked; "" */
 	const char *waiting;   /* for what nothing goes on; "" */

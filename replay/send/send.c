@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/core/crash.h"
 #include "lib/core/mem.h"
 #include "replay/send/belt.h"
 #include "replay/send/crew.h"
@@ -34,7 +33,7 @@ struct send {
 	struct belt_chunk *filling;
 
 	/* the loop */
-	struct belt_chunk *current; /* of which something is to be put */
+	struct belt_chunk *current;		 /* of which something is to be put */
 	struct belt_chunk *flying, **flying_end; /* put, not acknowledged by all; oldest first */
 	size_t nflying;
 	uint64_t next_number;
@@ -133,13 +132,11 @@ write_job(struct send *s, enum jobfile_state state)
 	j->numbers[JOBFILE_hits] = s->before.hits + t.hits;
 	j->numbers[JOBFILE_misses] = s->before.misses + t.misses;
 	j->numbers[JOBFILE_given_up] = s->before.given_up + t.given_up;
-	j->numbers[JOBFILE_active_ms] =
-	    s->active_before_ms + clock_mono_ms(s->setup->clock) - s->began_ms;
+	j->numbers[JOBFILE_active_ms] = s->active_before_ms + clock_mono_ms(s->setup->clock) - s->began_ms;
 	err = jobfile_write(j, s->setup->job_path, &why);
 	/* Without it the job could not be resumed where it is; what is written is older, never wrong. */
 	if (err != ERR_OK)
 		fail(s, err, &why);
-	CRASH_POINT("replay.job");
 }
 
 static void
@@ -246,11 +243,12 @@ is_all_done(struct send *s)
 	if (s->current != NULL || s->flying != NULL || !belt_is_over(s->belt, &err, &why))
 		return false;
 	if (err == ERR_OK && numbers[JOBFILE_done_keys] < numbers[JOBFILE_plan_keys])
-		err = err_set(&why, ERR_NOT_FOUND,
-			      "the plan had %llu keys, but only %llu came: what is replayed was changed meanwhile; "
-			      "make a new plan",
-			      (unsigned long long)numbers[JOBFILE_plan_keys],
-			      (unsigned long long)numbers[JOBFILE_done_keys]);
+		err = err_set(
+		    &why, ERR_NOT_FOUND,
+		    "the plan had %llu keys, but only %llu came: what is replayed was changed meanwhile; "
+		    "make a new plan",
+		    (unsigned long long)numbers[JOBFILE_plan_keys],
+		    (unsigned long long)numbers[JOBFILE_done_keys]);
 	if (err != ERR_OK)
 		fail(s, err, &why);
 	return err == ERR_OK;
@@ -320,8 +318,8 @@ on_look(void *arg)
 	eta_see(&s->eta, clock_mono_ms(s->setup->clock), s->setup->job->numbers[JOBFILE_done_keys]);
 	if (screen_is_due(s->setup->screen))
 		show(s);
-	if (!s->stopping && s->setup->patience_ms > 0 &&
-	    crew_away(s->crew, &away_ms, away, sizeof(away)) && away_ms > s->setup->patience_ms) {
+	if (!s->stopping && s->setup->patience_ms > 0 && crew_away(s->crew, &away_ms, away, sizeof(away)) &&
+	    away_ms > s->setup->patience_ms) {
 		snprintf(s->away, sizeof(s->away), "%s", away);
 		stop_softly(s, SEND_IMPATIENT);
 	}
@@ -384,8 +382,7 @@ take_result(struct send *s, struct send_result *r)
 	r->ms = clock_mono_ms(s->setup->clock) - s->began_ms;
 	r->sent = crew_totals(s->crew).acked;
 	r->unsendable = s->unsendable;
-	r->throttled =
-	    s->pace.looks > 0 ? (double)s->pace.throttled_looks / (double)s->pace.looks : 0;
+	r->throttled = s->pace.looks > 0 ? (double)s->pace.throttled_looks / (double)s->pace.looks : 0;
 	r->servers = mem_zalloc(n + 1, sizeof(*r->servers));
 	snprintf(r->away, sizeof(r->away), "%s", s->away);
 	for (size_t i = 0; i < n; i++) {
@@ -402,8 +399,8 @@ take_result(struct send *s, struct send_result *r)
 		    .misses = metric_get(&m->router_delete_misses),
 		    .given_up = metric_get(&m->router_deletes_given_up),
 		    .coalesced = metric_get(&m->router_deletes_coalesced),
-		    .unsupported = metric_get(&m->router_holdoff_unsupported) +
-				   metric_get(&m->router_stale_unsupported),
+		    .unsupported =
+			metric_get(&m->router_holdoff_unsupported) + metric_get(&m->router_stale_unsupported),
 		    .ack_p50_us = histogram_percentile(acks, 0.5),
 		    .ack_p99_us = histogram_percentile(acks, 0.99),
 		    .ack_max_us = histogram_max(acks),

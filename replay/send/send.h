@@ -1,17 +1,18 @@
 /*
- * send - carries a plan out: the deletes of a tape go to their servers, at a pace, and what is done is remembered.
+ * send - carries a plan out: the deletes of a tape go to their servers, at a pace, and what is done is
+ * remembered.
  *
  *      thread "replay-read"      tape ─▶ select (filters, repeats, routing) ─▶ belt
- *      loop                      belt ─▶ pace ─▶ outbox of each server ─▶ acknowledged ─▶ job file, once a second
+ *      loop                      belt ─▶ pace ─▶ outbox of each server ─▶ acknowledged ─▶ job file, once a
+ * second
  *
- * A chunk of deletes is done when every server has acknowledged those before its end; the job file says behind
- * which chunk to go on.  So whatever happens, no key is left out, and at most those that were under way are sent a
- * second time.
+ * A chunk of deletes is done when every server has acknowledged those before its end; the job file says
+ * behind which chunk to go on.  So whatever happens, no key is left out, and at most those that were under
+ * way are sent a second time.
  *
- *     a server is away         its deletes wait; the others go on until their queues are full of what is behind
- *                              them; after `patience` the job stops, to be resumed
- *     first SIGINT, SIGTERM    what is in flight is awaited, the job file written, SEND_STOPPED
- *     the second               SEND_HURRIED at once
+ *     a server is away         its deletes wait; the others go on until their queues are full of what is
+ * behind them; after `patience` the job stops, to be resumed first SIGINT, SIGTERM    what is in flight is
+ * awaited, the job file written, SEND_STOPPED the second               SEND_HURRIED at once
  *
  * Threads: the caller's runs the loop.   Blocks: until it is over.   Clock: injected.
  */
@@ -46,9 +47,9 @@ struct send_setup {
 
 enum send_end {
 	SEND_DONE,
-	SEND_STOPPED,  /* by a signal; the job can be resumed */
+	SEND_STOPPED,	/* by a signal; the job can be resumed */
 	SEND_IMPATIENT, /* a server was away for too long; the same */
-	SEND_HURRIED,  /* by a second signal: the job file may be a second old */
+	SEND_HURRIED,	/* by a second signal: the job file may be a second old */
 };
 
 struct send_server_result {
@@ -59,11 +60,11 @@ struct send_server_result {
 struct send_result {
 	enum send_end end;
 	uint64_t ms;
-	uint64_t sent;	 /* deletes acknowledged in this run */
+	uint64_t sent; /* deletes acknowledged in this run */
 	uint64_t unsendable;
-	double throttled; /* share of the time */
+	double throttled;		    /* share of the time */
 	struct send_server_result *servers; /* per server of the targets; free() it */
-	char away[200];	 /* SEND_IMPATIENT: which, and why */
+	char away[200];			    /* SEND_IMPATIENT: which, and why */
 };
 
 /* Errors of the tape, of servers' settings, and of the job file. */

@@ -29,9 +29,9 @@ err_t lines_open(struct lines *l, const char *path, size_t limit, struct err_det
 void lines_close(struct lines *l);
 
 /*
- * The next line without its end, valid until the next call; *more false behind the last one.  *whole: a line end
- * follows it; the last line of a file that is being written, or whose writer died, has none.  A line beyond the
- * limit comes cut, with *whole false.  ERR_IO.
+ * The next line without its end, valid until the next call; *more false behind the last one.  *whole: a line
+ * end follows it; the last line of a file that is being written, or whose writer died, has none.  A line
+ * beyond the limit comes cut, with *whole false.  ERR_IO.
  */
 err_t lines_next(struct lines *l, struct span *line, bool *whole, bool *more,
 		 struct err_detail *why) MUST_CHECK;

@@ -101,11 +101,11 @@ parse_json(struct list_line *l, struct span line, struct err_detail *why)
 	if (!scan_json_end(&s))
 		err = err_set(why, ERR_BAD_RECORD, "it begins with { and is no JSON object");
 	else if (!p.has_keys)
-		err = err_set(why, ERR_BAD_RECORD, "it has no member \"keys\"; squeal keys prints such lines");
+		err =
+		    err_set(why, ERR_BAD_RECORD, "it has no member \"keys\"; squeal keys prints such lines");
 	for (size_t i = 0; i < l->nkeys; i++)
-		l->keys[i] = l->keys[i].len > 0
-				 ? span_make(l->text.p + (size_t)l->keys[i].p, l->keys[i].len)
-				 : (struct span){"", 0};
+		l->keys[i] = l->keys[i].len > 0 ? span_make(l->text.p + (size_t)l->keys[i].p, l->keys[i].len)
+						: (struct span){"", 0};
 	l->gtid = p.gtid_len > 0 ? span_make(l->text.p + p.gtid_at, p.gtid_len) : (struct span){"", 0};
 	l->pool = p.pool_len > 0 ? span_make(l->text.p + p.pool_at, p.pool_len) : (struct span){"", 0};
 	return err;

@@ -2,10 +2,9 @@
  * list_line - one line of a list of keys.
  *
  *     user:42                                               a key
- *     {"gtid":"0-1-100","time_us":…,"keys":["user:42"]}     as `squeal keys` prints them: keys and markers count,
- *                                                           gtid, time_us, holdoff_ms and pool are kept, other
- *                                                           members are passed over
- *     (nothing), # a comment                                no key
+ *     {"gtid":"0-1-100","time_us":…,"keys":["user:42"]}     as `squeal keys` prints them: keys and markers
+ * count, gtid, time_us, holdoff_ms and pool are kept, other members are passed over (nothing), # a comment no
+ * key
  *
  * A key that begins with "#" or "{" is written as JSON: {"keys":["#1"]}.  No I/O, nothing is trusted.
  *
@@ -34,7 +33,8 @@ struct list_line {
 	struct buf text;
 };
 
-/* `line` without its line end; what comes out is valid until the next call.  ERR_BAD_RECORD with a sentence. */
+/* `line` without its line end; what comes out is valid until the next call.  ERR_BAD_RECORD with a sentence.
+ */
 err_t list_line_parse(struct list_line *l, struct span line, struct err_detail *why) MUST_CHECK;
 void list_line_fini(struct list_line *l);
 

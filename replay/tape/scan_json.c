@@ -11,8 +11,8 @@ fail(struct scan_json *s)
 char
 scan_json_peek(struct scan_json *s)
 {
-	while (s->rest.len > 0 && (s->rest.p[0] == ' ' || s->rest.p[0] == '\t' || s->rest.p[0] == '\r' ||
-				   s->rest.p[0] == '\n'))
+	while (s->rest.len > 0 &&
+	       (s->rest.p[0] == ' ' || s->rest.p[0] == '\t' || s->rest.p[0] == '\r' || s->rest.p[0] == '\n'))
 		s->rest = span_from(s->rest, 1);
 	return s->rest.len > 0 ? s->rest.p[0] : '\0';
 }

@@ -20,7 +20,8 @@
 
 enum { SCAN_JSON_DEPTH = 32 };
 
-/* What \u0080 to \u00ff in a text is: the character, as in JSON, or that byte, as lib/core/json.h writes it. */
+/* What \u0080 to \u00ff in a text is: the character, as in JSON, or that byte, as lib/core/json.h writes it.
+ */
 enum scan_json_text { SCAN_JSON_CHARACTERS, SCAN_JSON_BYTES };
 
 struct scan_json {

@@ -54,8 +54,8 @@ add(struct spool_files *l, const char *path, unsigned depth, struct err_detail *
 	DIR *dir;
 
 	if (stat(path, &st) != 0)
-		return err_set(why, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYS,
-			       "%s cannot be looked at: %s", path, strerror(errno));
+		return err_set(why, errno == ENOENT ? ERR_NOT_FOUND : ERR_SYS, "%s cannot be looked at: %s",
+			       path, strerror(errno));
 	if (S_ISREG(st.st_mode)) {
 		add_file(l, path, &st);
 		return ERR_OK;

@@ -3,9 +3,9 @@
  *
  *     /var/spool/mcrouter/20261121T08-1795248000/20261121T081500-1795248900-service-router-t1-0x7f…
  *
- * (mcrouter, mcrouter/AsyncLog.cpp: a folder an hour, a file every 15 minutes and thread; the number behind the
- * first dash is when it was opened, in seconds since 1970.)  A file that is named otherwise counts by the time of
- * its last change.
+ * (mcrouter, mcrouter/AsyncLog.cpp: a folder an hour, a file every 15 minutes and thread; the number behind
+ * the first dash is when it was opened, in seconds since 1970.)  A file that is named otherwise counts by the
+ * time of its last change.
  *
  * Threads: one at a time per object.   Blocks: on the disk.
  */
@@ -30,7 +30,8 @@ struct spool_files {
 	size_t n, cap;
 };
 
-/* A folder, with the folders in it, or a file.  ERR_NOT_FOUND, ERR_SYS: it, or something in it, cannot be read. */
+/* A folder, with the folders in it, or a file.  ERR_NOT_FOUND, ERR_SYS: it, or something in it, cannot be
+ * read. */
 err_t spool_files_add(struct spool_files *l, const char *path, struct err_detail *why) MUST_CHECK;
 
 /* By time, then by name. */

@@ -4,9 +4,10 @@
  *     ["AS1.0", 1289416829.836, "C", ["10.0.0.1", 11302, "delete foo\r\n"]]
  *     ["AS2.0", 1289416829.836, "C", {"f":"flavor","h":"[10.0.0.1]:11302","p":"pool","k":"foo", …}]
  *
- * (mcrouter, mcrouter/AsyncLog.cpp.)  A routing prefix "/region/cluster/" in front of the key is taken off, as
- * mcrouter does before it sends; what follows "|#|" stays, it is part of the key that servers have.  Of the
- * request of AS1.0 "delete KEY", with an exptime and noreply or without, is known.  No I/O, nothing is trusted.
+ * (mcrouter, mcrouter/AsyncLog.cpp.)  A routing prefix "/region/cluster/" in front of the key is taken off,
+ * as mcrouter does before it sends; what follows "|#|" stays, it is part of the key that servers have.  Of
+ * the request of AS1.0 "delete KEY", with an exptime and noreply or without, is known.  No I/O, nothing is
+ * trusted.
  *
  * Threads: one at a time per object.   Blocks: never.
  */
@@ -31,7 +32,8 @@ struct spool_line {
 	struct buf text, address; /* its own */
 };
 
-/* `line` without its line end; what comes out is valid until the next call.  ERR_BAD_RECORD with a sentence. */
+/* `line` without its line end; what comes out is valid until the next call.  ERR_BAD_RECORD with a sentence.
+ */
 err_t spool_line_parse(struct spool_line *l, struct span line, struct err_detail *why) MUST_CHECK;
 void spool_line_fini(struct spool_line *l);
 

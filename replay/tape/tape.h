@@ -1,13 +1,13 @@
 /*
  * tape - what is replayed: transactions and their keys, one after the other, from wherever they are kept.
  *
- *     tape_binlog   binlog files                        tape_list    keys in a file, one a line, or JSON lines
- *     tape_server   a server's binlog                   tape_spool   mcrouter's AsyncLog folders
- *     tape_log      the log between squeal and routers
+ *     tape_binlog   binlog files                        tape_list    keys in a file, one a line, or JSON
+ * lines tape_server   a server's binlog                   tape_spool   mcrouter's AsyncLog folders tape_log
+ * the log between squeal and routers
  *
  * A tape can be run again and again and gives the same in the same order, as long as nobody removes what it
- * reads: a plan counts in one run what another run sends.  Every transaction has a mark, its place, by which a
- * run can begin where another one ended.
+ * reads: a plan counts in one run what another run sends.  Every transaction has a mark, its place, by which
+ * a run can begin where another one ended.
  *
  * Threads: one at a time per tape, except tape_stop().   Blocks: tape_run() on what it reads, and as the sink
  * does.   Clock: none of its own.
@@ -62,12 +62,12 @@ struct tape_sink {
 
 /* What a run met; begins at 0 with each run. */
 struct tape_counts {
-	uint64_t txns;	    /* in the range */
-	uint64_t bad;	    /* records or lines that make no sense, left out */
-	uint64_t bad_keys;  /* keys that cannot be sent, left out */
-	uint64_t left_out;  /* transactions that are not in the range */
+	uint64_t txns;	     /* in the range */
+	uint64_t bad;	     /* records or lines that make no sense, left out */
+	uint64_t bad_keys;   /* keys that cannot be sent, left out */
+	uint64_t left_out;   /* transactions that are not in the range */
 	uint64_t xa_unknown; /* XA transactions whose keys were before the range */
-	bool begins_inside; /* nothing before the range's beginning was there: more may be missing */
+	bool begins_inside;  /* nothing before the range's beginning was there: more may be missing */
 };
 
 struct tape;
@@ -92,8 +92,8 @@ struct tape {
 
 /*
  * Hands everything over, or, with `from`, everything from the transaction with that mark on.  ERR_OK: all of
- * it, or the sink said stop (tape_stop() too).  ERR_NOT_FOUND: `from`, or something of the range, is not there
- * any more.  Otherwise what the kind says; what came before an error is good.
+ * it, or the sink said stop (tape_stop() too).  ERR_NOT_FOUND: `from`, or something of the range, is not
+ * there any more.  Otherwise what the kind says; what came before an error is good.
  */
 err_t tape_run(struct tape *t, const struct tape_mark *from, const struct tape_sink *sink,
 	       struct err_detail *why) MUST_CHECK;

@@ -1,9 +1,9 @@
 /*
  * tape_binlog - binlog files, as squeal would have read them (squeal/keys/reading.h).
  *
- * Errors as reading_file(), range_files() and range_finish() say.  A file may end inside of a transaction, which
- * is then left out and logged.  Names of columns that the files do not have are not known here: rules of such
- * tables are ERR_KEYS_UNKNOWN; read through the server then.
+ * Errors as reading_file(), range_files() and range_finish() say.  A file may end inside of a transaction,
+ * which is then left out and logged.  Names of columns that the files do not have are not known here: rules
+ * of such tables are ERR_KEYS_UNKNOWN; read through the server then.
  *
  * Threads, blocking: see tape.h.
  */

@@ -154,7 +154,8 @@ find_bounds(struct log_run *run, struct broker_reader *reader, uint64_t *next, s
 		return err;
 	if (opt->start > 0 && opt->start < first)
 		return err_set(why, ERR_GAP,
-			       "the log begins at offset %llu: what was before is trimmed (log.retention, log.max_size); "
+			       "the log begins at offset %llu: what was before is trimmed (log.retention, "
+			       "log.max_size); "
 			       "replay it from the binlog",
 			       (unsigned long long)first);
 	if (opt->start > end || opt->stop > end)
@@ -166,10 +167,11 @@ find_bounds(struct log_run *run, struct broker_reader *reader, uint64_t *next, s
 	if (run->from == NULL)
 		return ERR_OK;
 	if (run->from->at < first)
-		return err_set(why, ERR_GAP,
-			       "offset %llu is where to go on, but the log begins at %llu by now: the rest was trimmed; "
-			       "replay it from the binlog",
-			       (unsigned long long)run->from->at, (unsigned long long)first);
+		return err_set(
+		    why, ERR_GAP,
+		    "offset %llu is where to go on, but the log begins at %llu by now: the rest was trimmed; "
+		    "replay it from the binlog",
+		    (unsigned long long)run->from->at, (unsigned long long)first);
 	*next = run->from->at;
 	return ERR_OK;
 }

@@ -1,10 +1,10 @@
 /*
- * tape_log - the records of the log between squeal and the routers (lib/broker/broker.h): a file, or a partition
- * of a topic.
+ * tape_log - the records of the log between squeal and the routers (lib/broker/broker.h): a file, or a
+ * partition of a topic.
  *
- * The place of a transaction is the offset of its record and its number in it.  The end of the log is where it is
- * when a run begins, unless a last offset was given.  ERR_GAP: records of the range were trimmed.  Damaged
- * records are counted and logged; there is nobody else who knows their keys.
+ * The place of a transaction is the offset of its record and its number in it.  The end of the log is where
+ * it is when a run begins, unless a last offset was given.  ERR_GAP: records of the range were trimmed.
+ * Damaged records are counted and logged; there is nobody else who knows their keys.
  *
  * Threads: see tape.h.   Blocks: on the disk, or on the brokers up to log.timeout without anything new.
  */

@@ -13,8 +13,9 @@ tape_wants(struct range *range, struct span gtid, uint64_t commit_us, const char
 	if (gtid.len > 0)
 		err = gtid_parse(gtid, &id, why);
 	if (err == ERR_OK && id.kind == GTID_NONE && range_has_ids(range))
-		err = err_set(why, ERR_USAGE, "%s has no GTID, so --start-gtid, --stop-gtid, --gtid and "
-					      "--exclude-gtid cannot be used",
+		err = err_set(why, ERR_USAGE,
+			      "%s has no GTID, so --start-gtid, --stop-gtid, --gtid and "
+			      "--exclude-gtid cannot be used",
 			      what);
 	if (err == ERR_OK && commit_us == 0 && range_has_times(range))
 		err = err_set(why, ERR_USAGE,

@@ -12,8 +12,8 @@
 #include "squeal/keys/range.h"
 
 /*
- * All borrowed, and must outlive the tape.  `ranges` makes the range of a run: each run needs a new one, since a
- * range remembers what came by.
+ * All borrowed, and must outlive the tape.  `ranges` makes the range of a run: each run needs a new one,
+ * since a range remembers what came by.
  */
 struct tape_options {
 	const struct topology *topology; /* NULL: none was given */
@@ -26,8 +26,8 @@ struct tape_options {
 };
 
 /*
- * Is a transaction wanted that is known by id and time only?  ERR_USAGE: the range asks for what the tape does
- * not have: ids of a text without one, times where there is none.
+ * Is a transaction wanted that is known by id and time only?  ERR_USAGE: the range asks for what the tape
+ * does not have: ids of a text without one, times where there is none.
  */
 err_t tape_wants(struct range *range, struct span gtid, uint64_t commit_us, const char *what, bool *wanted,
 		 struct err_detail *why) MUST_CHECK;

@@ -92,9 +92,10 @@ read_file(struct spool_run *run, const struct spool_file *file, uint64_t before,
 		tape->counts.bad++;
 		log_warn(run->t->opt.log, "a line is left out", F_STR("file", file->path),
 			 F_UINT("line", lines.number),
-			 F_STR("reason", whole ? err_why(&bad)
-					       : "the file ends inside of it: it was cut short, or mcrouter is "
-						 "writing it now"));
+			 F_STR("reason", whole
+					     ? err_why(&bad)
+					     : "the file ends inside of it: it was cut short, or mcrouter is "
+					       "writing it now"));
 	}
 	lines_close(&lines);
 	return err;
@@ -119,8 +120,9 @@ spool_run(struct tape *tape, const struct tape_mark *from, const struct tape_sin
 	for (size_t i = 0; i < files.n; i++) {
 		total += files.files[i].size;
 		if (!files.files[i].is_named)
-			log_notice(t->opt.log, "a file in the spool is not named as mcrouter names them; it is read "
-					       "in the order of its last change",
+			log_notice(t->opt.log,
+				   "a file in the spool is not named as mcrouter names them; it is read "
+				   "in the order of its last change",
 				   F_STR("file", files.files[i].path));
 	}
 	atomic_store(&tape->total, total);

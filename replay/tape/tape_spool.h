@@ -2,10 +2,10 @@
  * tape_spool - the deletes that mcrouter could not deliver and wrote into its AsyncLog (spool_line.h,
  * spool_files.h).
  *
- * Files come in the order of their times.  Lines that make no sense are counted, and the first ones logged; so is
- * a last line that was cut short.  The line's time is the transaction's; mcrouter's name of the pool is not ours
- * and is not passed on.  ERR_NOT_FOUND, ERR_SYS, ERR_IO: of folders and files.  ERR_USAGE: the range asks for
- * ids.
+ * Files come in the order of their times.  Lines that make no sense are counted, and the first ones logged;
+ * so is a last line that was cut short.  The line's time is the transaction's; mcrouter's name of the pool is
+ * not ours and is not passed on.  ERR_NOT_FOUND, ERR_SYS, ERR_IO: of folders and files.  ERR_USAGE: the range
+ * asks for ids.
  *
  * Threads, blocking: see tape.h.
  */

@@ -73,7 +73,8 @@ const char *range_text(const struct range *r, enum range_bound bound);
 err_t range_files(struct range *r, const char *const *names, size_t n, size_t *first, size_t *end,
 		  struct err_detail *why) MUST_CHECK;
 
-/* The same for files that come one by one: is there a file that --start names, and is it this one; is it that of
+/* The same for files that come one by one: is there a file that --start names, and is it this one; is it that
+ * of
  * --stop? */
 bool range_has_start_file(const struct range *r);
 bool range_starts_in(const struct range *r, const char *name);

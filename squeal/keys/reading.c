@@ -35,7 +35,7 @@ struct reading {
 	bool wanted; /* it is */
 	struct {
 		uint64_t version; /* table.h */
-	} *tables;
+	} * tables;
 	struct span *names;
 	size_t ntables, cap_tables;
 	struct arena table_names;

@@ -1,6 +1,6 @@
 /*
- * reading - the transactions of binlog files, or of a server's binlog, with their keys: the way from events to
- * keys is the daemon's own (txn.h, gather.h), and which transactions are wanted is said by a range.
+ * reading - the transactions of binlog files, or of a server's binlog, with their keys: the way from events
+ * to keys is the daemon's own (txn.h, gather.h), and which transactions are wanted is said by a range.
  *
  * `squeal keys` prints what comes out, squeal-replay deletes it.  A transaction that a file ends inside of is
  * left out, and that is logged; so is a file that does not go on where the one before it says.
@@ -31,8 +31,8 @@ struct reading_txn {
 	const struct span *sources; /* with `sources`: objects with commas between them; otherwise NULL */
 	/*
 	 * With `tables`: "db.table" of each that its rows changed, those of the prepared one included.
-	 * `is_blind`: it changes something that does not come as rows too (statement format, DDL), so there may
-	 * be others.
+	 * `is_blind`: it changes something that does not come as rows too (statement format, DDL), so there
+	 * may be others.
 	 */
 	const struct span *tables;
 	size_t ntables;

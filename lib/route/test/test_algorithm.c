@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "lib/core/buf.h"
-#include "lib/route/algorithm.h"
+#include "lib/conf/algorithm.h"
 #include "lib/route/keyhash.h"
 
 static void

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "lib/conf/distribution.h"
+#include "lib/conf/algorithm.h"
 #include "lib/conf/topology.h"
 #include "lib/route/ring.h"
 #include "lib/route/route.h"
@@ -451,39 +451,13 @@ a_pool_that_moved_gets_deletes_where_it_was(void **state)
 /* --- every algorithm --------------------------------------------------------------------------------------
  */
 
-static void
-the_settings_have_the_algorithms_that_there_are_and_no_others(void **state)
-{
-	size_t nsettings, nalgorithms;
-	const struct distribution *settings = distribution_all(&nsettings);
-	const struct algorithm *algorithms = algorithm_all(&nalgorithms);
-	struct buf names = BUF_INIT;
-
-	assert_int_equal(nsettings, nalgorithms);
-	for (size_t i = 0; i < nalgorithms; i++) {
-		const struct distribution *d = &settings[i];
-		const struct algorithm *a = &algorithms[i];
-
-		assert_string_equal(d->name, a->name);
-		assert_string_equal(d->hashes, a->hashes);
-		assert_int_equal(d->weights == DISTRIBUTION_WHOLE, a->weight == ALGORITHM_WEIGHT_WHOLE);
-		assert_int_equal(d->weights == DISTRIBUTION_SHARES, a->weight == ALGORITHM_WEIGHT_FRACTION);
-		assert_int_equal(d->names, algorithm_takes(a, 'N'));
-		assert_int_equal(d->tag, algorithm_takes(a, 'T'));
-		assert_int_equal(d->salt, algorithm_takes(a, 'S'));
-		buf_printf(&names, "%s%s", i > 0 ? "|" : "", a->name);
-	}
-	assert_string_equal(DISTRIBUTIONS, buf_str(&names));
-	buf_fini(&names);
-}
-
 /* What squeal.yaml takes makes a ring, and every hash of every algorithm is a word of the setting. */
 static void
 every_distribution_with_every_hash_makes_a_route(void **state)
 {
 	struct fixture *f = *state;
 	size_t n;
-	const struct distribution *all = distribution_all(&n);
+	const struct algorithm *all = algorithm_all(&n);
 
 	for (size_t i = 0; i < n; i++) {
 		struct span hashes = span_of(all[i].hashes[0] != '\0' ? all[i].hashes : "default");
@@ -496,11 +470,11 @@ every_distribution_with_every_hash_makes_a_route(void **state)
 				   SPAN_FMT(hash));
 			for (int s = 0; s < 3; s++)
 				buf_printf(&text, "      - {host: h%d%s%s}\n", s,
-					   all[i].weights != DISTRIBUTION_NO_WEIGHTS ? ", weight: 1" : "",
-					   all[i].names ? s == 0   ? ", name: x"
-							  : s == 1 ? ", name: y"
-								   : ""
-							: "");
+					   all[i].weight != ALGORITHM_WEIGHT_NONE ? ", weight: 1" : "",
+					   algorithm_takes(&all[i], 'N') ? s == 0   ? ", name: x"
+									   : s == 1 ? ", name: y"
+										    : ""
+									 : "");
 			is(f, buf_str(&text));
 			route_key(f->route, SPAN_LIT("k"), SPAN_LIT(""), &f->answer);
 			assert_int_equal(f->answer.n, 1);
@@ -643,7 +617,6 @@ main(void)
 	    TEST(keys_are_hashed_up_to_the_hash_stop_where_mcrouter_does_or_it_is_asked_for),
 	    TEST(old_and_new_owners_get_deletes_until_the_old_ring_is_sealed),
 	    TEST(a_pool_that_moved_gets_deletes_where_it_was),
-	    TEST(the_settings_have_the_algorithms_that_there_are_and_no_others),
 	    TEST(every_distribution_with_every_hash_makes_a_route),
 	    TEST(texts_that_squeal_yaml_takes_are_not_too_long_for_a_ring),
 	    TEST(a_pool_that_says_less_than_its_cluster_passes_over_what_its_algorithm_does_not_take),

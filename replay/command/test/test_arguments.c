@@ -29,11 +29,12 @@ options_and_files_are_taken_and_kept_for_a_job(void **state)
 
 	(void)state;
 	arguments_init(&a);
-	assert_int_equal(read_words(&a,
-				    "-c /etc/s.yaml --from list /a --key x* --key y --rate 5 --stale 2s --execute "
-				    "--json --repeats /b",
-				    false, &why),
-			 ERR_OK);
+	assert_int_equal(
+	    read_words(&a,
+		       "-c /etc/s.yaml --from list /a --key x* --key y --rate 5 --stale 2s --execute "
+		       "--json --repeats /b",
+		       false, &why),
+	    ERR_OK);
 	assert_int_equal(arguments_check(&a, &why), ERR_OK);
 	assert_int_equal(a.from, FROM_LIST);
 	assert_true(a.paths.n == 2 && a.keys.n == 2 && a.execute && a.json && a.repeats);
@@ -49,8 +50,8 @@ options_and_files_are_taken_and_kept_for_a_job(void **state)
 static void
 a_job_that_is_resumed_takes_no_options_of_the_plan(void **state)
 {
-	static const char *const plan[] = {"--from log",  "--key x",	   "--cluster a", "--start-gtid 0-1-1",
-					   "--stale 5s", "--max-keys 5", "-c x",	  "file"};
+	static const char *const plan[] = {"--from log", "--key x",	 "--cluster a", "--start-gtid 0-1-1",
+					   "--stale 5s", "--max-keys 5", "-c x",	"file"};
 	struct err_detail why = {0};
 	struct arguments a;
 

@@ -61,7 +61,8 @@ a_transaction_passes_by_one_of_its_tables_or_when_they_are_not_known(void **stat
 {
 	const struct span tables[] = {SPAN_LIT("shop.words"), SPAN_LIT("shop.users")};
 	struct filter f = {0};
-	struct tape_txn t = {.source = SPAN_LIT("main"), .tables = tables, .ntables = 2, .knows_tables = true};
+	struct tape_txn t = {
+	    .source = SPAN_LIT("main"), .tables = tables, .ntables = 2, .knows_tables = true};
 
 	(void)state;
 	add(&f.tables, PATTERN_GLOB, "shop.users");

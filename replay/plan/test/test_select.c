@@ -36,7 +36,8 @@ run_made(struct tape *t, const struct tape_mark *from, const struct tape_sink *s
 			return ERR_OK;
 		for (unsigned k = 0; k < 3 && answer == TAPE_TAKE; k++) {
 			char key[32];
-			size_t n = (size_t)snprintf(key, sizeof(key), k == 2 ? "hot" : "%c:%u", "ab"[k % 2], i);
+			size_t n =
+			    (size_t)snprintf(key, sizeof(key), k == 2 ? "hot" : "%c:%u", "ab"[k % 2], i);
 
 			if (!sink->key(sink->arg, span_make(key, n)))
 				return ERR_OK;
@@ -146,7 +147,8 @@ static void
 another_transaction_at_the_place_is_refused(void **state)
 {
 	struct world *w = *state;
-	struct select_place from = {.mark = {.file = SPAN_LIT("f"), .at = 1}, .gtid = SPAN_LIT("0-2-9"), .keys_in = 1};
+	struct select_place from = {
+	    .mark = {.file = SPAN_LIT("f"), .at = 1}, .gtid = SPAN_LIT("0-2-9"), .keys_in = 1};
 	struct select *s = run(w, 0, &from, 0, ERR_NOT_FOUND);
 
 	assert_string_equal(w->keys, "");
@@ -227,7 +229,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(a_key_that_comes_again_is_sent_once_to_each_cluster, make, clean),
-	    cmocka_unit_test_setup_teardown(a_run_goes_on_behind_every_place_where_another_one_ended, make, clean),
+	    cmocka_unit_test_setup_teardown(a_run_goes_on_behind_every_place_where_another_one_ended, make,
+					    clean),
 	    cmocka_unit_test_setup_teardown(another_transaction_at_the_place_is_refused, make, clean),
 	    cmocka_unit_test_setup_teardown(filtered_keys_do_not_move_the_places, make, clean),
 	    cmocka_unit_test_setup_teardown(only_chosen_clusters_and_servers_get_deletes, make, clean),

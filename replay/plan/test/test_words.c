@@ -30,9 +30,9 @@ durations_have_two_units_at_most(void **state)
 	static const struct {
 		uint64_t ms;
 		const char *text;
-	} cases[] = {{0, "0 ms"},		  {999, "999 ms"},	  {1000, "1 s"},
-		     {59400, "59 s"},		  {60000, "1 min 0 s"},	  {3599000, "59 min 59 s"},
-		     {3600000, "1 h 0 min"},	  {90000000, "1 d 1 h"}};
+	} cases[] = {
+	    {0, "0 ms"},	  {999, "999 ms"},	    {1000, "1 s"},	    {59400, "59 s"},
+	    {60000, "1 min 0 s"}, {3599000, "59 min 59 s"}, {3600000, "1 h 0 min"}, {90000000, "1 d 1 h"}};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -5,9 +5,10 @@
 static void
 make(struct jobfile *j)
 {
-	const struct select_place place = {.mark = {.file = SPAN_LIT("/odd\nname:x.000007"), .at = 4711, .part = 3},
-					   .keys_in = 12,
-					   .gtid = SPAN_LIT("0-1-100")};
+	const struct select_place place = {
+	    .mark = {.file = SPAN_LIT("/odd\nname:x.000007"), .at = 4711, .part = 3},
+	    .keys_in = 12,
+	    .gtid = SPAN_LIT("0-1-100")};
 
 	jobfile_add_arg(j, "--from=log");
 	jobfile_add_arg(j, "a\\b\x01 c");

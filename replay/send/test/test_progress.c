@@ -37,17 +37,24 @@ a_pipe_gets_a_plain_line_with_the_reason_of_the_throttle(void **state)
 	p.waiting = "10.0.0.2:11211";
 	p.guess.known = false;
 	check(&p, PROGRESS_LINE, 0,
-	      "replaying 43 %, 430,000 of 1,000,000 keys, 9,800 deletes/s; throttled: 10.0.0.1:11211 acks 48 ms; "
+	      "replaying 43 %, 430,000 of 1,000,000 keys, 9,800 deletes/s; throttled: 10.0.0.1:11211 acks 48 "
+	      "ms; "
 	      "waiting for 10.0.0.2:11211");
 }
 
 static void
 a_terminal_gets_a_bar_that_fits(void **state)
 {
+	struct progress p = half;
+
 	(void)state;
 	check(&half, PROGRESS_BAR, 200,
-	      "[########>           ]  43 %  430,000 of 1,000,000 keys, 9,800 deletes/s, 58 s left (52 s to 1 min 6 s)");
+	      "[########>           ]  43 %  430,000 of 1,000,000 keys, 9,800 deletes/s, 58 s left (52 s to "
+	      "1 min 6 s)");
 	check(&half, PROGRESS_BAR, 40, "[########>           ]  43 %  430,000...");
+	p.throttled = "10.0.0.1:11211 acks 48 ms";
+	check(&p, PROGRESS_BAR, 79,
+	      "[####>     ]  43 %  9,800/s, 58 s left; throttled: 10.0.0.1:11211 acks 48 ms");
 }
 
 static void
@@ -59,7 +66,8 @@ nothing_is_promised_where_the_total_or_the_end_is_not_known(void **state)
 	p.guess.latest_ms = 0;
 	check(&p, PROGRESS_LINE, 0,
 	      "replaying 43 %, 430,000 of 1,000,000 keys, 9,800 deletes/s, 58 s left (unsteady)");
-	p = (struct progress){.verb = "planning", .unit = "", .keys = 5, .per_s = -1, .throttled = "", .waiting = ""};
+	p = (struct progress){
+	    .verb = "planning", .unit = "", .keys = 5, .per_s = -1, .throttled = "", .waiting = ""};
 	check(&p, PROGRESS_LINE, 0, "planning 5 keys");
 }
 

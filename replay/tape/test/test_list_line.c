@@ -44,12 +44,13 @@ a_line_of_squeal_keys_gives_keys_markers_and_what_belongs_to_them(void **state)
 	struct err_detail why = {0};
 
 	(void)state;
-	assert_int_equal(
-	    parse(&l,
-		  "{\"file\":\"b.000001\",\"pos\":12,\"gtid\":\"0-1-100\",\"time_us\":1795210680000000,\"holdoff_ms\":2000,"
-		  "\"pool\":\"feed\",\"keys\":[\"a\",\"b\\u00ff\"],\"markers\":[\"m\"],\"xa\":\"commit\",\"x\":{\"y\":[1]}}",
-		  &why),
-	    ERR_OK);
+	assert_int_equal(parse(&l,
+			       "{\"file\":\"b.000001\",\"pos\":12,\"gtid\":\"0-1-100\",\"time_us\":"
+			       "1795210680000000,\"holdoff_ms\":2000,"
+			       "\"pool\":\"feed\",\"keys\":[\"a\",\"b\\u00ff\"],\"markers\":[\"m\"],\"xa\":"
+			       "\"commit\",\"x\":{\"y\":[1]}}",
+			       &why),
+			 ERR_OK);
 	assert_true(l.is_json);
 	assert_int_equal(l.nkeys, 3);
 	assert_true(span_is(l.keys[0], "a") && span_is(l.keys[1], "b\xff") && span_is(l.keys[2], "m"));
@@ -65,8 +66,13 @@ a_line_of_squeal_keys_gives_keys_markers_and_what_belongs_to_them(void **state)
 static void
 lines_that_are_no_whole_object_or_have_no_keys_are_refused(void **state)
 {
-	static const char *const bad[] = {"{", "{\"keys\":[\"a\"]", "{\"keys\":[\"a\"]} x", "{\"keys\":\"a\"}",
-					  "{\"keys\":[1]}", "{\"a\":1}", "{\"keys\":[],\"time_us\":-1}"};
+	static const char *const bad[] = {"{",
+					  "{\"keys\":[\"a\"]",
+					  "{\"keys\":[\"a\"]} x",
+					  "{\"keys\":\"a\"}",
+					  "{\"keys\":[1]}",
+					  "{\"a\":1}",
+					  "{\"keys\":[],\"time_us\":-1}"};
 	struct list_line l = {0};
 	struct err_detail why = {0};
 

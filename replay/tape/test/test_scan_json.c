@@ -36,9 +36,10 @@ bytes_that_lib_core_json_escaped_come_back(void **state)
 static void
 texts_that_make_no_sense_are_refused(void **state)
 {
-	static const char *const bad[] = {"\"",	     "\"abc",	   "\"\\",	"\"\\x\"",	  "\"\\u12\"",
-					  "\"\\u12g4\"", "\"\\ud800\"", "\"\\udc00\"", "\"\\ud800\\u0041\"", "abc",
-					  "\"a\nb\"",	 ""};
+	static const char *const bad[] = {"\"",		 "\"abc",	"\"\\",
+					  "\"\\x\"",	 "\"\\u12\"",	"\"\\u12g4\"",
+					  "\"\\ud800\"", "\"\\udc00\"", "\"\\ud800\\u0041\"",
+					  "abc",	 "\"a\nb\"",	""};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -83,9 +84,18 @@ is_skipped(const char *text)
 static void
 any_value_can_be_passed_over_and_what_is_none_is_refused(void **state)
 {
-	static const char *const good[] = {"1", "-2.5e3", "\"x\"", "true", "false", "null", "[]", "{}",
-					   "[1, [2], {\"a\": [null]}]", "{\"a\":1,\"b\":{\"c\":\"}\"}}"};
-	static const char *const bad[] = {"", "[", "{", "[1,]", "{\"a\"}", "{1:2}", "[1 2]", "tru", "{\"a\":}", ","};
+	static const char *const good[] = {"1",
+					   "-2.5e3",
+					   "\"x\"",
+					   "true",
+					   "false",
+					   "null",
+					   "[]",
+					   "{}",
+					   "[1, [2], {\"a\": [null]}]",
+					   "{\"a\":1,\"b\":{\"c\":\"}\"}}"};
+	static const char *const bad[] = {"",	   "[",	    "{",   "[1,]",     "{\"a\"}",
+					  "{1:2}", "[1 2]", "tru", "{\"a\":}", ","};
 	char deep[200];
 
 	(void)state;

@@ -17,12 +17,15 @@ the_first_version_has_host_port_and_request(void **state)
 
 	(void)state;
 	assert_int_equal(
-	    parse(&l, "[\"AS1.0\", 1289416829.836, \"C\", [\"10.0.0.1\", 11302, \"delete foo\\r\\n\"]]", &why), ERR_OK);
+	    parse(&l, "[\"AS1.0\", 1289416829.836, \"C\", [\"10.0.0.1\", 11302, \"delete foo\\r\\n\"]]",
+		  &why),
+	    ERR_OK);
 	assert_int_equal(l.version, 1);
 	assert_int_equal(l.at_us, 1289416829836000);
 	assert_true(span_is(l.key, "foo") && span_is(l.host, "10.0.0.1:11302") && l.prefix.len == 0);
 	assert_int_equal(
-	    parse(&l, "[\"AS1.0\",1,\"C\",[\"::1\",1,\"delete  /a/b/k|#|x 0 noreply\\r\\n\"]]", &why), ERR_OK);
+	    parse(&l, "[\"AS1.0\",1,\"C\",[\"::1\",1,\"delete  /a/b/k|#|x 0 noreply\\r\\n\"]]", &why),
+	    ERR_OK);
 	assert_true(span_is(l.key, "k|#|x") && span_is(l.prefix, "/a/b/") && span_is(l.host, "[::1]:1"));
 	spool_line_fini(&l);
 }
@@ -35,7 +38,8 @@ the_second_version_has_an_object(void **state)
 
 	(void)state;
 	assert_int_equal(parse(&l,
-			       "[\"AS2.0\", 5.25, \"C\", {\"s\":\"svc\",\"f\":\"fl\",\"r\":\"reg\",\"h\":\"[10.0.0.1]:11302\","
+			       "[\"AS2.0\", 5.25, \"C\", "
+			       "{\"s\":\"svc\",\"f\":\"fl\",\"r\":\"reg\",\"h\":\"[10.0.0.1]:11302\","
 			       "\"p\":\"pool\",\"k\":\"/east/c/foo\",\"a\":{\"source\":2}}]",
 			       &why),
 			 ERR_OK);

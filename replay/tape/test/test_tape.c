@@ -23,7 +23,8 @@ marks_are_read_as_they_are_written(void **state)
 static void
 texts_that_are_no_marks_are_refused(void **state)
 {
-	static const char *const bad[] = {"", "file", "file:", "file:x", "file:1/", "file:1/0", "file:1/x", "file:-1"};
+	static const char *const bad[] = {"",	     "file",	 "file:",    "file:x",
+					  "file:1/", "file:1/0", "file:1/x", "file:-1"};
 	struct tape_mark m;
 
 	(void)state;

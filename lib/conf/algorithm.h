@@ -1,9 +1,9 @@
 /*
  * algorithm - the rules by which clients and proxies choose a server: their names and what each one takes.
  *
- * A table and nothing else, so that the reader of squeal.yaml, --help and the docs can have it without the
- * code: whose rule it is, which hashes it knows, and which of weights, names, a hash tag and a salt mean
- * something to it.  What is not taken is an error in squeal.yaml, not ignored.
+ * A table and nothing else: lib/route has the code, and the reader of squeal.yaml, --help and the docs do
+ * without it: whose rule it is, which hashes it knows, and which of weights, names, a hash tag and a salt
+ * mean something to it.  What is not taken is an error in squeal.yaml, not ignored.
  *
  *     WEIGHT   NONE      all servers are equal
  *              WHOLE     1 or more; shares of the total
@@ -18,8 +18,8 @@
  *
  * Threads: any.   Blocks: never.
  */
-#ifndef SQUEAL_LIB_ROUTE_ALGORITHM_H
-#define SQUEAL_LIB_ROUTE_ALGORITHM_H
+#ifndef SQUEAL_LIB_CONF_ALGORITHM_H
+#define SQUEAL_LIB_CONF_ALGORITHM_H
 
 #include <stdbool.h>
 #include <stddef.h>
