@@ -6,6 +6,7 @@ enum {
 	HAS_TIME = 4,
 	HAS_CONNECTIONS = 8,
 	HAS_ALL = 15,
+	HAS_ITEMS = 64 | 128,
 	/* memcached's uptime may be whole seconds behind: rounding, and a timer that is late */
 	UPTIME_BEHIND_MS = 2000,
 	BORN_JITTER_S = 2,
@@ -14,10 +15,10 @@ enum {
 void
 process_stat(struct process *p, struct span line)
 {
-	static const char *const names[] = {"pid",	  "uptime", "time", "total_connections",
-					    "started_us", "age_us"};
-	uint64_t *const to[] = {&p->pid,	 &p->uptime_s,	 &p->time_s,
-				&p->connections, &p->started_us, &p->age_us};
+	static const char *const names[] = {"pid",	  "uptime", "time",	  "total_connections",
+					    "started_us", "age_us", "curr_items", "total_items"};
+	uint64_t *const to[] = {&p->pid,	&p->uptime_s, &p->time_s, &p->connections,
+				&p->started_us, &p->age_us,   &p->items,  &p->items_ever};
 	struct span rest = line, name = span_cut(&rest, ' ');
 
 	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -57,6 +58,13 @@ is_same(const struct process *a, const struct process *b)
 	return apart <= BORN_JITTER_S && b->connections > a->connections;
 }
 
+/* Nothing is there and nothing ever was: whoever it is, it has nothing that a delete was for. */
+static bool
+is_empty(const struct process *p)
+{
+	return (p->has & HAS_ITEMS) == HAS_ITEMS && p->items == 0 && p->items_ever == 0;
+}
+
 enum server_change
 process_compare(const struct process *former, const struct process *now, uint64_t heard_ms)
 {
@@ -66,7 +74,7 @@ process_compare(const struct process *former, const struct process *now, uint64_
 		return SERVER_OTHER;
 	if (is_same(former, now))
 		return SERVER_SAME;
-	return started_ms(now) > heard_ms ? SERVER_RESTARTED : SERVER_OTHER;
+	return started_ms(now) > heard_ms || is_empty(now) ? SERVER_RESTARTED : SERVER_OTHER;
 }
 
 uint64_t

@@ -4,6 +4,7 @@
  *     pid                 alone says little: in a container it is always 1
  *     time - uptime       when it began by its own clock: a constant of the process
  *     total_connections   grows with every connection, ours too
+ *     curr_items, total_items   both 0: it is empty and always was, so it does not matter who it is
  *     started_us, age_us  "stats restart" of squeal-cache: when it began, and how long ago, to the
  * microsecond
  *
@@ -28,8 +29,9 @@ struct process {
 	bool known;
 	uint64_t pid, uptime_s, time_s, connections;
 	uint64_t started_us, age_us; /* 0: it does not say */
-	uint64_t asked_ms, told_ms;  /* monotonic */
-	unsigned has;		     /* bits of what was told */
+	uint64_t items, items_ever;
+	uint64_t asked_ms, told_ms; /* monotonic */
+	unsigned has;		    /* bits of what was told */
 };
 
 /* A line of stats without "STAT": "pid 4711". */

@@ -61,7 +61,8 @@ enum server_change {
 /*
  * Which process answers.  The same is one with the same pid, start by its own clock, and more connections
  * than before; squeal-cache says itself when it began, to the microsecond.  Of stock memcached the start is
- * only known to a few seconds: one that was restarted faster than that is SERVER_OTHER, too.
+ * only known to a few seconds: one that was restarted faster than that and holds items already is
+ * SERVER_OTHER, too.
  */
 struct server_identity {
 	bool known; /* false: it does not answer "stats", as proxies do not; it counts as the same */

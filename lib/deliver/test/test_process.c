@@ -75,6 +75,24 @@ one_that_began_after_we_last_heard_of_the_former_is_a_restart(void **state)
 	assert_int_equal(process_compare(&a, &b, 2 * HOUR_MS - 5000), SERVER_RESTARTED);
 }
 
+/* A quick restart of memcached, whose birth is known to whole seconds only. */
+static void
+one_that_never_held_anything_is_a_restart_whoever_it_is(void **state)
+{
+	struct process a = memcached(17, 5000, HOUR_MS, 10),
+		       b = memcached(19, 2 * HOUR_MS - 900, 2 * HOUR_MS + 100, 1);
+
+	(void)state;
+	process_stat(&b, SPAN_LIT("curr_items 0"));
+	assert_int_equal(process_compare(&a, &b, 2 * HOUR_MS - 1000), SERVER_OTHER);
+	process_stat(&b, SPAN_LIT("total_items 1"));
+	assert_int_equal(process_compare(&a, &b, 2 * HOUR_MS - 1000), SERVER_OTHER);
+	process_stat(&b, SPAN_LIT("total_items 0"));
+	assert_int_equal(process_compare(&a, &b, 2 * HOUR_MS - 1000), SERVER_RESTARTED);
+	process_stat(&b, SPAN_LIT("curr_items 1"));
+	assert_int_equal(process_compare(&a, &b, 2 * HOUR_MS - 1000), SERVER_OTHER);
+}
+
 static void
 one_that_may_have_run_before_we_lost_the_former_is_another(void **state)
 {
@@ -153,6 +171,7 @@ main(void)
 	    cmocka_unit_test(the_same_process_is_known_by_pid_birth_and_connections),
 	    cmocka_unit_test(a_process_that_was_stopped_for_long_is_the_same),
 	    cmocka_unit_test(one_that_began_after_we_last_heard_of_the_former_is_a_restart),
+	    cmocka_unit_test(one_that_never_held_anything_is_a_restart_whoever_it_is),
 	    cmocka_unit_test(one_that_may_have_run_before_we_lost_the_former_is_another),
 	    cmocka_unit_test(with_the_same_pid_and_birth_the_count_of_connections_tells),
 	    cmocka_unit_test(squeal_cache_says_to_the_millisecond_when_it_began),
