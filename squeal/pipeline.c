@@ -697,6 +697,11 @@ pipeline_run(struct topology *topo, const struct pipeline_options *opt, const st
 		goto done;
 	p->state = state_create(topo->source.name, clock, &p->metrics.state);
 	p->queue = queue_create(topo->squeal.queue_bytes);
+	/* Brokers that do not answer are waited for, and meanwhile the port says so. */
+	if (broker_is_kafka(&topo->log))
+		err = open_admin(p, why);
+	if (err != ERR_OK)
+		goto done;
 	err = open_log(p, &busy);
 	waits = may_open_later(p, err);
 	if (err == ERR_OK)
@@ -705,7 +710,10 @@ pipeline_run(struct topology *topo, const struct pipeline_options *opt, const st
 		err_set(why, err, "%s", err_why(&busy));
 	if (err != ERR_OK && !waits)
 		goto done;
-	err = open_admin(p, why);
+	if (p->admin == NULL)
+		err = open_admin(p, why);
+	else
+		err = ERR_OK;
 	if (err != ERR_OK)
 		goto done;
 	loop_timer_init(&p->refresh, p->loop, on_refresh, p);

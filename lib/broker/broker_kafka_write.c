@@ -14,7 +14,7 @@
 #include "lib/core/mem.h"
 
 enum {
-	ASK_MS = 5000,	 /* patience for one answer while opening, unless log.timeout is shorter */
+	ASK_MS = 3000,	 /* patience for one answer while opening, unless log.timeout is shorter */
 	WALK_MS = 60000, /* for one step of a search through the topic */
 	SLICE_MS = 2000, /* an append that takes longer says so; the next call goes on waiting */
 	POLL_MS = 100,
