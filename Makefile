@@ -7,6 +7,7 @@
 #   make check-hdr   every header compiles alone
 #   make check-deps  who may include whom
 #   make check-docs  the generated docs say what the programs say
+#   make check-compose  docker-compose.yml, Dockerfile, dashboard and alerts, without an engine
 #   make check-integration   pytest with real servers only
 #   make oracle      squeal with Oracle's libmysqlclient, in build/oracle/bin
 #   make bench       ratios against peers, in one run
@@ -48,7 +49,7 @@ CPPFLAGS += -I. -I$(BUILD)/gen -D_GNU_SOURCE -DSQUEAL_VERSION='"$(VERSION)"'
 OPT      := $(if $(DEBUG),-O0,$(if $(SAN),-O2,-O3 -D_FORTIFY_SOURCE=2))
 ALL_CFLAGS = -std=gnu11 $(OPT) -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	     -Wvla -Wpointer-arith -Wno-unused-parameter -Werror -fno-omit-frame-pointer \
-	     -fstack-protector-strong -fPIC -MMD -MP -pthread $(CFLAGS)
+	     -fstack-protector-strong -fPIC -fno-semantic-interposition -MMD -MP -pthread $(CFLAGS)
 ALL_LDFLAGS = -pthread -Wl,-z,relro,-z,now $(LDFLAGS)
 ifneq ($(SAN),)
 ALL_CFLAGS  += -fsanitize=$(SAN) -fno-sanitize-recover=all -U_FORTIFY_SOURCE
@@ -148,6 +149,9 @@ check-deps:
 check-docs: programs
 	$(Q)BUILD=$(BUILD) integration/gen-docs --check
 
+check-compose: programs
+	$(Q)BUILD=$(BUILD) integration/check-compose
+
 docs: programs
 	$(Q)BUILD=$(BUILD) integration/gen-docs
 
@@ -156,7 +160,7 @@ demo: deps
 	$(Q)BUILD=$(BUILD) $(PYTHON) integration/demo/demo.py
 
 bench: deps
-	$(Q)$(MAKE) --no-print-directory programs
+	$(Q)$(MAKE) --no-print-directory programs $(BUILD)/bin/fill_log
 	$(Q)BUILD=$(BUILD) $(PYTHON) integration/bench/bench.py
 
 bench-peers: deps
@@ -204,7 +208,7 @@ clean:
 	rm -rf build
 
 .PHONY: all libs programs crash-programs check check-all check-unit check-integration check-hdr check-deps \
-	check-docs docs demo bench bench-peers soak fuzz deps format check-format install deb help clean
+	check-docs check-compose docs demo bench bench-peers soak fuzz deps format check-format install deb help clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 

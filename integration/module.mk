@@ -5,7 +5,7 @@ MARIADB_LIBS   := $(shell pkg-config --libs libmariadb 2>/dev/null || mysql_conf
 INTEGRATION_DEMO_SRC := integration/demo/app.c integration/demo/cache.c integration/demo/check.c \
 			integration/demo/main.c integration/demo/reader.c integration/demo/writer.c
 INTEGRATION_BIN := $(BUILD)/bin/demo-app $(BUILD)/bin/stmt-tool $(BUILD)/bin/bare-loop \
-		   $(BUILD)/bin/cache-load
+		   $(BUILD)/bin/push-loop $(BUILD)/bin/cache-load
 PROGRAMS += $(INTEGRATION_BIN)
 
 $(call objs,$(INTEGRATION_DEMO_SRC) integration/tools/stmt_tool.c integration/bench/bare_loop.c): \
@@ -19,6 +19,8 @@ $(BUILD)/bin/stmt-tool: PROGRAM_LIBS := $(MARIADB_LIBS)
 
 $(BUILD)/bin/bare-loop: $(call objs,integration/bench/bare_loop.c)
 $(BUILD)/bin/bare-loop: PROGRAM_LIBS := $(MARIADB_LIBS)
+
+$(BUILD)/bin/push-loop: $(call objs,integration/bench/push_loop.c)
 
 $(BUILD)/bin/cache-load: $(call objs,integration/bench/cache_load.c) $(CORE_A)
 $(BUILD)/bin/cache-load: PROGRAM_LIBS := -lm

@@ -427,3 +427,23 @@ def test_transactions_without_ids_have_no_place_in_a_position(rec):
     path = os.path.join(DATA, "mysql_anonymous.binlog")
     assert "has no GTID; use --start FILE:POS" in rec.error("--start-gtid", "3e11fa47-71ca-11e1-9e33-c80aa9429562:5",
                                                             files=[path], code=USAGE)
+
+
+def test_the_range_is_asked_for_xa_rollback_itself(rundir):
+    db = Mariadb(rundir, binlog_format="ROW")
+    db.start()
+    try:
+        db.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT); CREATE TABLE shop.m (id INT) ENGINE=MyISAM")
+        db.sql("XA START 'x'; INSERT INTO shop.t VALUES (1) /*inv='x:1'*/; INSERT INTO shop.m VALUES (1) /*inv='x:2'*/;"
+               "XA END 'x'; XA PREPARE 'x'")
+        db.sql("INSERT INTO shop.t VALUES (2) /*inv='before:1'*/")
+        before = db.gtid()
+        db.sql("XA ROLLBACK 'x'")
+        paths = [os.path.join(db.data, row.split("\t")[0]) for row in db.sql("SHOW BINARY LOGS").splitlines()]
+    finally:
+        db.stop()
+    # Whether the transaction before it is wanted says nothing of it.
+    for args in ([], ["--exclude-gtid", before]):
+        lines = [json.loads(line) for line in run_program("squeal", "keys", *args, *paths).stdout.splitlines()]
+        ends = [x for x in lines if x.get("xa") == "rollback"]
+        assert [x["keys"] for x in ends] == [["x:1"]], args

@@ -16,10 +16,10 @@ import yaml
 
 from harness.process import ROOT, Process, free_port, run_dir, wait_until
 
-BINARIES = ["squeal", "squeal-audit", "squeal-cache", "squeal-router"]
+BINARIES = ["squeal", "squeal-audit", "squeal-cache", "squeal-replay", "squeal-router"]
 UNITS = ["squeal.service", "squeal-router@.service", "squeal-cache.service"]
 PAGES = ["man1/squeal-cache.1", "man3/squeal_embed.3", "man5/squeal.yaml.5", "man8/squeal-audit.8",
-         "man8/squeal-router.8", "man8/squeal.8"]
+         "man8/squeal-replay.8", "man8/squeal-router.8", "man8/squeal.8"]
 
 
 def run(*argv, env=None, **kwargs):

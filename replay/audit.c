@@ -25,6 +25,7 @@ struct audit_check {
 	size_t delay;	/* index of the next look, or of the one that runs */
 	size_t waiting; /* servers that have not answered this look */
 	size_t nholders;
+	size_t copies;
 	size_t holder; /* the first of them */
 	uint64_t holder_age_ns;
 	enum audit_answer worst;
@@ -144,6 +145,7 @@ audit_key(struct audit *a, const struct audit_origin *from, struct span key, str
 	c->from_ns = commit_from_ns(a, from, c->taken_ns);
 	c->to_ns = c->taken_ns;
 	c->offset = from->offset;
+	c->copies = from->copies > 0 ? from->copies : 1;
 	c->key_len = key.len;
 	c->wire_len = wire.len;
 	c->gtid_len = from->gtid.len;
@@ -219,7 +221,7 @@ conclude(struct audit *a, struct audit_check *c)
 	};
 
 	metric_inc(by_answer[c->worst]);
-	if (c->nholders > 1)
+	if (c->nholders > c->copies)
 		metric_inc(&m->audit_misrouted);
 	if (++c->delay < a->opt.ndelays) {
 		line_up(a, c);
@@ -243,8 +245,8 @@ audit_answer(struct audit *a, struct audit_check *c, size_t server, enum audit_a
 		if (c->nholders == 0) {
 			c->holder = server;
 			c->holder_age_ns = least_age_ns;
-		} else {
-			if (c->nholders == 1)
+		} else if (c->nholders >= c->copies) {
+			if (c->nholders == c->copies)
 				say(a, c, c->holder, true, c->holder_age_ns);
 			say(a, c, server, true, least_age_ns);
 		}

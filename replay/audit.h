@@ -115,6 +115,7 @@ struct audit_origin {
 	uint64_t offset;
 	uint64_t seen_us; /* wall clock: when squeal had read the commit; 0: not known */
 	uint64_t at_us;	  /* wall clock: when it was appended to the log */
+	size_t copies;	  /* servers that may hold it at the same time (replicas, gutters); 0 is 1 */
 };
 
 /* A key of the log.  `wire`: as servers know it, or an empty span when it cannot be asked for. */

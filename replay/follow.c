@@ -31,6 +31,7 @@ struct follow {
 	char error[600];
 	struct arena arena;
 	struct buf wire;
+	struct route_answer answer;
 	struct follow_metrics metrics;
 	struct broker_metrics broker_metrics;
 };
@@ -81,6 +82,7 @@ follow_destroy(struct follow **fp)
 	}
 	arena_fini(&f->arena);
 	buf_fini(&f->wire);
+	route_answer_fini(&f->answer);
 	free(f);
 	*fp = NULL;
 }
@@ -101,16 +103,19 @@ log_failed(struct follow *f, const struct err_detail *why)
  */
 
 static void
-take_key(struct follow *f, const struct audit_origin *from, struct span key)
+take_key(struct follow *f, struct audit_origin *from, struct span key, struct span pool)
 {
-	struct span wire;
+	struct span wire = {"", 0};
 
-	buf_clear(&f->wire);
-	buf_put_str(&f->wire, f->ctx.namespace);
-	buf_put_span(&f->wire, key);
-	wire = buf_span(&f->wire);
-	if (!mc_request_key_ok(wire) || span_eq(wire, f->ctx.probe_key))
-		wire = (struct span){"", 0};
+	route_key(f->ctx.route, key, pool, &f->answer);
+	from->copies = f->answer.n;
+	if (f->answer.n > 0) {
+		buf_clear(&f->wire);
+		buf_put_span(&f->wire, f->answer.hops[0].prefix);
+		buf_put_span(&f->wire, f->answer.key);
+		if (mc_request_key_ok(buf_span(&f->wire)) && !span_eq(buf_span(&f->wire), f->ctx.probe_key))
+			wire = buf_span(&f->wire);
+	}
 	audit_key(f->ctx.audit, from, key, wire);
 }
 
@@ -133,12 +138,12 @@ on_record(void *arg, const struct broker_record *raw)
 	}
 	for (size_t t = 0; t < rec.ntxns; t++) {
 		const struct record_txn *txn = &rec.txns[t];
-		struct audit_origin from = {txn->gtid, raw->offset, txn->seen_us, raw->at_us};
+		struct audit_origin from = {txn->gtid, raw->offset, txn->seen_us, raw->at_us, 0};
 
 		for (size_t i = 0; i < txn->nkeys; i++)
-			take_key(f, &from, txn->keys[i]);
+			take_key(f, &from, txn->keys[i], txn->pool);
 		for (size_t i = 0; i < txn->nmarkers; i++)
-			take_key(f, &from, txn->markers[i]);
+			take_key(f, &from, txn->markers[i], txn->pool);
 	}
 	return true;
 }

@@ -15,6 +15,7 @@
 #include "lib/core/log.h"
 #include "lib/core/metric.h"
 #include "lib/net/loop.h"
+#include "lib/route/route.h"
 #include "replay/audit.h"
 
 /* clang-format off */
@@ -39,8 +40,8 @@ struct follow_context {
 	const struct log_options *log_opt;
 	struct log *log;
 	struct audit *audit;
-	const char *namespace;
-	struct span probe_key;		 /* with the namespace; is not audited */
+	const struct route *route; /* of the cluster: what servers know a key as, and how many may hold it */
+	struct span probe_key;	   /* with the namespace; is not audited */
 	struct metric_registry *metrics; /* may be NULL */
 };
 

@@ -7,6 +7,7 @@
 #include "lib/net/admin.h"
 #include "lib/net/daemon.h"
 #include "lib/net/loop.h"
+#include "lib/route/route.h"
 #include "lib/wire/mc_request.h"
 #include "replay/cache.h"
 #include "replay/follow.h"
@@ -21,6 +22,7 @@ struct job {
 	struct metric_registry *registry;
 	struct audit *audit;
 	struct cache **caches;
+	struct route *route;
 	struct follow *follow;
 	struct admin *admin;
 	struct daemon *daemon;
@@ -241,7 +243,7 @@ make_follow(struct job *j)
 	ctx.log_opt = &j->setup->topology->log;
 	ctx.log = j->setup->log;
 	ctx.audit = j->audit;
-	ctx.namespace = j->setup->cluster->opt.namespace;
+	ctx.route = j->route;
 	ctx.probe_key = buf_span(&j->probe_key);
 	ctx.metrics = j->registry;
 	j->follow = follow_create(&ctx);
@@ -292,6 +294,8 @@ job_run(const struct job_setup *setup, struct job_result *result, struct err_det
 		goto done;
 	j.registry = metric_registry_create();
 	err = make_probe_key(&j, why);
+	if (err == ERR_OK)
+		err = route_create(&j.route, setup->cluster, NULL, 0, why);
 	if (err != ERR_OK)
 		goto done;
 	make_audit(&j);
@@ -322,6 +326,7 @@ done:
 	admin_close(&j.admin);
 	if (j.follow != NULL)
 		follow_destroy(&j.follow);
+	route_destroy(&j.route);
 	for (size_t i = 0; i < j.opt.nservers && j.caches != NULL; i++)
 		cache_destroy(&j.caches[i]);
 	free(j.caches);

@@ -5,7 +5,7 @@ LIBS       += $(REPLAY_A)
 $(REPLAY_A): $(call objs,$(REPLAY_SRC))
 
 # Users before used.
-REPLAY_NEEDS := net broker wire conf core
+REPLAY_NEEDS := route net broker wire conf core
 REPLAY_LIBS  := $(NET_LIBS) $(CONF_LIBS) -lsqlite3 $(KAFKA_LIBS) -lprotobuf-c -lxxhash -lcrypto -lm
 
 AUDIT_BIN   := $(BUILD)/bin/squeal-audit
@@ -18,3 +18,32 @@ REPLAY_TESTS := $(patsubst replay/test/%.c,$(BUILD)/test/replay/test/%,$(wildcar
 TESTS        += $(REPLAY_TESTS)
 $(REPLAY_TESTS): $(REPLAY_A) $(patsubst %,$(BUILD)/lib/%.a,$(REPLAY_NEEDS))
 $(REPLAY_TESTS): TEST_LIBS := $(REPLAY_LIBS)
+
+# squeal-replay: four rooms, and what it shares with the daemon and the router.
+REPLAYER_MAIN  := replay/command/main.c
+REPLAYER_ROOMS := replay/tape replay/plan replay/send replay/command
+REPLAYER_SRC   := $(filter-out $(REPLAYER_MAIN),$(wildcard $(addsuffix /*.c,$(REPLAYER_ROOMS))))
+REPLAYER_A     := $(BUILD)/lib/replayer.a
+LIBS           += $(REPLAYER_A)
+
+$(REPLAYER_A): $(call objs,$(REPLAYER_SRC))
+
+# Users before used.
+REPLAYER_NEEDS := squeal-daemon binlog markers deliver route net broker wire conf core
+REPLAYER_LIBS   = $(BINLOG_LIBS) $(NET_LIBS) $(CONF_LIBS) -lsqlite3 $(KAFKA_LIBS) -lprotobuf-c -lxxhash -lcrypto -lm
+
+REPLAYER_BIN := $(BUILD)/bin/squeal-replay
+PROGRAMS     += $(REPLAYER_BIN)
+INSTALL_BIN  += $(REPLAYER_BIN)
+$(REPLAYER_BIN): $(call objs,$(REPLAYER_MAIN)) $(REPLAYER_A) $(patsubst %,$(BUILD)/lib/%.a,$(REPLAYER_NEEDS))
+$(REPLAYER_BIN): PROGRAM_LIBS = $(REPLAYER_LIBS)
+
+REPLAYER_TESTS := $(patsubst %.c,$(BUILD)/test/%,$(wildcard $(addsuffix /test/test_*.c,$(REPLAYER_ROOMS))))
+TESTS          += $(REPLAYER_TESTS)
+$(REPLAYER_TESTS): $(REPLAYER_A) $(patsubst %,$(BUILD)/lib/%.a,$(REPLAYER_NEEDS))
+$(REPLAYER_TESTS): TEST_LIBS = $(REPLAYER_LIBS)
+
+REPLAYER_FUZZERS := $(patsubst %.c,$(BUILD)/fuzz/%,$(wildcard $(addsuffix /fuzz/fuzz_*.c,$(REPLAYER_ROOMS))))
+FUZZERS          += $(REPLAYER_FUZZERS)
+$(REPLAYER_FUZZERS): $(REPLAYER_A) $(patsubst %,$(BUILD)/lib/%.a,$(REPLAYER_NEEDS))
+$(REPLAYER_FUZZERS): TEST_LIBS = $(REPLAYER_LIBS)

@@ -1,56 +1,21 @@
-#include "router/delivery.h"
+#include "router/delivery_inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/core/crash.h"
 #include "lib/core/mem.h"
-#include "router/intake.h"
-#include "router/lanes.h"
-#include "router/places.h"
 
 typedef struct delivery_metrics metric_owner;
 const struct metric_row delivery_metric_rows[] = {METRIC_ROWS(DELIVERY_METRICS)};
 const size_t delivery_metric_nrows = sizeof(delivery_metric_rows) / sizeof(delivery_metric_rows[0]);
 
-enum {
-	SLICE_RECORDS = 64,
-	SLICE_BYTES = 128 * 1024,
-	SLICE_BEHIND_US = 250, /* what the live feed may have to wait for somebody who catches up */
-	TICK_MS = 1000,
-};
+enum { TICK_MS = 1000 };
 
-struct delivery {
-	struct delivery_context ctx;
-	struct lanes lanes;
-	struct places places;
-	struct feed *feed;
-	struct feed_metrics feed_metrics;
-	struct delivery_metrics metrics;
-	struct broker_metrics broker_metrics;
-	struct intake in;
-	struct loop_timer turn, tick, save;
-	const struct route *staged; /* between delivery_stage() and delivery_commit() */
-	bool more;		    /* the live feed has not come to the end yet */
-	struct {
-		uint64_t expect;   /* the next record's least offset */
-		uint64_t until_us; /* monotonic; 0: no matter */
-		bool handed;	   /* there was a record */
-		bool patient;	   /* lanes with plenty to send take no more */
-	} reading;
-	bool draining;
-	void (*drained)(void *arg);
-	void *drained_arg;
-};
-
-static void on_turn(void *arg);
 static void on_tick(void *arg);
 static void on_save(void *arg);
 static void on_open(void *arg);
-static void on_woken(void *arg);
 static void on_progress(void *arg, struct server *s);
-static void take_turn(struct delivery *d);
 static void drain_check(struct delivery *d);
 
 static void
@@ -167,7 +132,7 @@ delivery_commit(struct delivery *d)
 		place_lanes(d);
 	if (connected)
 		lanes_connect(&d->lanes, NULL);
-	take_turn(d);
+	delivery_read_soon(d);
 	drain_check(d);
 }
 
@@ -197,7 +162,7 @@ delivery_create(struct delivery **out, const struct delivery_context *ctx, struc
 	    .metrics = &d->broker_metrics,
 	    .errors = &d->metrics.router_log_errors,
 	    .on_open = on_open,
-	    .on_woken = on_woken,
+	    .on_woken = delivery_read_woken,
 	    .arg = d,
 	};
 	err_t err;
@@ -205,7 +170,8 @@ delivery_create(struct delivery **out, const struct delivery_context *ctx, struc
 	*out = NULL;
 	d->ctx = *ctx;
 	intake_init(&d->in, &in);
-	loop_timer_init(&d->turn, ctx->loop, on_turn, d);
+	loop_timer_init(&d->turn, ctx->loop, delivery_read_turn, d);
+	loop_timer_init(&d->behind, ctx->loop, delivery_read_behind, d);
 	loop_timer_init(&d->tick, ctx->loop, on_tick, d);
 	loop_timer_init(&d->save, ctx->loop, on_save, d);
 	lanes_init(&d->lanes, &lanes);
@@ -233,6 +199,7 @@ delivery_destroy(struct delivery **dp)
 	if (d == NULL)
 		return;
 	loop_timer_stop(&d->turn);
+	loop_timer_stop(&d->behind);
 	loop_timer_stop(&d->tick);
 	loop_timer_stop(&d->save);
 	intake_stop(&d->in);
@@ -242,178 +209,6 @@ delivery_destroy(struct delivery **dp)
 	places_fini(&d->places);
 	free(d);
 	*dp = NULL;
-}
-
-static uint64_t
-now_us(const struct delivery *d)
-{
-	return clock_mono_ns(loop_clock(d->ctx.loop)) / 1000;
-}
-
-static void
-take_turn(struct delivery *d)
-{
-	if (!loop_timer_is_set(&d->turn) && d->in.reader != NULL && !d->draining)
-		loop_timer_once(&d->turn, 0);
-}
-
-static void
-look_at_lane(struct delivery *d, struct lane *lane, uint64_t live)
-{
-	lane_look(lane, d->in.end, live, clock_real_us(loop_clock(d->ctx.loop)));
-}
-
-static void
-look_at_lanes(struct delivery *d)
-{
-	uint64_t live = places_live(&d->places);
-
-	for (size_t i = 0; i < d->lanes.n; i++)
-		look_at_lane(d, d->lanes.lane[i], live);
-}
-
-/* --- reading ----------------------------------------------------------------------------------------------
- */
-
-/* A record that says nothing: whoever should have had its deletes is flushed. */
-static void
-bad_record(struct delivery *d, uint64_t offset, const char *reason)
-{
-	metric_inc(&d->metrics.router_bad_records);
-	for (size_t i = 0; i < d->lanes.n; i++) {
-		if (d->places.takes[i])
-			lane_gap(d->lanes.lane[i], offset, offset + 1, reason);
-	}
-}
-
-static bool
-on_record(void *arg, const struct broker_record *rec)
-{
-	struct delivery *d = arg;
-	struct err_detail why = {0};
-
-	CRASH_POINT("router.read");
-	d->reading.handed = true;
-	if (!places_choose(&d->places, d->reading.expect, rec->offset, d->reading.patient))
-		return false;
-	metric_inc(&d->metrics.router_records);
-	d->reading.expect = rec->offset + 1;
-	if (rec->damaged) {
-		bad_record(d, rec->offset, "the record's checksum does not match");
-	} else if (feed_record(d->feed, rec->offset, rec->at_us, rec->bytes, d->places.takes, &why) !=
-		   ERR_OK) {
-		bad_record(d, rec->offset, err_why(&why));
-	} else {
-		for (size_t i = 0; i < d->lanes.n; i++) {
-			if (!d->places.takes[i])
-				continue;
-			age_note(&d->lanes.lane[i]->age, rec->offset, rec->at_us);
-			lane_advance(d->lanes.lane[i], rec->offset + 1);
-		}
-	}
-	CRASH_POINT("router.enqueued");
-	return d->reading.until_us == 0 || now_us(d) < d->reading.until_us;
-}
-
-/* Nothing is left to read at `from`: whoever stands there stands at `next` just as well. */
-static void
-skip_hole(struct delivery *d, uint64_t from, uint64_t next)
-{
-	for (size_t i = 0; i < d->lanes.n; i++) {
-		if (d->lanes.lane[i]->next_read == from)
-			lane_advance(d->lanes.lane[i], next);
-	}
-}
-
-/*
- * Reads one slice for the lanes at `from` that have room, for no longer than `us` where that is not 0; false
- * when there was nothing to read.
- */
-static bool
-read_slice(struct delivery *d, uint64_t from, uint64_t us)
-{
-	struct err_detail why = {0};
-	uint64_t next = from;
-	err_t err;
-
-	d->reading.expect = from;
-	d->reading.handed = false;
-	d->reading.until_us = us > 0 ? now_us(d) + us : 0;
-	err = broker_read(d->in.reader, from, SLICE_RECORDS, SLICE_BYTES, on_record, d, &next, &why);
-	if (err == ERR_GAP) {
-		for (size_t i = 0; i < d->lanes.n; i++) {
-			if (d->lanes.lane[i]->next_read == from)
-				lane_gap(d->lanes.lane[i], from, next, err_why(&why));
-		}
-		return true;
-	}
-	if (err == ERR_OK && next > from && !d->reading.handed)
-		skip_hole(d, from, next);
-	if (next > d->in.end)
-		d->in.end = next;
-	if (d->reading.handed)
-		delivery_connect(d, NULL);
-	for (size_t i = 0; i < d->lanes.n; i++)
-		server_pump(d->lanes.lane[i]->server);
-	look_at_lanes(d);
-	if (err != ERR_OK)
-		intake_failed(&d->in, err, &why);
-	return next > from;
-}
-
-/* The records at `place` have not arrived here yet: nobody asks for them again before the log says so. */
-static void
-wait_at(struct delivery *d, uint64_t place)
-{
-	for (size_t i = 0; i < d->lanes.n; i++) {
-		if (d->lanes.lane[i]->next_read == place)
-			d->lanes.lane[i]->dry = true;
-	}
-}
-
-/* One slice for the live feed, a short one for somebody behind, and then the loop may do other things. */
-static void
-on_turn(void *arg)
-{
-	struct delivery *d = arg;
-	uint64_t live = places_live(&d->places), place;
-	struct lane *behind;
-	bool again = false;
-
-	if (d->in.reader == NULL || d->draining)
-		return;
-	d->reading.patient = places_followed(&d->places, live);
-	if (d->more && places_choose(&d->places, live, live, d->reading.patient)) {
-		d->more = read_slice(d, live, 0);
-		again = d->more;
-	}
-	d->reading.patient = false;
-	live = places_live(&d->places);
-	metric_set(&d->metrics.router_live_offset, live);
-	if (d->in.reader == NULL)
-		return;
-	behind = places_behind(&d->places, live, clock_mono_ms(loop_clock(d->ctx.loop)));
-	if (behind != NULL) {
-		metric_inc(&d->metrics.router_catch_up_reads);
-		place = behind->next_read;
-		if (!read_slice(d, place, SLICE_BEHIND_US))
-			wait_at(d, place);
-		again = true;
-	}
-	if (again)
-		take_turn(d);
-}
-
-static void
-on_woken(void *arg)
-{
-	struct delivery *d = arg;
-
-	d->more = true;
-	places_arrived(&d->places);
-	/* At once: nothing is gained by another round of the loop. */
-	if (!loop_timer_is_set(&d->turn))
-		on_turn(d);
 }
 
 /* --- the log ----------------------------------------------------------------------------------------------
@@ -430,7 +225,8 @@ on_open(void *arg)
 	if (d->in.end > d->in.first)
 		delivery_connect(d, NULL);
 	d->more = true;
-	take_turn(d);
+	places_arrived(&d->places);
+	delivery_read_soon(d);
 }
 
 /* Once a second: for the append whose writer died before it could wake anybody, for the gauges, and for a
@@ -450,14 +246,14 @@ on_tick(void *arg)
 			lane_gap(lane, lane->next_read, d->in.first,
 				 "the log was trimmed before the server could take these records");
 	}
-	look_at_lanes(d);
+	delivery_look_all(d);
 	for (size_t i = 0; i < d->lanes.n; i++) {
 		if (broker_answered(d->in.reader, d->lanes.lane[i]->asked))
 			lane_caught_up(d->lanes.lane[i], d->in.end);
 	}
 	d->more = true;
 	places_arrived(&d->places);
-	take_turn(d);
+	delivery_read_soon(d);
 }
 
 /* --- progress ---------------------------------------------------------------------------------------------
@@ -496,11 +292,11 @@ on_progress(void *arg, struct server *s)
 		if (d->ctx.on_greeted != NULL)
 			d->ctx.on_greeted(d->ctx.arg, s, server_can(s));
 	}
-	look_at_lane(d, lane, places_live(&d->places));
+	delivery_look(d, lane, places_live(&d->places));
 	if (d->ctx.on_settled != NULL)
 		d->ctx.on_settled(d->ctx.arg);
 	if (was_heavy && !lane->heavy)
-		take_turn(d);
+		delivery_read_soon(d);
 	drain_check(d);
 }
 
@@ -510,7 +306,7 @@ delivery_save(struct delivery *d)
 	struct err_detail why = {0};
 	size_t n;
 
-	look_at_lanes(d);
+	delivery_look_all(d);
 	if (lanes_save(&d->lanes, &n, &why) != ERR_OK) {
 		metric_inc(&d->metrics.router_cursor_errors);
 		log_error(d->ctx.log, "cursors cannot be saved; delivery goes on, and they are tried again",
@@ -547,10 +343,10 @@ void
 delivery_reloaded(struct delivery *d)
 {
 	loop_timer_every(&d->save, d->ctx.opt->cursor_interval);
-	look_at_lanes(d);
+	delivery_look_all(d);
 	for (size_t i = 0; i < d->lanes.n; i++)
 		server_pump(d->lanes.lane[i]->server);
-	take_turn(d);
+	delivery_read_soon(d);
 }
 
 void
@@ -586,6 +382,7 @@ delivery_drain(struct delivery *d, void (*done)(void *arg), void *arg)
 	d->drained = done;
 	d->drained_arg = arg;
 	loop_timer_stop(&d->turn);
+	loop_timer_stop(&d->behind);
 	loop_timer_stop(&d->tick);
 	intake_stop(&d->in);
 	drain_check(d);

@@ -110,7 +110,7 @@ put_hop(struct feed *f, const struct piece *piece, const struct route_hop *hop)
 			 F_UINT("bytes", k.key.len), F_SPAN("key", span_first(k.key, 300)));
 		return false;
 	}
-	metric_inc(&f->metrics->router_keys);
+	metric_bump(&f->metrics->router_keys, 1);
 	if (hop->old)
 		metric_inc(&f->metrics->router_deletes_extra);
 	if (hop->shadow)

@@ -8,7 +8,7 @@ static void
 note(struct histogram *h, uint64_t from_us, uint64_t to_us)
 {
 	if (from_us > 0 && to_us >= from_us)
-		histogram_record(h, to_us - from_us);
+		histogram_bump(h, to_us - from_us);
 }
 
 void

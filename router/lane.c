@@ -244,6 +244,7 @@ lane_status(const struct lane *lane, struct json *j)
 	json_kv_bool(j, "shadow", lane->shadow);
 	json_kv_u64(j, "queue_bytes", outbox_bytes(lane->outbox));
 	json_kv_bool(j, "queue_full", lane->full);
+	json_kv_u64(j, "in_flight", outbox_in_flight(lane->outbox));
 	json_kv_u64(j, "deletes_acked", metric_get(&m->router_deletes_acked));
 	json_kv_u64(j, "retries", metric_get(&m->router_retries));
 	json_kv_u64(j, "given_up", metric_get(&m->router_deletes_given_up));

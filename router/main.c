@@ -11,6 +11,7 @@
 #include "lib/core/clock.h"
 #include "lib/core/crash.h"
 #include "lib/core/hash.h"
+#include "lib/core/json.h"
 #include "lib/core/log.h"
 #include "lib/core/option.h"
 #include "lib/route/route.h"
@@ -18,6 +19,7 @@
 #include "router/delivery.h"
 #include "router/feed.h"
 #include "router/lane.h"
+#include "router/rings.h"
 #include "router/router.h"
 #include "router/trace.h"
 
@@ -37,7 +39,8 @@ static const char help[] =
     "  squeal-router -c squeal.yaml --cluster NAME [--instance NAME]\n"
     "                                                  run in the foreground\n"
     "  squeal-router -c squeal.yaml [--cluster NAME] --explain KEY\n"
-    "                                                  which server has the key, and why\n"
+    "                                                  which servers have the key, and why\n"
+    "                      [--pool POOL] [--json]      as if its transaction named the pool; for programs\n"
     "  squeal-router --help | --version | --metrics\n"
     "\n"
     "--cluster may be left out where there is only one; --explain then answers for every cluster.\n"
@@ -46,7 +49,8 @@ static const char help[] =
     "over restarts. Without it: the host's name and the cluster's.\n"
     "--metrics prints a table of the metrics in Markdown.\n"
     "\n"
-    "Exit codes: 0 ok, 1 failed, 2 wrong usage, 65 corrupt cursor file, 78 wrong configuration.\n"
+    "Exit codes: 0 ok, 1 failed, 2 wrong usage, 65 corrupt file of cursors or rings, 78 wrong "
+    "configuration.\n"
     "Manual: man squeal-router\n"
     "\n"
     "Settings in squeal.yaml that it uses:\n";
@@ -56,6 +60,8 @@ struct arguments {
 	const char *cluster;
 	const char *instance;
 	const char *explain;
+	const char *pool;
+	bool json;
 };
 
 static int
@@ -111,12 +117,14 @@ print_metrics(void)
 static struct arguments
 parse(int argc, char **argv, int *exit_code)
 {
-	enum { OPT_CLUSTER = 256, OPT_INSTANCE, OPT_EXPLAIN, OPT_CRASH, OPT_METRICS };
+	enum { OPT_CLUSTER = 256, OPT_INSTANCE, OPT_EXPLAIN, OPT_POOL, OPT_JSON, OPT_CRASH, OPT_METRICS };
 	static const struct option longs[] = {
 	    {"config", required_argument, NULL, 'c'},
 	    {"cluster", required_argument, NULL, OPT_CLUSTER},
 	    {"instance", required_argument, NULL, OPT_INSTANCE},
 	    {"explain", required_argument, NULL, OPT_EXPLAIN},
+	    {"pool", required_argument, NULL, OPT_POOL},
+	    {"json", no_argument, NULL, OPT_JSON},
 	    {"help", no_argument, NULL, 'h'},
 	    {"version", no_argument, NULL, 'V'},
 	    {"metrics", no_argument, NULL, OPT_METRICS},
@@ -141,6 +149,12 @@ parse(int argc, char **argv, int *exit_code)
 		case OPT_EXPLAIN:
 			a.explain = optarg;
 			break;
+		case OPT_POOL:
+			a.pool = optarg;
+			break;
+		case OPT_JSON:
+			a.json = true;
+			break;
 		case 'h':
 			*exit_code = print_help();
 			break;
@@ -161,17 +175,43 @@ parse(int argc, char **argv, int *exit_code)
 	}
 	if (*exit_code < 0 && optind < argc)
 		*exit_code = usage("arguments without an option's name are not taken");
+	if (*exit_code < 0 && a.explain == NULL && (a.pool != NULL || a.json))
+		*exit_code = usage("--pool and --json go with --explain");
 	if (*exit_code < 0 && a.config == NULL)
 		*exit_code = usage("a configuration is needed: -c squeal.yaml");
 	return a;
 }
 
-static int
-explain(const struct topology *t, const struct cluster *only, const char *text)
+/* As the router routes once it has taken this file: to the owners by rings of before too. */
+static err_t
+route_of(struct route **out, const struct topology *t, const struct cluster *c, struct err_detail *why)
 {
-	struct span key = span_of(text);
+	struct rings *rings = NULL;
+	struct buf path = BUF_INIT;
+	const struct cluster *const *before = NULL;
+	size_t n = 0;
+	err_t err;
+
+	rings_path(t, c, &path);
+	err = rings_load(&rings, buf_str(&path), c->opt.name, why);
+	if (err == ERR_OK)
+		err = rings_plan(rings, c, why);
+	if (err == ERR_OK) {
+		before = rings_before(rings, &n);
+		err = route_create(out, c, before, n, why);
+	}
+	rings_destroy(&rings);
+	buf_fini(&path);
+	return err;
+}
+
+static int
+explain(const struct topology *t, const struct cluster *only, const struct arguments *a)
+{
+	struct span key = span_of(a->explain), pool = span_of(a->pool != NULL ? a->pool : "");
 	struct err_detail why = {0};
 	struct buf out = BUF_INIT;
+	struct json j;
 	int exit_code = EXIT_OK;
 
 	if (!mc_request_key_ok(key)) {
@@ -182,22 +222,36 @@ explain(const struct topology *t, const struct cluster *only, const char *text)
 		    MC_KEY_MAX);
 		return EXIT_USAGE;
 	}
+	json_init(&j, &out);
+	if (a->json)
+		json_array(&j);
 	for (size_t i = 0; i < t->nclusters && exit_code == EXIT_OK; i++) {
-		struct route *route;
+		struct route *route = NULL;
 
 		if (only != NULL && only != &t->clusters[i])
 			continue;
-		if (route_create(&route, &t->clusters[i], NULL, 0, &why) != ERR_OK) {
+		if (route_of(&route, t, &t->clusters[i], &why) != ERR_OK) {
 			fprintf(stderr, "squeal-router: %s\n", err_why(&why));
 			exit_code = EXIT_CONFIG;
 			break;
 		}
-		if (out.len > 0)
-			buf_putc(&out, '\n');
-		route_explain(route, key, SPAN_LIT(""), &out);
+		if (a->json) {
+			json_object(&j);
+			route_explain_json(route, key, pool, &j);
+			json_object_end(&j);
+		} else {
+			if (out.len > 0)
+				buf_putc(&out, '\n');
+			route_explain(route, key, pool, &out);
+		}
 		route_destroy(&route);
 	}
-	fputs(buf_str(&out), stdout);
+	if (a->json) {
+		json_array_end(&j);
+		buf_putc(&out, '\n');
+	}
+	if (exit_code == EXIT_OK)
+		fputs(buf_str(&out), stdout);
 	buf_fini(&out);
 	return exit_code;
 }
@@ -282,7 +336,7 @@ main(int argc, char **argv)
 		buf_fini(&names);
 		exit_code = EXIT_USAGE;
 	} else if (a.explain != NULL) {
-		exit_code = explain(t, cluster, a.explain);
+		exit_code = explain(t, cluster, &a);
 	} else {
 		exit_code = run(t, cluster, a.config, a.instance);
 	}

@@ -105,7 +105,8 @@ places_head(const struct places *p, uint64_t live, uint64_t now_ms, size_t which
 	for (size_t i = 0; i < p->n && p->order[i]->next_read < live; i++) {
 		struct lane *lane = p->order[i];
 
-		if (has_room(lane)) {
+		/* What a dry one waits for will serve those near it too. */
+		if (has_room(lane) || (lane->dry && !lane->full)) {
 			if (head != NULL && lane->next_read <= head->next_read + PLACES_NEAR)
 				continue;
 			head = lane;

@@ -381,48 +381,74 @@ ring_of(const char *text)
 	return ring;
 }
 
-err_t
-rings_take(struct rings *r, const struct cluster *now, uint64_t at_us, bool *changed, struct err_detail *why)
+/*
+ * What is to be when the cluster is `now`; *out is NULL where that is what there is.  *changed: another ring,
+ * the former is among those of before.
+ */
+static err_t
+next_rings(const struct rings *r, const struct cluster *now, uint64_t at_us, struct rings **out,
+	   bool *changed, struct err_detail *why)
 {
 	char *whole = ring_text(now, true), *ring = ring_text(now, false);
 	char *last = r->current != NULL ? ring_of(r->current) : NULL;
 	struct rings *next = NULL;
 	err_t err = ERR_OK;
 
-	*changed = false;
+	*changed = r->current != NULL && (last == NULL || strcmp(last, ring) != 0);
 	if (r->current != NULL && strcmp(r->current, whole) == 0)
 		goto done;
 	next = rings_copy(r);
-	if (r->current != NULL && (last == NULL || strcmp(last, ring) != 0)) {
-		*changed = true;
-		for (size_t i = next->n; i > 0; i--) {
-			if (strcmp(next->before[i - 1].ring, ring) == 0)
-				drop_before(next, i - 1); /* it is the current one again */
-		}
-		if (r->path[0] != '\0')
-			err = push_current(next, at_us, why);
-		else
-			err =
-			    err_set(why, ERR_CONFIG,
-				    "the ring of cluster \"%s\" has changed, and there is no file to "
-				    "remember the old "
-				    "one in, whose owners need the deletes still; set cursors of the cluster",
-				    r->cluster);
+	for (size_t i = next->n; i > 0 && *changed; i--) {
+		if (strcmp(next->before[i - 1].ring, ring) == 0)
+			drop_before(next, i - 1); /* it is the current one again */
 	}
+	if (*changed)
+		err = push_current(next, at_us, why);
 	free(next->current);
 	next->current = whole;
 	whole = NULL;
-	if (err == ERR_OK)
-		err = save(next, why);
-	if (err == ERR_OK)
-		rings_become(r, &next);
-	else
-		*changed = false;
+	if (err != ERR_OK)
+		rings_destroy(&next);
 done:
-	rings_destroy(&next);
+	*out = next;
 	free(whole);
 	free(ring);
 	free(last);
+	return err;
+}
+
+err_t
+rings_take(struct rings *r, const struct cluster *now, uint64_t at_us, bool *changed, struct err_detail *why)
+{
+	struct rings *next = NULL;
+	err_t err = next_rings(r, now, at_us, &next, changed, why);
+
+	if (err == ERR_OK && *changed && r->path[0] == '\0')
+		err = err_set(
+		    why, ERR_CONFIG,
+		    "the ring of cluster \"%s\" has changed, and there is no file to remember the old one "
+		    "in, whose owners need the deletes still; set cursors of the cluster",
+		    r->cluster);
+	if (err == ERR_OK && next != NULL)
+		err = save(next, why);
+	if (err == ERR_OK && next != NULL)
+		rings_become(r, &next);
+	if (err != ERR_OK)
+		*changed = false;
+	rings_destroy(&next);
+	return err;
+}
+
+err_t
+rings_plan(struct rings *r, const struct cluster *now, struct err_detail *why)
+{
+	struct rings *next = NULL;
+	bool changed;
+	err_t err = next_rings(r, now, 0, &next, &changed, why);
+
+	if (err == ERR_OK && next != NULL)
+		rings_become(r, &next);
+	rings_destroy(&next);
 	return err;
 }
 
@@ -498,6 +524,7 @@ rings_flushed(struct rings *r, const char *server, struct err_detail *why)
 void
 rings_status(const struct rings *r, struct json *j)
 {
+	json_kv_u64(j, "unsealed_rings", r->n);
 	json_name(j, "rings");
 	json_object(j);
 	json_name(j, "unsealed");

@@ -48,6 +48,9 @@ void rings_destroy(struct rings **r);
 err_t rings_take(struct rings *r, const struct cluster *now, uint64_t at_us, bool *changed,
 		 struct err_detail *why) MUST_CHECK;
 
+/* As rings_take(), but in memory only: what would be.  Such rings must not be taken, sealed or flushed by. */
+err_t rings_plan(struct rings *r, const struct cluster *now, struct err_detail *why) MUST_CHECK;
+
 /*
  * The configurations of before, the latest first, for route_create().  Valid until the next change.
  */
@@ -69,6 +72,7 @@ err_t rings_flushed(struct rings *r, const char *server, struct err_detail *why)
 /*
  * Members of an open object:
  *
+ *     "unsealed_rings":1,
  *     "rings":{"unsealed":[{"until_us":1700000000000000,"servers":["10.0.0.1:11211"]}],
  *              "sealed_out":["10.0.0.9:11211"]}
  */

@@ -32,14 +32,16 @@ static int
 print_effective(const struct topology *topo, const char *path)
 {
 	struct buf log = BUF_INIT;
-	size_t servers = 0;
+	size_t servers = 0, pools = 0;
 
-	for (size_t i = 0; i < topo->nclusters; i++)
+	for (size_t i = 0; i < topo->nclusters; i++) {
 		servers += topo->clusters[i].nservers;
+		pools += topo->clusters[i].npools;
+	}
 	broker_describe(&topo->log, &log);
-	printf("%s: ok: source %s, log %s, %zu cluster%s with %zu server%s\n", path, topo->source.name,
-	       buf_str(&log), topo->nclusters, topo->nclusters == 1 ? "" : "s", servers,
-	       servers == 1 ? "" : "s");
+	printf("%s: ok: source %s, log %s, %zu cluster%s with %zu pool%s and %zu server%s\n", path,
+	       topo->source.name, buf_str(&log), topo->nclusters, topo->nclusters == 1 ? "" : "s", pools,
+	       pools == 1 ? "" : "s", servers, servers == 1 ? "" : "s");
 	buf_fini(&log);
 	return CMD_OK;
 }

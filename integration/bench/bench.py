@@ -7,7 +7,11 @@
     latency    from a commit's return to the router's holding the acknowledgement, idle and under load
     kafka      the same through one Apache Kafka broker on this machine (integration/kafka-dist); only when named
     packing    deletes per packet to a server, against one at a time
+    push       the router's catching up with a log of deletes against a bare loop that pushes them, same memcached: CPU
+               time for a delete, and rate
     memory     the most resident memory of squeal (a 1 GB transaction) and of a router (a server down for a minute)
+    catchup    a server that was away: time to catch up, latency of the others meanwhile: catchup_bench.py
+    replay     squeal-replay from a log and from a binlog file, against a bare loop that pushes the same deletes
     cache      squeal-cache against memcached 1.6.45 and pogocache: cache_bench.py says what and with which variables
 
 Prints a table and writes build/bench.json.  A bound that is missed is said to be; the exit code is 0 unless
@@ -16,6 +20,7 @@ something could not be measured.
     BENCH="tail latency"       only these
     BENCH_SECONDS=10           of each load
     BENCH_DOWN_SECONDS=60      how long the server is down
+    BENCH_KEYS=2000000         deletes to push
     BENCH_GIB=1.0              size of the large transaction, and of the binlog files
 """
 
@@ -33,14 +38,18 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import binlogs  # noqa: E402
 from cache_bench import bench_cache  # noqa: E402
-from harness import Failure, Load, Pipeline, run_dir, show_logs, wait_until  # noqa: E402
+from catchup_bench import bench_catchup  # noqa: E402
+from replay_bench import bench_replay  # noqa: E402
+from harness import (Failure, Load, Memcached, Pipeline, Router, cpu_seconds, free_port, run_dir,  # noqa: E402
+                     show_logs, wait_until)
 from harness.pipeline import program  # noqa: E402
 from harness.process import BUILD  # noqa: E402
 
 SECONDS = float(os.environ.get("BENCH_SECONDS") or 10)
 DOWN_SECONDS = float(os.environ.get("BENCH_DOWN_SECONDS") or 60)
 GIB = float(os.environ.get("BENCH_GIB") or 1.0)
-RUNS = 5
+KEYS = int(os.environ.get("BENCH_KEYS") or 2000000)
+RUNS = int(os.environ.get("BENCH_RUNS") or 5)
 MIB = 1 << 20
 
 
@@ -253,6 +262,63 @@ def bench_packing(report):
     report.add("  deletes per second, catching up", deletes / seconds, "1/s", None, single=one_deletes / one_seconds)
 
 
+ROUTER_YAML = """
+region: bench
+log: {type: sqlite, path: %(dir)s/bench.log, sync: normal}
+source: {name: bench}
+clusters:
+  - name: a
+    admin: 127.0.0.1:%(admin)d
+    servers: ["127.0.0.1:%(port)d"]
+"""
+
+
+def router_pushes(dir, config, admin, keys):
+    """(wall seconds, CPU seconds) from a router's start to the acknowledgement of the last key of the log."""
+    for name in os.listdir(dir):
+        if name.endswith(".cursors"):
+            os.unlink(os.path.join(dir, name))
+    begin = time.monotonic()
+    router = Router(dir, config, "a", admin).start()
+    try:
+        wait_until(lambda: router.metrics().total("squeal_router_deletes_acked_total") >= keys, 300,
+                   "the router to push %d deletes" % keys)
+        return time.monotonic() - begin, cpu_seconds(router.process.pid)
+    finally:
+        router.kill()
+
+
+def bench_push(report):
+    print("bench: pushing deletes against the bare loop", flush=True)
+    dir = run_dir("bench-push")
+    memcached = Memcached(dir, options=["-t", "1"]).start()
+    try:
+        admin = free_port()
+        config = os.path.join(dir, "squeal.yaml")
+        with open(config, "w") as f:
+            f.write(ROUTER_YAML % {"dir": dir, "admin": admin, "port": memcached.port})
+        per_record, per_txn = 500, 5
+        quiet([program("fill_log"), os.path.join(dir, "bench.log"), str(KEYS // per_record), str(per_record // per_txn),
+               str(per_txn)])
+        loops, routers = [], []
+        for _ in range(RUNS):
+            _, _, output = timed([program("push-loop"), str(memcached.port), str(KEYS), "bench:"])
+            loops.append([float(x) for x in output.split()[1:]])
+            routers.append(router_pushes(dir, config, admin, KEYS))
+        ratio = [(l[0] / r[0], l[1] / r[1], KEYS / r[1] / (KEYS / l[0])) for l, r in zip(loops, routers)]
+        loop, router = ([statistics.median(x) for x in zip(*rows)] for rows in (loops, routers))
+        detail = dict(keys=KEYS, loop_wall_s=loop[0], loop_cpu_s=loop[1], router_wall_s=router[0], router_cpu_s=router[1])
+        wall, cpu, core = (statistics.median(x) for x in zip(*ratio))
+        report.add("router / bare loop, deletes per second", wall, "x", 0.8, better="more", **detail)
+        report.add("router's deletes per CPU second / loop's rate", core, "x", 0.8, better="more", **detail)
+        report.add("router / bare loop, deletes per CPU second", cpu, "x", None, better="more", **detail)
+        print("      loop %.0f ns and %.0f ns of CPU for a delete, router %.0f ns and %.0f ns" % tuple(
+            1e9 * x / KEYS for x in loop + router), flush=True)
+    finally:
+        memcached.stop()
+        shutil.rmtree(dir, ignore_errors=True)
+
+
 def binlog_bytes(p):
     return sum(int(row.split("\t")[1]) for row in p.db.sql("SHOW BINARY LOGS").splitlines())
 
@@ -296,9 +362,10 @@ def bench_memory(report):
 def main():
     report = Report()
     parts = {"keys": bench_keys, "tail": bench_tail, "latency": bench_latency, "kafka": bench_kafka, "packing": bench_packing,
-             "memory": bench_memory, "cache": bench_cache}
+             "push": bench_push, "memory": bench_memory, "catchup": bench_catchup,
+             "replay": lambda r: bench_replay(r, timed, quiet), "cache": bench_cache}
     failed = []
-    for name in (os.environ.get("BENCH") or "keys tail latency packing memory cache").split():
+    for name in (os.environ.get("BENCH") or "keys tail latency packing push memory catchup replay cache").split():
         try:
             parts[name](report)
         except Failure as e:

@@ -17,6 +17,8 @@ from .process import BUILD, Failure, Process, free_port, wait_until
 
 
 def _yaml_value(value):
+    if isinstance(value, list):
+        return "[%s]" % ", ".join(_yaml_value(item) for item in value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)):
@@ -30,7 +32,7 @@ def _yaml(value, indent, out):
         if isinstance(item, dict):
             out.append("%s%s:" % (pad, key))
             _yaml(item, indent + 1, out)
-        elif isinstance(item, list):
+        elif isinstance(item, list) and item and isinstance(item[0], dict):
             out.append("%s%s:" % (pad, key))
             for row in item:
                 first = len(out)

@@ -1,111 +1,264 @@
-"""A TCP way that can be slow, stand still or break: between a program and a server of the tests."""
+"""A TCP proxy on loopback that makes a network bad: delay, a limited rate, silence, cut connections.
 
-import asyncio
+    with Proxy(cache.port) as proxy:        # clients connect to proxy.address
+        proxy.delay = 0.02                  # seconds, each way
+        proxy.rate = 100_000                # bytes per second, each way and connection
+        proxy.cut()                         # every connection is reset; new ones are taken
+        proxy.stall()                       # nothing goes through; connections stay, new ones are taken (half-open)
+        proxy.refuse()                      # every connection is reset, new ones are refused
+        proxy.resume()                      # stall and refuse end; what waited goes on
+
+It is one thread; the settings may be changed by any other at any time.
+"""
+
+import collections
+import selectors
+import socket
+import struct
 import threading
+import time
 
 from .process import free_port
 
+# What one direction of one connection may hold before the sender is no longer read: a socket's buffer, more or less.
+HOLD = 256 * 1024
+CHUNK = 16 * 1024
+
+
+class _Way:
+    """One direction of a connection: bytes read from `source`, each chunk due at some time, for `sink`."""
+
+    def __init__(self, source, sink):
+        self.source = source
+        self.sink = sink
+        self.chunks = collections.deque()
+        self.held = 0
+        self.free_at = 0.0  # when the line may carry the next byte
+        self.finished = False  # the source has sent its last byte
+        self.told = False      # and the sink knows it
+
+    def put(self, data, now, delay, rate):
+        at = max(now, self.free_at)
+        if rate:
+            self.free_at = at + len(data) / rate
+            at = self.free_at
+        self.chunks.append((at + delay, data))
+        self.held += len(data)
+
+    def due(self):
+        return self.chunks[0][0] if self.chunks else None
+
+    def send(self, now):
+        """False when the sink takes no more at the moment."""
+        while self.chunks and self.chunks[0][0] <= now:
+            at, data = self.chunks.popleft()
+            try:
+                sent = self.sink.send(data)
+            except BlockingIOError:
+                sent = 0
+            self.held -= sent
+            if sent < len(data):
+                self.chunks.appendleft((at, data[sent:]))
+                return False
+        if self.finished and not self.told and not self.chunks:
+            self.told = True
+            self.sink.shutdown(socket.SHUT_WR)
+        return True
+
+
+class _Pair:
+    def __init__(self, client, server):
+        self.sockets = (client, server)
+        self.ways = (_Way(client, server), _Way(server, client))
+
+    def close(self, reset):
+        for s in self.sockets:
+            if reset:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            s.close()
+
 
 class Proxy:
-    """Forwards 127.0.0.1:port to the target.
-
-        proxy.delay = 0.1      seconds that every byte takes, each way
-        proxy.stall()          connections stay, nothing gets through any more (half-open); proxy.resume()
-        proxy.cut()            resets every connection; new ones are taken
-    """
-
-    def __init__(self, target_port):
-        self.target_port = target_port
+    def __init__(self, port, host="127.0.0.1", delay=0.0, rate=None):
+        self.target = (host, port)
         self.port = free_port()
-        self.delay = 0
-        self.open_connections = set()
-        self._loop = asyncio.new_event_loop()
-        self._passing = None
-        self._server = None
-        self._up = threading.Event()
+        self.delay = delay
+        self.rate = rate
+        self.passed = 0  # bytes
+        self._state = "open"
+        self._pairs = []
+        self._listener = None
+        self._end = False
+        self._wake_r, self._wake_w = socket.socketpair()
+        self._done = threading.Condition()
+        self._seen = None
+        self._cuts = self._cuts_done = 0
         self._thread = threading.Thread(target=self._run, daemon=True)
+        self._listen()
         self._thread.start()
-        self._up.wait()
 
-    def _run(self):
-        asyncio.set_event_loop(self._loop)
+    @property
+    def address(self):
+        return "127.0.0.1:%d" % self.port
 
-        async def up():
-            self._passing = asyncio.Event()
-            self._passing.set()
-            self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
-            self._up.set()
-        self._loop.run_until_complete(up())
-        self._loop.run_forever()
-        tasks = asyncio.all_tasks(self._loop)
-        for task in tasks:
-            task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self._loop.close()
+    def __enter__(self):
+        return self
 
-    async def _connected(self, reader, writer):
-        try:
-            there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self.target_port)
-        except OSError:
-            writer.transport.abort()
-            return
-        pair = (writer, there_writer)
-        self.open_connections.add(pair)
-        try:
-            await asyncio.gather(self._pump(reader, there_writer), self._pump(there_reader, writer))
-        except OSError:
-            pass
-        finally:
-            self.open_connections.discard(pair)
-            for w in pair:
-                w.transport.abort()
-
-    async def _pump(self, reader, writer):
-        queue = asyncio.Queue(256)
-
-        async def take():
-            while True:
-                data = await reader.read(65536)
-                await queue.put((self._loop.time() + self.delay, data))
-                if not data:
-                    return
-
-        async def give():
-            while True:
-                due, data = await queue.get()
-                await asyncio.sleep(max(0, due - self._loop.time()))
-                await self._passing.wait()
-                if not data:
-                    # One side has ended: so does the other.
-                    raise ConnectionResetError
-                writer.write(data)
-                await writer.drain()
-        await asyncio.gather(take(), give())
-
-    def _call(self, fn):
-        done = threading.Event()
-
-        def run():
-            fn()
-            done.set()
-        self._loop.call_soon_threadsafe(run)
-        done.wait(5)
-
-    def stall(self):
-        self._call(self._passing.clear)
-
-    def resume(self):
-        self._call(self._passing.set)
+    def __exit__(self, *_):
+        self.close()
 
     def cut(self):
-        def abort():
-            for pair in list(self.open_connections):
-                for writer in pair:
-                    writer.transport.abort()
-        self._call(abort)
+        with self._done:
+            self._cuts += 1
+            wanted = self._cuts
+            self._wake_w.send(b"x")
+            if not self._done.wait_for(lambda: self._cuts_done >= wanted, 10):
+                raise RuntimeError("the proxy's thread does not answer")
+
+    def stall(self):
+        self._become("stalled")
+
+    def refuse(self):
+        self._become("refusing")
+
+    def resume(self):
+        self._become("open")
+
+    def connections(self):
+        return len(self._pairs)
 
     def close(self):
-        self.cut()
-        self._call(self._server.close)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(5)
+        self._end = True
+        self._wake_w.send(b"x")
+        self._thread.join(10)
+
+    # --- its thread ---------------------------------------------------------------------------------------
+
+    def _become(self, state):
+        """Returns when the thread has done it."""
+        with self._done:
+            self._state = state
+            self._wake_w.send(b"x")
+            if not self._done.wait_for(lambda: self._seen == state, 10):
+                raise RuntimeError("the proxy's thread does not answer")
+
+    def _listen(self):
+        self._listener = socket.socket()
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(("127.0.0.1", self.port))
+        self._listener.listen(64)
+        self._listener.setblocking(False)
+
+    def _accept(self):
+        try:
+            client, _ = self._listener.accept()
+        except BlockingIOError:
+            return
+        server = socket.socket()
+        server.settimeout(2)
+        try:
+            server.connect(self.target)
+        except OSError:
+            server.close()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.close()
+            return
+        for s in (client, server):
+            s.setblocking(False)
+            s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._pairs.append(_Pair(client, server))
+
+    def _drop(self, pair, reset=True):
+        pair.close(reset)
+        self._pairs.remove(pair)
+
+    def _read(self, way, now):
+        try:
+            data = way.source.recv(CHUNK)
+        except BlockingIOError:
+            return
+        if data:
+            self.passed += len(data)
+            way.put(data, now, self.delay, self.rate)
+        else:
+            way.finished = True
+
+    def _take_state(self):
+        with self._done:
+            state = self._state
+            if state == "refusing" or self._cuts_done < self._cuts:
+                for pair in list(self._pairs):
+                    self._drop(pair)
+            self._cuts_done = self._cuts
+            if state == "refusing":
+                if self._listener:
+                    self._listener.close()
+                    self._listener = None
+            elif self._listener is None:
+                self._listen()
+            self._seen = state
+            self._done.notify_all()
+        return state
+
+    def _run(self):
+        try:
+            while not self._end:
+                self._round(self._take_state())
+        finally:
+            for pair in list(self._pairs):
+                self._drop(pair)
+            for s in (self._listener, self._wake_r, self._wake_w):
+                if s:
+                    s.close()
+
+    def _round(self, state):
+        now = time.monotonic()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._wake_r, selectors.EVENT_READ, None)
+            if self._listener:
+                selector.register(self._listener, selectors.EVENT_READ, None)
+            timeout = None
+            if state == "open":
+                events = {}
+                for pair in self._pairs:
+                    for way in pair.ways:
+                        if not way.finished and way.held < HOLD:
+                            events.setdefault(way.source, [0, pair])[0] |= selectors.EVENT_READ
+                        if way.due() is not None and way.due() <= now:
+                            events.setdefault(way.sink, [0, pair])[0] |= selectors.EVENT_WRITE
+                        elif way.due() is not None:
+                            wait = max(0.0, way.due() - now)
+                            timeout = wait if timeout is None else min(timeout, wait)
+                for s, (mask, pair) in events.items():
+                    selector.register(s, mask, pair)
+            for key, mask in selector.select(timeout):
+                if key.fileobj is self._wake_r:
+                    self._wake_r.recv(4096)
+                elif key.fileobj is self._listener:
+                    self._accept()
+                else:
+                    self._serve(key.data, key.fileobj, mask)
+            if state == "open":
+                now = time.monotonic()
+                for pair in list(self._pairs):
+                    self._flush(pair, now)
+
+    def _serve(self, pair, s, mask):
+        if pair not in self._pairs or not mask & selectors.EVENT_READ:
+            return
+        try:
+            for way in pair.ways:
+                if way.source is s:
+                    self._read(way, time.monotonic())
+        except OSError:
+            self._drop(pair)
+
+    def _flush(self, pair, now):
+        try:
+            for way in pair.ways:
+                way.send(now)
+            if all(w.finished and not w.chunks for w in pair.ways):
+                self._drop(pair, reset=False)
+        except OSError:
+            if pair in self._pairs:
+                self._drop(pair)

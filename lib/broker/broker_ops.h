@@ -50,7 +50,7 @@ struct cursor_ops {
 	void (*close)(struct cursor_store *s);
 	err_t (*load)(struct cursor_store *s, struct cursor *c, bool *found, struct err_detail *why);
 	err_t (*save)(struct cursor_store *s, const struct cursor *cursors, size_t n, struct err_detail *why);
-	err_t (*forget)(struct cursor_store *s, const char *server, struct err_detail *why); /* may be NULL */
+	err_t (*forget)(struct cursor_store *s, const char *server, struct err_detail *why);
 };
 
 struct cursor_store {

@@ -263,5 +263,5 @@ cursor_save(struct cursor_store *s, const struct cursor *cursors, size_t n, stru
 err_t
 cursor_forget(struct cursor_store *s, const char *server, struct err_detail *why)
 {
-	return s->ops->forget != NULL ? s->ops->forget(s, server, why) : ERR_OK;
+	return s->ops->forget(s, server, why);
 }

@@ -14,6 +14,7 @@ struct known {
 	char *name;
 	bool placed;	/* offset is of the log log_id */
 	bool other_log; /* it had a cursor of another log, and has not been placed in this one since */
+	bool forgotten; /* what was committed of it is no longer true */
 	uint64_t offset;
 };
 
@@ -107,7 +108,7 @@ load(struct cursor_store *base, struct cursor *c, bool *found, struct err_detail
 	uint64_t offset;
 	bool other_log;
 
-	if (!k->placed && !k->other_log && find(s, c->server, &offset, &other_log)) {
+	if (!k->placed && !k->other_log && !k->forgotten && find(s, c->server, &offset, &other_log)) {
 		k->offset = offset;
 		k->other_log = other_log;
 		k->placed = !other_log;
@@ -138,9 +139,23 @@ save(struct cursor_store *base, const struct cursor *cursors, size_t n, struct e
 			s->has_witness = false;
 		}
 		k->placed = true;
-		k->other_log = false;
+		k->other_log = k->forgotten = false;
 		k->offset = cursors[i].offset;
 	}
+	s->due = true;
+	s->changed(s->arg);
+	return ERR_OK;
+}
+
+/* It stands in no later commit. */
+static err_t
+forget(struct cursor_store *base, const char *server, struct err_detail *why)
+{
+	struct kafka_cursors *s = (struct kafka_cursors *)base;
+	struct known *k = know(s, server);
+
+	k->placed = k->other_log = false;
+	k->forgotten = true;
 	s->due = true;
 	s->changed(s->arg);
 	return ERR_OK;
@@ -211,4 +226,5 @@ cursor_kafka_witness(struct cursor_store *base, uint64_t offset, uint64_t witnes
 	s->witness = witness;
 }
 
-static const struct cursor_ops kafka_cursor_ops = {.close = close_store, .load = load, .save = save};
+static const struct cursor_ops kafka_cursor_ops = {
+    .close = close_store, .load = load, .save = save, .forget = forget};

@@ -3,11 +3,11 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "lib/conf/distribution.h"
+#include "lib/conf/algorithm.h"
 #include "lib/conf/endpoint.h"
 #include "lib/conf/host.h"
 
-enum { MAX_NAME = 64, MAX_KEY = 250, MAX_SOCKET_PATH = 107 };
+enum { MAX_NAME = 64, MAX_KEY = 250, MAX_SOCKET_PATH = 107, MAX_SALT = 512, MAX_HASHED_NAME = 255 };
 
 static bool
 is_word(struct span text, const char *const *words, size_t n)
@@ -222,19 +222,21 @@ check_hash_tag(const struct section_file *r, const struct section *f, const char
 }
 
 static err_t
-check_server_tls(const struct section_file *r, const struct section *f, const char *tls, const char *cert,
-		 const char *key)
+check_server_tls(const struct section_file *r, const struct section *f, const char *tls, const char *ca,
+		 const char *cert, const char *key)
 {
-	static const char *const with[] = {"tls_ca", "tls_cert", "tls_key"};
+	const struct {
+		const char *name, *value;
+	} with[] = {{"tls_ca", ca}, {"tls_cert", cert}, {"tls_key", key}};
 
 	if ((cert[0] != '\0') != (key[0] != '\0'))
 		return section_bad(r, section_place(f, cert[0] != '\0' ? "tls_cert" : "tls_key"),
 				   "tls_cert and tls_key in %s belong together; set both or none", f->path);
 	for (size_t i = 0; i < 3 && strcmp(tls, "off") == 0; i++) {
-		if (section_has(f, with[i]))
-			return section_bad(r, section_place(f, with[i]),
+		if (section_has(f, with[i].name) && with[i].value[0] != '\0')
+			return section_bad(r, section_place(f, with[i].name),
 					   "tls in %s is off, but %s is set; use tls: verify or take it out",
-					   f->path, with[i]);
+					   f->path, with[i].name);
 	}
 	return ERR_OK;
 }
@@ -277,22 +279,22 @@ check_cluster(const struct section_file *r, const struct section *f, const struc
 		err = check_hash_tag(r, f, o->hash_tag);
 	if (err == ERR_OK)
 		err = check_mcrouter_prefix(r, f, o->mcrouter_prefix);
-	return err == ERR_OK ? check_server_tls(r, f, o->tls, o->tls_cert, o->tls_key) : err;
+	return err == ERR_OK ? check_server_tls(r, f, o->tls, o->tls_ca, o->tls_cert, o->tls_key) : err;
 }
 
 /* A setting that is written down and does nothing was meant to do something. */
 static err_t
 check_pool_words(const struct section_file *r, const struct section *f, const struct pool_options *o)
 {
-	const struct distribution *d = distribution_find(o->distribution);
+	const struct algorithm *a = algorithm_find(o->distribution);
 	bool has_keys = strcmp(o->role, "main") == 0 || strcmp(o->role, "regional") == 0;
 	const struct {
 		bool fits;
 		const char *name, *where;
 	} words[] = {
-	    {d->hashes[0] != '\0', "hash", "a distribution whose hash can be chosen"},
-	    {d->tag, "hash_tag", "twemproxy's distributions"},
-	    {d->salt, "salt", "mcrouter's distributions"},
+	    {a->hashes[0] != '\0', "hash", "a distribution whose hash can be chosen"},
+	    {algorithm_takes(a, 'T'), "hash_tag", "twemproxy's distributions"},
+	    {algorithm_takes(a, 'S'), "salt", "mcrouter's distributions"},
 	    {has_keys, "prefixes",
 	     "role main or regional; use stands_for to name the pools whose deletes it gets"},
 	    {!has_keys, "stands_for", "role gutter or shadow"},
@@ -306,10 +308,10 @@ check_pool_words(const struct section_file *r, const struct section *f, const st
 					   "%s in %s has no effect here; it goes with %s", words[i].name,
 					   f->path, words[i].where);
 	}
-	if (d->hashes[0] != '\0' && !distribution_has_hash(d, o->hash))
+	if (a->hashes[0] != '\0' && !algorithm_has_hash(a, o->hash))
 		return section_bad(r, section_place(f, "hash"),
-				   "hash in %s: distribution: %s has no \"%s\" but %s", f->path,
-				   o->distribution, o->hash, d->hashes);
+				   "hash in %s: distribution: %s has no hash \"%s\"; it has %s", f->path,
+				   o->distribution, o->hash, a->hashes);
 	return ERR_OK;
 }
 
@@ -354,35 +356,39 @@ check_pool(const struct section_file *r, const struct section *f, const struct p
 		err = check_prefix_texts(r, f, o->prefixes);
 	if (err == ERR_OK)
 		err = check_pool_words(r, f, o);
+	if (err == ERR_OK && strlen(o->salt) > MAX_SALT)
+		err =
+		    section_bad(r, section_place(f, "salt"),
+				"salt in %s has more than %d bytes; this cannot be meant", f->path, MAX_SALT);
 	if (err == ERR_OK && o->stale_for % 1000 != 0)
 		err = section_bad(r, section_place(f, "stale_for"),
 				  "stale_for in %s must be whole seconds: memcached knows no parts of one",
 				  f->path);
-	return err == ERR_OK ? check_server_tls(r, f, o->tls, o->tls_cert, o->tls_key) : err;
+	return err == ERR_OK ? check_server_tls(r, f, o->tls, o->tls_ca, o->tls_cert, o->tls_key) : err;
 }
 
 static err_t
 check_weight(const struct section_file *r, const struct section *f, double weight, const char *distribution)
 {
-	const struct distribution *d = distribution_find(distribution);
+	const struct algorithm *a = algorithm_find(distribution);
 
-	if (d->weights == DISTRIBUTION_NO_WEIGHTS && (weight < 1 || weight > 1))
+	if (a->weight == ALGORITHM_WEIGHT_NONE && (weight < 1 || weight > 1))
 		return section_bad(
 		    r, section_place(f, "weight"),
 		    "weight in %s has no effect with distribution: %s; use one with weights if "
 		    "clients do, such as ketama_weighted, or leave it out",
 		    f->path, distribution);
-	if (d->weights == DISTRIBUTION_WHOLE && (weight < 1 || weight > (double)(uint64_t)weight))
+	if (a->weight == ALGORITHM_WEIGHT_WHOLE && (weight < 1 || weight > (double)(uint64_t)weight))
 		return section_bad(r, section_place(f, "weight"),
 				   "weight in %s must be a whole number from 1 up with distribution: %s",
 				   f->path, distribution);
-	if (d->weights == DISTRIBUTION_SHARES && !section_has(f, "weight"))
+	if (a->weight == ALGORITHM_WEIGHT_FRACTION && !section_has(f, "weight"))
 		return section_bad(
 		    r, f->node->at,
 		    "a server in %s has no weight, and distribution: %s needs one of every server "
 		    "(mcrouter takes 0.5 where its list has none)",
 		    f->path, distribution);
-	if (d->weights == DISTRIBUTION_SHARES && weight > 1)
+	if (a->weight == ALGORITHM_WEIGHT_FRACTION && weight > 1)
 		return section_bad(r, section_place(f, "weight"),
 				   "weight in %s must be 0 to 1 with distribution: %s", f->path,
 				   distribution);
@@ -413,11 +419,13 @@ check_server(const struct section_file *r, const struct section *f, struct serve
 	err = check_weight(r, f, o->weight, distribution);
 	if (err != ERR_OK)
 		return err;
-	if (o->name[0] != '\0' && !distribution_find(distribution)->names)
+	if (o->name[0] != '\0' && !algorithm_takes(algorithm_find(distribution), 'N'))
 		return section_bad(
 		    r, section_place(f, "name"),
-		    "name in %s has no effect with distribution: %s; only twemproxy hashes names, so "
-		    "leave it out",
+		    "name in %s has no effect with distribution: %s, which hashes no names; leave it out",
 		    f->path, distribution);
+	if (strlen(o->name) > MAX_HASHED_NAME)
+		return section_bad(r, section_place(f, "name"), "name in %s has more than %d bytes", f->path,
+				   MAX_HASHED_NAME);
 	return o->connect[0] == '\0' ? ERR_OK : check_address(r, f, "connect", o->connect, true);
 }

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/conf/algorithm.h"
 #include "lib/conf/cluster.h"
-#include "lib/conf/distribution.h"
 #include "lib/core/json.h"
 #include "lib/core/mem.h"
 
@@ -300,7 +300,7 @@ is_ring_row(const char *name, const struct pool_options *o, bool reach)
 {
 	static const char *const ring[] = {"kind", "role", "distribution", "hash_stop", "namespace"};
 	static const char *const security[] = {"tls_ca", "tls_cert", "tls_key"};
-	const struct distribution *d = distribution_find(o->distribution);
+	const struct algorithm *a = algorithm_find(o->distribution);
 
 	for (size_t i = 0; i < sizeof(ring) / sizeof(ring[0]); i++) {
 		if (strcmp(ring[i], name) == 0)
@@ -310,8 +310,9 @@ is_ring_row(const char *name, const struct pool_options *o, bool reach)
 		if (strcmp(security[i], name) == 0)
 			return reach && strcmp(o->tls, "off") != 0;
 	}
-	return (strcmp(name, "hash") == 0 && d->hashes[0] != '\0') ||
-	       (strcmp(name, "hash_tag") == 0 && d->tag) || (strcmp(name, "salt") == 0 && d->salt) ||
+	return (strcmp(name, "hash") == 0 && a->hashes[0] != '\0') ||
+	       (strcmp(name, "hash_tag") == 0 && algorithm_takes(a, 'T')) ||
+	       (strcmp(name, "salt") == 0 && algorithm_takes(a, 'S')) ||
 	       (reach && (strcmp(name, "tls") == 0 || strcmp(name, "auth_file") == 0));
 }
 
@@ -340,12 +341,32 @@ put_pool(struct json *j, const struct pool *p, bool reach)
 	json_object_end(j);
 }
 
+/* Letters beyond ASCII as escapes of YAML: some of them end a line there, or are not let in. */
+static void
+put_ascii(struct span text, struct buf *out)
+{
+	for (size_t i = 0; i < text.len;) {
+		unsigned char c = (unsigned char)text.p[i];
+		size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+		uint32_t letter = n == 1 ? c : c & (0xffu >> (n + 1));
+
+		for (size_t k = 1; k < n && i + k < text.len; k++)
+			letter = letter << 6 | ((unsigned char)text.p[i + k] & 0x3f);
+		if (n == 1)
+			buf_putc(out, (char)c);
+		else
+			buf_printf(out, letter > 0xffff ? "\\U%08x" : "\\u%04x", (unsigned)letter);
+		i += n;
+	}
+}
+
 void
 topology_ring_text(const struct cluster *c, bool reach, struct buf *out)
 {
+	struct buf text = BUF_INIT;
 	struct json j;
 
-	json_init(&j, out);
+	json_init(&j, &text);
 	json_object(&j);
 	json_name(&j, "log");
 	json_object(&j);
@@ -365,4 +386,6 @@ topology_ring_text(const struct cluster *c, bool reach, struct buf *out)
 	json_object_end(&j);
 	json_array_end(&j);
 	json_object_end(&j);
+	put_ascii(buf_span(&text), out);
+	buf_fini(&text);
 }

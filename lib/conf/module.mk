@@ -1,4 +1,4 @@
-CONF_SRC := lib/conf/check.c lib/conf/cluster.c lib/conf/cluster_change.c lib/conf/distribution.c lib/conf/endpoint.c lib/conf/host.c lib/conf/rules.c lib/conf/schema.c lib/conf/section.c lib/conf/topology.c \
+CONF_SRC := lib/conf/check.c lib/conf/cluster.c lib/conf/cluster_change.c lib/conf/endpoint.c lib/conf/host.c lib/conf/rules.c lib/conf/schema.c lib/conf/section.c lib/conf/topology.c \
 	    lib/conf/topology_text.c lib/conf/yaml.c
 CONF_A   := $(BUILD)/lib/conf.a
 # What a program that links $(CONF_A) needs besides.

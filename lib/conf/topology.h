@@ -13,6 +13,7 @@
 #ifndef SQUEAL_LIB_CONF_TOPOLOGY_H
 #define SQUEAL_LIB_CONF_TOPOLOGY_H
 
+#include "lib/conf/algorithm.h"
 #include "lib/core/err.h"
 #include "lib/core/option.h"
 
@@ -94,13 +95,10 @@
 	OPT(trace_prefix,    STR,      "",            0, 0,           "",       NO,  "acknowledged deletes of keys that start with this are written to trace_file") \
 	OPT(trace_file,      STR,      "",            0, 0,           "",       NO,  "file of trace lines: microseconds since 1970, server, log offset, key")
 
-/* Clients' hashing: the words of `distribution`; lib/conf/distribution.h says what goes with each. */
-#define DISTRIBUTIONS                                                                                              \
-	"ketama|ketama_weighted|ketama_spy|modula|twemproxy_ketama|twemproxy_modula|ch3|wch3|rendezvous|weighted_" \
-	"rendezvous|crc32|pymemcache|jump"
+/* The words of `hash`, of every algorithm; lib/conf/algorithm.h says what goes with each `distribution`. */
 #define KEY_HASHES                                                                                                 \
 	"default|md5|crc|fnv1_64|fnv1a_64|fnv1_32|fnv1a_32|hsieh|murmur|jenkins|murmur3|one_at_a_time|crc16|crc32|crc32a|" \
-	"xxh64|murmur64a|crc64|str|bytes"
+	"xxh64|murmur64a|crc64|str|bytes|java|ketama"
 
 #define CLUSTER_OPTIONS(OPT)                                                                                       \
 	OPT(name,            STR,      "",            0, 0,           "",       NO,  "name of the cluster; required") \
@@ -108,7 +106,7 @@
 	OPT(cursors,         STR,      "",            0, 0,           "",       NO,  "file of the delivery cursors and of what else the router must know after a restart; empty: beside the log; with Kafka the cursors are its committed offsets") \
 	OPT(mode,            CHOICE,   "warm",        0, 0,           "warm|cold", YES, "cold: the cluster is being filled from another one, so every delete holds fills off for cold_holdoff; squealctl mode switches it until the next start") \
 	OPT(cold_holdoff,    DURATION, "2s",          1, 60000,       "ms",     YES, "hold-off of the deletes of a cold cluster") \
-	OPT(distribution,    CHOICE,   "ketama",      0, 0,           DISTRIBUTIONS, YES, "how clients spread keys over servers (docs/routing.md)") \
+	OPT(distribution,    CHOICE,   "ketama",      0, 0,           ALGORITHM_CHOICES, YES, "how clients spread keys over servers (docs/routing.md)") \
 	OPT(hash,            CHOICE,   "default",     0, 0,           KEY_HASHES, YES, "hash of the clients, in the words of their program; which there are depends on the distribution (docs/routing.md)") \
 	OPT(hash_tag,        STR,      "",            0, 0,           "",       YES, "twemproxy: two characters, as in \"{}\": where both are in a key, only what is between them is hashed") \
 	OPT(salt,            STR,      "",            0, 0,           "",       YES, "mcrouter: text that is hashed behind every key") \
@@ -131,7 +129,7 @@
 	OPT(action,          CHOICE,   "delete",      0, 0,           "delete|stale|holdoff", YES, "delete; stale: the value stays for stale_for and is marked (only where every client reads with mg); holdoff: delete, and no fill for holdoff (squeal-cache)") \
 	OPT(holdoff,         DURATION, "2s",          1, 3600000,     "ms",     YES, "hold-off of action: holdoff; a longer one of the transaction counts") \
 	OPT(stale_for,       DURATION, "30s",         1000, 86400000, "ms",     YES, "action: stale: how long a stale value may be served; whole seconds") \
-	OPT(distribution,    CHOICE,   "",            0, 0,           DISTRIBUTIONS, YES, "as in the cluster") \
+	OPT(distribution,    CHOICE,   "",            0, 0,           ALGORITHM_CHOICES, YES, "as in the cluster") \
 	OPT(hash,            CHOICE,   "",            0, 0,           KEY_HASHES, YES, "as in the cluster")     \
 	OPT(hash_tag,        STR,      "",            0, 0,           "",       YES, "as in the cluster")         \
 	OPT(salt,            STR,      "",            0, 0,           "",       YES, "as in the cluster")         \
@@ -152,7 +150,7 @@
 
 #define LIMIT_OPTIONS(OPT)                                                                                         \
 	OPT(prefix,          STR,      "",            0, 0,           "",       YES, "keys that begin so, the longest prefix wins; required") \
-	OPT(rate,            UINT,     "0",           1, 100000000,   "keys/s", YES, "deletes of these keys per second and server, at most; required")
+	OPT(rate,            UINT,     "1000",          1, 100000000,   "keys/s", YES, "deletes of these keys per second and server, at most; required")
 /* clang-format on */
 
 struct region_options {
@@ -188,7 +186,7 @@ struct limit_options {
 };
 
 struct pool {
-	struct pool_options opt; /* what the file left out is the cluster's */
+	struct pool_options opt;	/* what the file left out is the cluster's */
 	struct server_options *servers; /* in the file's order, which some distributions depend on */
 	size_t nservers;
 };
@@ -199,7 +197,8 @@ struct cluster {
 	size_t npools;
 	struct limit_options *limits;
 	size_t nlimits;
-	/* The servers of all pools, each once by host and port, in the pools' order; texts belong to the pools. */
+	/* The servers of all pools, each once by host and port, in the pools' order; texts belong to the
+	 * pools. */
 	struct server_options *servers;
 	size_t nservers;
 };
@@ -240,15 +239,16 @@ void topology_server_address(const struct server_options *s, struct buf *out);
  * restart.  Clusters that came or went need one (section "clusters" and the name).  Of a cluster that stayed,
  * pools, servers and limits are taken: section "clusters[NAME]" and the setting, "limits" or "pools" (some
  * came or went), or section "clusters[NAME].pools[POOL]" and the setting or "servers".  &t->clusters[i] stays
- * where it is; its pools, servers and limits do not.  Texts are valid during the call.  Other threads must not
- * read `t` meanwhile.
+ * where it is; its pools, servers and limits do not.  Texts are valid during the call.  Other threads must
+ * not read `t` meanwhile.
  */
 typedef void topology_change_fn(void *arg, const char *section, const char *name, bool taken);
 void topology_reload(struct topology *t, const struct topology *fresh, topology_change_fn *fn, void *arg);
 
 /*
- * What decides which server has a key, of one cluster, as a squeal.yaml with this cluster alone: two clusters with
- * the same text route alike.  `reach`: with what it takes to reach the servers.  topology_parse() reads it.
+ * What decides which server has a key, of one cluster, as a squeal.yaml with this cluster alone: two clusters
+ * with the same text route alike.  `reach`: with what it takes to reach the servers.  topology_parse() reads
+ * it.
  */
 void topology_ring_text(const struct cluster *c, bool reach, struct buf *out);
 

@@ -51,6 +51,25 @@ put_rows(const struct option_section *s, int indent, struct buf *out)
 	buf_fini(&text);
 }
 
+/* Rows that belong to something that is itself a comment: one level deeper behind the "#". */
+static void
+put_rows_commented(const struct option_section *s, const char *margin, struct buf *out)
+{
+	for (size_t i = 0; i < s->nrows; i++) {
+		struct option_section one = {.name = s->name, .rows = &s->rows[i], .nrows = 1};
+		struct buf text = BUF_INIT;
+		struct span rest, line;
+
+		option_sample(&one, 0, &text);
+		rest = buf_span(&text);
+		if (option_line(&rest, &line))
+			buf_printf(out, "%s%.*s\n", margin, SPAN_FMT(line));
+		if (option_line(&rest, &line))
+			buf_printf(out, "%s%.*s\n", margin, SPAN_FMT(span_from(line, 2)));
+		buf_fini(&text);
+	}
+}
+
 void
 topology_sample(struct buf *out)
 {
@@ -79,6 +98,18 @@ topology_sample(struct buf *out)
 		if (strcmp(s[TOPOLOGY_SERVER].rows[i].name, "host") != 0)
 			option_sample(&one, 8, out);
 	}
+	buf_printf(out,
+		   "    # %s\n"
+		   "    # pools:\n"
+		   "    #   - servers: [10.0.1.1:11211, 10.0.1.2:11211]\n",
+		   s[TOPOLOGY_POOL].help);
+	put_rows_commented(&s[TOPOLOGY_POOL], "    #     ", out);
+	buf_printf(out,
+		   "    # %s\n"
+		   "    # limits:\n"
+		   "    #   -\n",
+		   s[TOPOLOGY_LIMIT].help);
+	put_rows_commented(&s[TOPOLOGY_LIMIT], "    #     ", out);
 }
 
 /* --- JSON Schema --------------------------------------------------------------------------------- */
@@ -103,9 +134,74 @@ put_server(struct json *j, const struct option_section *s)
 }
 
 static void
-put_clusters(struct json *j, const struct option_section *s)
+put_servers(struct json *j, const struct option_section *s)
+{
+	json_name(j, "servers");
+	json_object(j);
+	json_kv_str(j, "type", "array");
+	json_kv_u64(j, "minItems", 1);
+	json_name(j, "items");
+	json_object(j);
+	put_server(j, s);
+	json_object_end(j);
+	json_object_end(j);
+}
+
+static void
+put_pools(struct json *j, const struct option_section *s)
 {
 	static const char *const required[] = {"name", "servers"};
+
+	json_name(j, "pools");
+	json_object(j);
+	json_kv_str(j, "type", "array");
+	json_name(j, "items");
+	json_object(j);
+	schema_begin_object(j, &s[TOPOLOGY_POOL], false);
+	put_servers(j, &s[TOPOLOGY_SERVER]);
+	json_object_end(j);
+	schema_required(j, required, 2);
+	json_object_end(j);
+	json_object_end(j);
+}
+
+static void
+put_limits(struct json *j, const struct option_section *s)
+{
+	static const char *const required[] = {"prefix", "rate"};
+
+	json_name(j, "limits");
+	json_object(j);
+	json_kv_str(j, "type", "array");
+	json_name(j, "items");
+	json_object(j);
+	schema_begin_object(j, &s[TOPOLOGY_LIMIT], false);
+	json_object_end(j);
+	schema_required(j, required, 2);
+	json_object_end(j);
+	json_object_end(j);
+}
+
+/* "servers" or "pools" must be there, or both. */
+static void
+put_either(struct json *j)
+{
+	static const char *const either[] = {"servers", "pools"};
+
+	json_name(j, "anyOf");
+	json_array(j);
+	for (size_t i = 0; i < 2; i++) {
+		json_object(j);
+		schema_required(j, &either[i], 1);
+		json_object_end(j);
+	}
+	json_array_end(j);
+}
+
+static void
+put_clusters(struct json *j, const struct option_section *s)
+{
+	static const char *const required[] = {"name"};
 
 	json_name(j, "clusters");
 	json_object(j);
@@ -113,17 +209,12 @@ put_clusters(struct json *j, const struct option_section *s)
 	json_name(j, "items");
 	json_object(j);
 	schema_begin_object(j, &s[TOPOLOGY_CLUSTER], false);
-	json_name(j, "servers");
-	json_object(j);
-	json_kv_str(j, "type", "array");
-	json_kv_u64(j, "minItems", 1);
-	json_name(j, "items");
-	json_object(j);
-	put_server(j, &s[TOPOLOGY_SERVER]);
+	put_servers(j, &s[TOPOLOGY_SERVER]);
+	put_pools(j, s);
+	put_limits(j, s);
 	json_object_end(j);
-	json_object_end(j);
-	json_object_end(j);
-	schema_required(j, required, 2);
+	schema_required(j, required, 1);
+	put_either(j);
 	json_object_end(j);
 	json_object_end(j);
 }

@@ -21,13 +21,11 @@ buf_clear(struct buf *b)
 }
 
 char *
-buf_room(struct buf *b, size_t n)
+buf_grow(struct buf *b, size_t n)
 {
 	size_t front = (size_t)(b->p - b->base);
 	size_t cap = b->cap > 0 ? b->cap : 256;
 
-	if (b->base != NULL && n <= b->cap - front - b->len)
-		return b->p + b->len;
 	/* Taken bytes at the front are reused only when that frees half: each byte moves at most once. */
 	if (b->base != NULL && front >= b->cap / 2 && n <= b->cap - b->len) {
 		memmove(b->base, b->p, b->len);
@@ -46,12 +44,6 @@ buf_room(struct buf *b, size_t n)
 	}
 	b->p = b->base;
 	return b->p + b->len;
-}
-
-void
-buf_added(struct buf *b, size_t n)
-{
-	b->len += n;
 }
 
 void

@@ -29,9 +29,23 @@ void buf_fini(struct buf *b);
 /* Forgets the bytes, keeps the memory. */
 void buf_clear(struct buf *b);
 
+/* Makes room for `n` more bytes; for buf_room(). */
+char *buf_grow(struct buf *b, size_t n);
+
 /* Room for `n` more bytes at the returned address; they count only after buf_added(). */
-char *buf_room(struct buf *b, size_t n);
-void buf_added(struct buf *b, size_t n);
+static inline char *
+buf_room(struct buf *b, size_t n)
+{
+	if (b->base != NULL && n <= b->cap - (size_t)(b->p - b->base) - b->len)
+		return b->p + b->len;
+	return buf_grow(b, n);
+}
+
+static inline void
+buf_added(struct buf *b, size_t n)
+{
+	b->len += n;
+}
 
 void buf_put(struct buf *b, const void *p, size_t n);
 void buf_put_span(struct buf *b, struct span s);

@@ -44,6 +44,25 @@ histogram_record(struct histogram *h, uint64_t value)
 	raise_max(h, value);
 }
 
+static void
+bump(_Atomic uint64_t *n, uint64_t by)
+{
+	atomic_store_explicit(n, atomic_load_explicit(n, memory_order_relaxed) + by, memory_order_relaxed);
+}
+
+void
+histogram_bump(struct histogram *h, uint64_t value)
+{
+	_Atomic uint32_t *bucket = &h->bucket[bucket_of(value)];
+
+	atomic_store_explicit(bucket, atomic_load_explicit(bucket, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
+	bump(&h->count, 1);
+	bump(&h->sum, value);
+	if (value > atomic_load_explicit(&h->max, memory_order_relaxed))
+		atomic_store_explicit(&h->max, value, memory_order_relaxed);
+}
+
 uint64_t
 histogram_percentile(const struct histogram *h, double fraction)
 {

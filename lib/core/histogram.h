@@ -30,6 +30,9 @@ struct histogram {
 
 void histogram_record(struct histogram *h, uint64_t value);
 
+/* The same for a histogram that only one thread records in: no locked instruction, for hot paths. */
+void histogram_bump(struct histogram *h, uint64_t value);
+
 /* The value that `fraction` (0.0 … 1.0) of the recorded ones do not exceed; 0 when there are none. */
 uint64_t histogram_percentile(const struct histogram *h, double fraction);
 

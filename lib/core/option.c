@@ -481,7 +481,10 @@ option_sample(const struct option_section *s, int indent, struct buf *out)
 		buf_printf(out, "%*s# %s (", indent, "", row->help);
 		put_range(row, out);
 		buf_printf(out, ")\n%*s# %s: %s\n", indent, "", row->name,
-			   row->def[0] != '\0' ? row->def : "\"\"");
+			   row->def[0] != '\0'	      ? row->def
+			   : row->type == OPTION_MAP  ? "{}"
+			   : row->type == OPTION_LIST ? "[]"
+						      : "\"\"");
 	}
 }
 

@@ -21,11 +21,11 @@
  *     DECIMAL   double     number with up to six decimals, as in 0.25
  *     BOOL      bool       true/false, yes/no, on/off
  *     STR       char *     text; never NULL, "" by default where the row says so
- *     CHOICE    char *     one of the words in `unit`, written "a|b|c"; "" only by default, where the row says so
+ *     CHOICE    char *     one of the words in `unit`, written "a|b|c"; "" by default only
  *     DURATION  uint64_t   in the row's unit, "ms" or "s"; written "5ms", "2s", "10m", "24h", "7d"
  *     SIZE      uint64_t   bytes; written "64KiB", "10MB", "1GiB", or plain bytes
- *     LIST      char *     texts, one a line, each line ended by "\n"; in YAML a list, or one text for a list
- * of one MAP       char *     "name=value" lines; in YAML a mapping of free names to texts
+ *     LIST      char *     lines of text; in YAML a list of texts, or one text
+ *     MAP       char *     lines "name=value"; in YAML a mapping of free names to texts
  *
  * option_line() walks through the lines of the last two.
  *

@@ -4,6 +4,8 @@
 
 #include "lib/core/mem.h"
 
+enum { UNSENT_SLOTS = 16384 }; /* about as many keys as wait in 1 MiB; made when the first one waits */
+
 void
 limiter_init(struct limiter *l, uint64_t seed)
 {
@@ -41,7 +43,7 @@ limiter_rate(struct limiter *l, size_t index, uint64_t keys_per_s, uint64_t now_
 		l->limits = mem_realloc(l->limits, (index + 1) * sizeof(l->limits[0]));
 		for (; l->n <= index; l->n++) {
 			l->limits[l->n] = (struct limit){0};
-			unsent_init(&l->limits[l->n].unsent, l->seed);
+			unsent_init(&l->limits[l->n].unsent, l->seed, UNSENT_SLOTS);
 		}
 	}
 	bucket_rate(&l->limits[index].bucket, keys_per_s, now_ns);
@@ -116,6 +118,8 @@ limiter_acked(struct limiter *l, size_t index)
 	buf_take(&limit->queue, n);
 	limit->base += n;
 	l->bytes -= n;
+	if (limit->queue.len == 0)
+		unsent_clear(&limit->unsent);
 }
 
 void

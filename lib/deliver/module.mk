@@ -1,4 +1,5 @@
-DELIVER_SRC := lib/deliver/bucket.c lib/deliver/limiter.c lib/deliver/outbox.c lib/deliver/process.c lib/deliver/server.c \
+DELIVER_SRC := lib/deliver/bucket.c lib/deliver/limiter.c lib/deliver/outbox.c lib/deliver/outbox_reply.c \
+	       lib/deliver/outbox_send.c lib/deliver/process.c lib/deliver/server.c \
 	       lib/deliver/server_security.c lib/deliver/unsent.c
 DELIVER_A   := $(BUILD)/lib/deliver.a
 LIBS        += $(DELIVER_A)
@@ -14,3 +15,8 @@ DELIVER_TESTS := $(patsubst lib/deliver/test/%.c,$(BUILD)/test/lib/deliver/test/
 TESTS         += $(DELIVER_TESTS)
 $(DELIVER_TESTS): $(DELIVER_A) $(patsubst %,$(BUILD)/lib/%.a,$(DELIVER_NEEDS))
 $(DELIVER_TESTS): TEST_LIBS := $(DELIVER_LIBS)
+
+DELIVER_FUZZERS := $(BUILD)/fuzz/lib/deliver/fuzz/fuzz_outbox
+FUZZERS         += $(DELIVER_FUZZERS)
+$(DELIVER_FUZZERS): $(DELIVER_A) $(patsubst %,$(BUILD)/lib/%.a,$(DELIVER_NEEDS))
+$(DELIVER_FUZZERS): TEST_LIBS := $(DELIVER_LIBS)

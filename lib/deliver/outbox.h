@@ -28,8 +28,9 @@
  * outbox_acked() is the offset below which every record is fully acknowledged.  A flush_all is an entry like
  * a delete that is never given up.
  *
- * Bytes in, bytes out: no I/O here.  Memory: what is queued, and an index of the keys that wait, of 11 to 32
- * bytes for each; the caller looks at outbox_bytes().
+ * Bytes in, bytes out: no I/O here.  Memory: what is queued, which is outbox_bytes(), and an index of the
+ * keys that came last of 32 KiB, of 128 KiB for each limit that something waits for; a repeat of a key that
+ * is in the index no more is queued like a new one.
  *
  * Threads: the loop's.   Blocks: never.   Clock: injected.
  */
@@ -172,11 +173,14 @@ void outbox_restart(struct outbox *o, uint64_t acked);
 /* --- pace -------------------------------------------------------------------------------------------------
  */
 
+/* These change what may be sent now: call server_pump() after them. */
+
 /* At most so many keys a second, all together; 0: as many as the server takes.  What is sent again is not
  * counted. */
 void outbox_rate(struct outbox *o, uint64_t keys_per_s);
 
-/* The rate limits that outbox_key.limit names.  Keys that wait keep the index that they have. */
+/* The rate limits that outbox_key.limit names, 65535 at most.  Keys that wait keep the index that they have.
+ */
 void outbox_limits(struct outbox *o, const struct outbox_limit *limits, size_t n);
 
 /* While paused nothing more is sent; what is in flight is awaited. */

@@ -35,10 +35,10 @@ enum greeting_step {
 };
 
 struct server {
-	char *host; /* that a certificate must be of; "" for a socket */
 	struct server_context ctx;
 	char *name;
 	char *address;
+	char *tls_name; /* that its certificate must carry; "" for a socket */
 	enum server_state state;
 	struct stream *stream;
 	struct outbox *outbox;
@@ -90,6 +90,18 @@ address_of(const struct server_options *opt, const char *name)
 	return address;
 }
 
+static char *
+tls_name_of(const struct server_options *opt)
+{
+	struct span host = span_of(opt->host);
+
+	if (host.len > 0 && host.p[0] == '/')
+		host.len = 0;
+	if (host.len > 2 && host.p[0] == '[')
+		host = span_make(host.p + 1, host.len - 2);
+	return span_dup(host);
+}
+
 struct server *
 server_create(const struct server_options *opt, const struct server_context *ctx)
 {
@@ -97,13 +109,13 @@ server_create(const struct server_options *opt, const struct server_context *ctx
 	struct outbox_context outbox = {0};
 	struct buf name = BUF_INIT;
 
-	s->host = span_dup(span_of(opt->host[0] == '/' ? "" : opt->host));
 	s->ctx = *ctx;
 	s->random = ctx->seed | 1;
 	ring_server_name(opt, &name);
 	s->name = span_dup(buf_span(&name));
 	buf_fini(&name);
 	s->address = address_of(opt, s->name);
+	s->tls_name = tls_name_of(opt);
 	outbox.opt = ctx->opt;
 	outbox.clock = loop_clock(ctx->loop);
 	outbox.log = ctx->log;
@@ -131,8 +143,8 @@ server_destroy(struct server **sp)
 	outbox_destroy(&s->outbox);
 	buf_fini(&s->out);
 	free(s->name);
-	free(s->host);
 	free(s->address);
+	free(s->tls_name);
 	free(s);
 	*sp = NULL;
 }
@@ -466,8 +478,12 @@ look_ahead(const struct server *s, struct span in, struct err_detail *why)
 
 	for (;;) {
 		struct mc_reply reply;
-		err_t err = mc_reply_parse(in, &reply, why);
+		err_t err;
 
+		/* Misses come in long runs. */
+		while (span_starts(in, SPAN_LIT("NF\r\n")))
+			in = span_from(in, 4);
+		err = mc_reply_parse(in, &reply, why);
 		if (err != ERR_OK || reply.kind == MC_REPLY_MORE)
 			return err;
 		marks += reply.kind == mark;
@@ -557,7 +573,7 @@ server_connect(void *arg)
 	struct stream_options opt = {.connect_timeout_ms = s->ctx.opt->connect_timeout,
 				     .max_input = MAX_INPUT,
 				     .tls = server_security_tls(s->ctx.security),
-				     .tls_name = s->host};
+				     .tls_name = s->tls_name};
 	struct err_detail why = {0};
 
 	metric_inc(&s->metrics.router_connects);

@@ -1,6 +1,5 @@
 #include "lib/deliver/server_security.h"
 
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,7 +83,7 @@ server_security_destroy(struct server_security **s)
 		return;
 	tls_client_destroy(&(*s)->tls);
 	if ((*s)->login.base != NULL)
-		OPENSSL_cleanse((*s)->login.base, (*s)->login.cap);
+		explicit_bzero((*s)->login.base, (*s)->login.cap);
 	buf_fini(&(*s)->login);
 	free(*s);
 	*s = NULL;

@@ -3,124 +3,110 @@
 #include <stdlib.h>
 
 #include "lib/core/hash.h"
-#include "lib/core/mem.h"
 #include "lib/deliver/entry.h"
 
 /*
  * A position is kept in 40 bits and is that of an entry that waits when its distance from the first that does
  * is within the queue.  An old position could only seem to be a new one after 2^40 bytes went through the
- * queue; the index is thinned out long before, after as many puts as it has slots.
+ * queue; old ones are taken out long before, after as many puts as there are slots.
  */
-enum { AT_BITS = 40, SLOTS_MIN = 256, SLOTS_KEPT = 4096 };
+enum { AT_BITS = 40, LINE = 8 };
 #define AT_MASK ((1ull << AT_BITS) - 1)
 
 void
-unsent_init(struct unsent *u, uint64_t seed)
+unsent_init(struct unsent *u, uint64_t seed, size_t nslots)
 {
-	*u = (struct unsent){.seed = seed};
+	*u = (struct unsent){.seed = seed, .nslots = nslots};
 }
 
 void
 unsent_fini(struct unsent *u)
 {
 	free(u->slots);
-	unsent_init(u, u->seed);
+	unsent_init(u, u->seed, u->nslots);
 }
 
 void
 unsent_clear(struct unsent *u)
 {
-	if (u->nslots > SLOTS_KEPT)
-		unsent_fini(u);
-	else if (u->used > 0)
-		memset(u->slots, 0, u->nslots * sizeof(u->slots[0]));
-	u->used = u->puts = 0;
+	unsent_fini(u);
 }
 
+static void
+unsent_alloc(struct unsent *u)
+{
+	size_t bytes = u->nslots * sizeof(u->slots[0]);
+
+	u->slots = aligned_alloc(LINE * sizeof(u->slots[0]), bytes);
+	if (u->slots == NULL)
+		abort(); /* lib/core/mem.h says why */
+	memset(u->slots, 0, bytes);
+}
+
+/* The lowest bit of the tag is always set, so that no slot that is taken is 0. */
 static uint64_t
-slot_of(uint64_t hash, uint64_t at)
+tag_of(uint64_t hash)
 {
-	/* The lowest bit of the tag is always set, so that no slot that is taken is 0. */
-	return (hash | 1ull << AT_BITS) >> AT_BITS << AT_BITS | (at & AT_MASK);
+	return (hash >> AT_BITS | 1) << AT_BITS;
 }
 
+/* How far behind the first entry that waits; false when it waits no more. */
 static bool
-same_tag(uint64_t slot, uint64_t hash)
+slot_waits(const struct unsent_queue *q, uint64_t slot, uint64_t *ahead)
 {
-	return slot >> AT_BITS == (hash >> AT_BITS | 1);
+	*ahead = (slot - q->from) & AT_MASK;
+	return *ahead < q->base + q->bytes->len - q->from;
 }
 
-/* The entry in the queue, NULL when it waits no more. */
-static char *
-slot_entry(const struct unsent_queue *q, uint64_t slot)
-{
-	uint64_t ahead = (slot - q->from) & AT_MASK;
-	uint64_t skipped = q->from - q->base;
-
-	return ahead < q->bytes->len - skipped ? q->bytes->p + skipped + ahead : NULL;
-}
-
-/* The slot of the hash is not in it: it begins where the low bits of the key's hash say. */
 static void
-slot_put(struct unsent *u, uint64_t hash, uint64_t slot)
+forget_old(struct unsent *u, const struct unsent_queue *q)
 {
-	size_t i = (size_t)hash & (u->nslots - 1);
+	uint64_t ahead;
 
-	while (u->slots[i] != 0)
-		i = (i + 1) & (u->nslots - 1);
-	u->slots[i] = slot;
-	u->used++;
-}
-
-/* Makes it anew with what still waits, at a size that fits. */
-static void
-unsent_thin(struct unsent *u, const struct unsent_queue *q)
-{
-	struct unsent fresh = {.seed = u->seed, .nslots = SLOTS_MIN};
-	size_t waiting = 0;
-
-	for (size_t i = 0; i < u->nslots; i++)
-		waiting += u->slots[i] != 0 && slot_entry(q, u->slots[i]) != NULL;
-	while (fresh.nslots < 2 * waiting + 2)
-		fresh.nslots *= 2;
-	fresh.slots = mem_zalloc(fresh.nslots, sizeof(fresh.slots[0]));
 	for (size_t i = 0; i < u->nslots; i++) {
-		const char *entry = u->slots[i] != 0 ? slot_entry(q, u->slots[i]) : NULL;
-
-		if (entry != NULL)
-			slot_put(&fresh, hash_span(entry_key_sent(entry), u->seed), u->slots[i]);
+		if (!slot_waits(q, u->slots[i], &ahead))
+			u->slots[i] = 0;
 	}
-	free(u->slots);
-	*u = fresh;
+	u->puts = 0;
 }
 
 char *
 unsent_find(struct unsent *u, const struct unsent_queue *q, struct span sent)
 {
-	uint64_t hash = hash_span(sent, u->seed);
-	uint64_t *gone = NULL;
-	size_t i;
+	uint64_t hash = hash_span(sent, u->seed), tag = tag_of(hash), oldest = UINT64_MAX;
+	uint64_t *line;
 
-	if ((u->used + 1) * 4 > u->nslots * 3 || u->puts >= u->nslots)
-		unsent_thin(u, q);
-	i = (size_t)hash & (u->nslots - 1);
-	for (; u->slots[i] != 0; i = (i + 1) & (u->nslots - 1)) {
-		char *entry = slot_entry(q, u->slots[i]);
+	if (u->slots == NULL)
+		unsent_alloc(u);
+	if (u->puts >= u->nslots)
+		forget_old(u, q);
+	line = &u->slots[(size_t)hash & (u->nslots - 1) & ~(size_t)(LINE - 1)];
+	u->fresh = tag;
+	for (uint64_t *slot = line; slot < line + LINE; slot++) {
+		uint64_t ahead;
+		char *entry;
 
-		if (entry == NULL)
-			gone = gone != NULL ? gone : &u->slots[i];
-		else if (same_tag(u->slots[i], hash) && span_eq(entry_key_sent(entry), sent))
+		if (*slot == 0 || !slot_waits(q, *slot, &ahead)) {
+			u->place = slot;
+			oldest = 0;
+			continue;
+		}
+		if (ahead < oldest) {
+			u->place = slot;
+			oldest = ahead;
+		}
+		if ((*slot & ~AT_MASK) != tag)
+			continue;
+		entry = q->bytes->p + (q->from - q->base) + ahead;
+		if (span_eq(entry_key_sent(entry), sent))
 			return entry;
 	}
-	u->place = gone != NULL ? gone : &u->slots[i];
-	u->hash = hash;
 	return NULL;
 }
 
 void
 unsent_add(struct unsent *u, uint64_t at)
 {
-	u->used += *u->place == 0;
 	u->puts++;
-	*u->place = slot_of(u->hash, at);
+	*u->place = u->fresh | (at & AT_MASK);
 }

@@ -18,7 +18,7 @@
 
 enum { FURC_SERVERS_MAX = 1 << 23 };
 
-/* Index of the key's server among `n`, 1 to FURC_SERVERS_MAX. */
+/* Index of the key's server among `n`.  mcrouter takes no more than FURC_SERVERS_MAX; the function does. */
 uint32_t furc_of(struct span key, uint32_t n);
 
 #endif

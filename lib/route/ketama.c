@@ -6,6 +6,7 @@
 #include "lib/core/buf.h"
 #include "lib/core/mem.h"
 #include "lib/route/md5.h"
+#include "lib/route/sha1.h"
 
 enum {
 	POINTS = 160, /* per server on average */
@@ -20,6 +21,15 @@ compare_points(const void *a, const void *b)
 	if (p->at != q->at)
 		return p->at < q->at ? -1 : 1;
 	return p->server < q->server ? -1 : p->server > q->server;
+}
+
+/* The same, but of equal points that of the later server comes first. */
+static int
+compare_points_last(const void *a, const void *b)
+{
+	const struct ketama_point *p = a, *q = b;
+
+	return p->at != q->at ? compare_points(a, b) : -compare_points(a, b);
 }
 
 /* Every step in float and in this order: see the header. */
@@ -59,9 +69,33 @@ make_slots(struct ketama *k)
 	k->slots[nslots] = k->n;
 }
 
-void
-ketama_init(struct ketama *k, const struct ketama_server *servers, size_t n, const struct keyhash *hash)
+static void
+add_points(struct ketama *k, enum ketama_kind kind, struct span text, size_t server,
+	   const struct keyhash *hash)
 {
+	struct md5 md5;
+
+	switch (kind) {
+	case KETAMA_HASH:
+		add_point(k, (uint32_t)hash->of(text), server);
+		break;
+	case KETAMA_MD5:
+	case KETAMA_MD5_LAST:
+		md5 = md5_of(text);
+		for (size_t w = 0; w < POINTS_PER_MD5; w++)
+			add_point(k, md5.word[w], server);
+		break;
+	case KETAMA_SHA1:
+		add_point(k, ~sha1_first(text), server);
+		break;
+	}
+}
+
+void
+ketama_init(struct ketama *k, enum ketama_kind kind, const struct ketama_server *servers, size_t n,
+	    const struct keyhash *hash)
+{
+	bool last = kind == KETAMA_MD5_LAST || kind == KETAMA_SHA1;
 	struct buf text = BUF_INIT;
 	size_t total = 0;
 
@@ -71,22 +105,14 @@ ketama_init(struct ketama *k, const struct ketama_server *servers, size_t n, con
 	k->points = mem_alloc((total * POINTS_PER_MD5 + 1) * sizeof(k->points[0]));
 	for (size_t s = 0; s < n; s++) {
 		for (uint32_t i = 0; i < servers[s].texts; i++) {
-			struct md5 md5;
-
 			buf_clear(&text);
 			buf_put_span(&text, servers[s].name);
-			buf_printf(&text, "-%u", (unsigned)i);
-			if (hash != NULL) {
-				add_point(k, (uint32_t)hash->of(buf_span(&text)), s);
-				continue;
-			}
-			md5 = md5_of(buf_span(&text));
-			for (size_t w = 0; w < POINTS_PER_MD5; w++)
-				add_point(k, md5.word[w], s);
+			buf_printf(&text, "%c%u", kind == KETAMA_SHA1 ? ':' : '-', (unsigned)i);
+			add_points(k, kind, buf_span(&text), s, hash);
 		}
 	}
 	if (k->n > 0)
-		qsort(k->points, k->n, sizeof(k->points[0]), compare_points);
+		qsort(k->points, k->n, sizeof(k->points[0]), last ? compare_points_last : compare_points);
 	make_slots(k);
 	buf_fini(&text);
 }

@@ -7,11 +7,14 @@
  * list has the key.  (twemproxy does not say which of equal points is first; glibc's merge sort, which it is
  * used with, keeps the list's order.)
  *
+ * Dalli's points are the first words of the SHA-1 of "NAME:0" and so on, and a key belongs to the last point
+ * at or before its hash.  Such a circle is kept upside down, all bits of point and hash inverted.
+ *
  * How many MD5s a server gets is shared out in single-precision floats, like the originals do, because the
  * rounding decides.
  *
  * Sources: libmemcached, src/libmemcached/hosts.cc (update_continuum) and hash.cc (dispatch_host); twemproxy,
- * src/hashkit/nc_ketama.c.
+ * src/hashkit/nc_ketama.c; spymemcached, KetamaNodeLocator.java; Dalli, lib/dalli/ring.rb.
  *
  * Threads: any may look up; building is for one.   Blocks: never.
  */
@@ -22,7 +25,7 @@
 #include "lib/route/keyhash.h"
 
 struct ketama_point {
-	uint32_t at;
+	uint32_t at;	 /* inverted with KETAMA_SHA1 */
 	uint32_t server; /* index in the list */
 };
 
@@ -39,14 +42,22 @@ struct ketama_server {
 	uint32_t texts;
 };
 
-/* With `hash` one point from each text, without (NULL) four. */
-void ketama_init(struct ketama *k, const struct ketama_server *servers, size_t n, const struct keyhash *hash);
+enum ketama_kind {
+	KETAMA_HASH,	 /* one point from each text, by `hash` */
+	KETAMA_MD5,	 /* four; `hash` is not used, here and below */
+	KETAMA_MD5_LAST, /* four; of equal ones the last server's counts */
+	KETAMA_SHA1,	 /* Dalli's */
+};
+
+void ketama_init(struct ketama *k, enum ketama_kind kind, const struct ketama_server *servers, size_t n,
+		 const struct keyhash *hash);
 void ketama_fini(struct ketama *k);
 
 /* How many MD5s a server of that weight has, out of 40 per server on average. */
 uint32_t ketama_share(uint64_t weight, uint64_t total, size_t nservers);
 
-/* The point that has the hash; valid as long as the circle.  There must be one. */
+/* The point that has the hash, of KETAMA_SHA1 the inverted hash; valid as long as the circle.  There must be
+ * one. */
 const struct ketama_point *ketama_find(const struct ketama *k, uint32_t hash);
 
 #endif

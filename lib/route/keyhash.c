@@ -5,6 +5,7 @@
 #include "lib/route/crc.h"
 #include "lib/route/md5.h"
 #include "lib/route/murmur.h"
+#include "lib/route/utf8.h"
 
 /* The byte as the number that a signed char is, widened. */
 static inline uint64_t
@@ -237,6 +238,96 @@ murmur64a_0(struct span key)
 	return murmur64a(key, 0);
 }
 
+/* --- Java's characters ------------------------------------------------------------------------------------
+ */
+
+typedef uint64_t mix_fn(uint64_t v, uint16_t unit);
+
+/* Over the key's UTF-16. */
+static inline uint64_t
+over_units(struct span key, uint64_t v, mix_fn *mix)
+{
+	struct span rest = key;
+	uint64_t start = v;
+	uint32_t c;
+
+	while (rest.len > 0) {
+		if (!utf8_take(&rest, &c)) {
+			v = start;
+			for (size_t i = 0; i < key.len; i++)
+				v = mix(v, (unsigned char)key.p[i]);
+			return (uint32_t)v;
+		}
+		if (c < 0x10000) {
+			v = mix(v, (uint16_t)c);
+		} else {
+			v = mix(v, (uint16_t)(0xd800 + ((c - 0x10000) >> 10)));
+			v = mix(v, (uint16_t)(0xdc00 + (c & 0x3ff)));
+		}
+	}
+	return (uint32_t)v;
+}
+
+static inline uint64_t
+mix_java(uint64_t v, uint16_t unit)
+{
+	return (uint32_t)v * 31 + unit;
+}
+
+static inline uint64_t
+mix_fnv1_64(uint64_t v, uint16_t unit)
+{
+	return v * 0x100000001b3 ^ unit;
+}
+
+static inline uint64_t
+mix_fnv1a_64(uint64_t v, uint16_t unit)
+{
+	return (v ^ unit) * 0x100000001b3;
+}
+
+static inline uint64_t
+mix_fnv1_32(uint64_t v, uint16_t unit)
+{
+	return v * 16777619 ^ unit;
+}
+
+static inline uint64_t
+mix_fnv1a_32(uint64_t v, uint16_t unit)
+{
+	return (v ^ unit) * 16777619;
+}
+
+static uint64_t
+java(struct span key)
+{
+	return over_units(key, 0, mix_java);
+}
+
+static uint64_t
+java_fnv1_64(struct span key)
+{
+	return over_units(key, 0xcbf29ce484222325, mix_fnv1_64);
+}
+
+static uint64_t
+java_fnv1a_64(struct span key)
+{
+	return over_units(key, 0xcbf29ce484222325, mix_fnv1a_64);
+}
+
+static uint64_t
+java_fnv1_32(struct span key)
+{
+	return over_units(key, 2166136261, mix_fnv1_32);
+}
+
+static uint64_t
+java_fnv1a_32(struct span key)
+{
+	return over_units(key, 2166136261, mix_fnv1a_32);
+}
+
 /* --- names ------------------------------------------------------------------------------------------------
  */
 
@@ -279,11 +370,26 @@ static const struct keyhash jump[] = {
     {"crc32", "crc32", crc32_whole},	     {NULL, NULL, NULL},
 };
 
+static const struct keyhash spymemcached[] = {
+    {"default", "java", java},
+    {"java", "java", java},
+    {"crc", "crc", crc_bits},
+    {"fnv1_64", "fnv1_64", java_fnv1_64},
+    {"fnv1a_64", "fnv1a_64", java_fnv1a_64},
+    {"fnv1_32", "fnv1_32", java_fnv1_32},
+    {"fnv1a_32", "fnv1a_32", java_fnv1a_32},
+    {"ketama", "ketama", md5_first},
+    {NULL, NULL, NULL},
+};
+
 const struct keyhash *
 keyhash_at(enum keyhash_family family, size_t i)
 {
 	static const struct keyhash *const families[KEYHASH_NFAMILIES] = {
-	    [KEYHASH_LIBMEMCACHED] = libmemcached, [KEYHASH_TWEMPROXY] = twemproxy, [KEYHASH_JUMP] = jump};
+	    [KEYHASH_LIBMEMCACHED] = libmemcached,
+	    [KEYHASH_TWEMPROXY] = twemproxy,
+	    [KEYHASH_JUMP] = jump,
+	    [KEYHASH_SPYMEMCACHED] = spymemcached};
 	const struct keyhash *h = &families[family][i];
 
 	return h->name != NULL ? h : NULL;

@@ -20,7 +20,12 @@
  * Jump hash has hashes of 64 bits: fnv1a_64 and fnv1_64 as published, xxh64 and murmur64a with seed 0, crc64
  * (ECMA-182, as Go's hash/crc64 and XZ have it) and crc32, whose upper half is 0.
  *
- * Sources: libmemcached, src/libhashkit; twemproxy, src/hashkit.
+ * spymemcached has 32 bits again, of the characters that Java's strings are made of (UTF-16) where the others
+ * see bytes: java (String.hashCode), fnv1_32, fnv1a_32, and fnv1_64 and fnv1a_64 as published, their lower
+ * halves.  Its crc is libmemcached's, its ketama libmemcached's md5; both see bytes.  Of a key that is no
+ * UTF-8 each byte is taken as a character.
+ *
+ * Sources: libmemcached, src/libhashkit; twemproxy, src/hashkit; spymemcached, DefaultHashAlgorithm.java.
  *
  * Threads: any.   Blocks: never.
  */
@@ -33,13 +38,14 @@ enum keyhash_family {
 	KEYHASH_LIBMEMCACHED,
 	KEYHASH_TWEMPROXY,
 	KEYHASH_JUMP,
+	KEYHASH_SPYMEMCACHED,
 	KEYHASH_NFAMILIES,
 };
 
 struct keyhash {
 	const char *name;		 /* as it was asked for */
 	const char *full;		 /* what it is, when `name` is "default" */
-	uint64_t (*of)(struct span key); /* below 2^32 in the first two families */
+	uint64_t (*of)(struct span key); /* below 2^32 but for jump's */
 };
 
 /* NULL when the family has none of that name. */

@@ -25,12 +25,6 @@ le_rest(const char *p, size_t n)
 	return v;
 }
 
-static inline uint32_t
-rotate(uint32_t v, unsigned by)
-{
-	return v << by | v >> (32 - by);
-}
-
 /* --- MurmurHash2 ------------------------------------------------------------------------------------------
  */
 
@@ -93,18 +87,6 @@ murmur64a_word(uint64_t word, uint64_t seed)
 /* --- MurmurHash3 ------------------------------------------------------------------------------------------
  */
 
-static inline uint32_t
-scramble(uint32_t k)
-{
-	return rotate(k * 0xcc9e2d51, 15) * 0x1b873593;
-}
-
-static inline uint32_t
-add_block(uint32_t h, uint32_t k)
-{
-	return rotate(h ^ scramble(k), 13) * 5 + 0xe6546b64;
-}
-
 struct murmur3
 murmur3_start(uint32_t seed)
 {
@@ -122,13 +104,13 @@ murmur3_add(struct murmur3 *m, struct span bytes)
 		m->tail |= (uint32_t)(unsigned char)*p++ << (8 * m->ntail++);
 		n--;
 		if (m->ntail == 4) {
-			m->h = add_block(m->h, m->tail);
+			m->h = murmur3_block(m->h, murmur3_scramble(m->tail));
 			m->tail = 0;
 			m->ntail = 0;
 		}
 	}
 	for (; n >= 4; n -= 4, p += 4)
-		m->h = add_block(m->h, le32(p));
+		m->h = murmur3_block(m->h, murmur3_scramble(le32(p)));
 	if (n > 0) {
 		m->tail = (uint32_t)le_rest(p, n);
 		m->ntail = (unsigned)n;
@@ -141,11 +123,8 @@ murmur3_end(const struct murmur3 *m)
 	uint32_t h = m->h;
 
 	if (m->ntail > 0)
-		h ^= scramble(m->tail);
-	h ^= m->length;
-	h = (h ^ h >> 16) * 0x85ebca6b;
-	h = (h ^ h >> 13) * 0xc2b2ae35;
-	return h ^ h >> 16;
+		h ^= murmur3_scramble(m->tail);
+	return murmur3_finish(h, m->length);
 }
 
 uint32_t

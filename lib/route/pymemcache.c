@@ -5,19 +5,53 @@
 #include "lib/core/buf.h"
 #include "lib/core/mem.h"
 #include "lib/route/murmur.h"
+#include "lib/route/utf8.h"
 
-enum { ROOM = 1024 }; /* longer texts are made on the heap */
+enum {
+	ROOM = 1024,	   /* longer texts are made on the heap */
+	BLOCKS = ROOM / 4, /* of a text that is hashed for many servers at once */
+	AT_ONCE = 64,	   /* so many */
+	TAILS = 4,
+};
 
 struct node {
 	char *name;
 	struct murmur3 begun; /* with "name-" */
 };
 
+/*
+ * Servers whose "name-" has as many bytes behind its last whole block.  The key's blocks lie alike for all of
+ * them, so each is scrambled once, and the rest of the work goes through many servers side by side.
+ */
+struct group {
+	size_t n;
+	uint32_t *h;	  /* of what was begun */
+	uint32_t *tail;	  /* the bytes behind the last block */
+	uint32_t *length; /* of "name-" */
+	uint32_t *node;	  /* index in the list */
+};
+
 struct pymemcache {
 	bool bytes;
 	size_t n;
+	struct group groups[TAILS];
 	struct node nodes[];
 };
+
+static void
+add_to_group(struct group *g, const struct murmur3 *m, size_t node, size_t room)
+{
+	if (g->n == 0) {
+		g->h = mem_zalloc(room, sizeof(g->h[0]));
+		g->tail = mem_zalloc(room, sizeof(g->tail[0]));
+		g->length = mem_zalloc(room, sizeof(g->length[0]));
+		g->node = mem_zalloc(room, sizeof(g->node[0]));
+	}
+	g->h[g->n] = m->h;
+	g->tail[g->n] = m->tail;
+	g->length[g->n] = m->length;
+	g->node[g->n++] = (uint32_t)node;
+}
 
 struct pymemcache *
 pymemcache_create(const struct server_options *servers, size_t n, bool bytes)
@@ -36,6 +70,7 @@ pymemcache_create(const struct server_options *servers, size_t n, bool bytes)
 		buf_putc(&name, '-');
 		p->nodes[i].begun = murmur3_start(0);
 		murmur3_add(&p->nodes[i].begun, buf_span(&name));
+		add_to_group(&p->groups[p->nodes[i].begun.ntail], &p->nodes[i].begun, i, n);
 	}
 	buf_fini(&name);
 	return p;
@@ -48,41 +83,18 @@ pymemcache_destroy(struct pymemcache **p)
 		return;
 	for (size_t i = 0; i < (*p)->n; i++)
 		free((*p)->nodes[i].name);
+	for (size_t t = 0; t < TAILS; t++) {
+		free((*p)->groups[t].h);
+		free((*p)->groups[t].tail);
+		free((*p)->groups[t].length);
+		free((*p)->groups[t].node);
+	}
 	free(*p);
 	*p = NULL;
 }
 
 /* --- the text ---------------------------------------------------------------------------------------------
  */
-
-/*
- * Takes one character of UTF-8 as Python's decoder does: no overlong forms, no surrogates, nothing behind
- * U+10FFFF.  False when there is none.
- */
-static bool
-take_character(struct span *s, uint32_t *out)
-{
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	unsigned char first = (unsigned char)s->p[0];
-	size_t n = first < 0x80 ? 1 : first >> 5 == 6 ? 2 : first >> 4 == 14 ? 3 : first >> 3 == 30 ? 4 : 0;
-	uint32_t c;
-
-	if (n == 0 || n > s->len)
-		return false;
-	c = n == 1 ? first : first & (0x7fu >> n);
-	for (size_t i = 1; i < n; i++) {
-		unsigned char next = (unsigned char)s->p[i];
-
-		if (next >> 6 != 2)
-			return false;
-		c = c << 6 | (next & 0x3f);
-	}
-	if (c < least[n] || (c >= 0xd800 && c < 0xe000) || c > 0x10ffff)
-		return false;
-	*out = c;
-	*s = span_from(*s, n);
-	return true;
-}
 
 /* One byte per character; false when the key is no UTF-8. */
 static bool
@@ -92,7 +104,7 @@ text_of_str(struct span key, char *out, size_t *n)
 
 	*n = 0;
 	while (key.len > 0) {
-		if (!take_character(&key, &c))
+		if (!utf8_take(&key, &c))
 			return false;
 		out[(*n)++] = (char)(unsigned char)c;
 	}
@@ -156,25 +168,87 @@ is_ascii(struct span s)
 /* --- choosing ---------------------------------------------------------------------------------------------
  */
 
+/* The highest score so far. */
+struct best {
+	bool any;
+	uint32_t score;
+	size_t node;
+};
+
+/* Nodes come in any order; the first one of a list wins over others of its name, as Python's max() has it. */
+static inline void
+compare(const struct pymemcache *p, struct best *best, uint32_t score, size_t node)
+{
+	int order;
+
+	if (best->any && score < best->score)
+		return;
+	if (best->any && score == best->score) {
+		order = strcmp(p->nodes[node].name, p->nodes[best->node].name);
+		if (order < 0 || (order == 0 && node > best->node))
+			return;
+	}
+	*best = (struct best){true, score, node};
+}
+
+static void
+score_one_by_one(const struct pymemcache *p, const struct group *g, struct span text, struct best *best)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		struct murmur3 m = p->nodes[g->node[i]].begun;
+
+		murmur3_add(&m, text);
+		compare(p, best, murmur3_end(&m), g->node[i]);
+	}
+}
+
+/* The text begins with the `head` bytes that fill the block of the servers' tails. */
+static void
+score_side_by_side(const struct pymemcache *p, const struct group *g, struct span text, size_t head,
+		   struct best *best)
+{
+	struct span rest = span_from(text, head);
+	uint32_t first = murmur3_bytes(text.p, head) << (8 * (4 - head) % 32);
+	uint32_t blocks[BLOCKS], h[AT_ONCE];
+	uint32_t last = 0;
+	size_t n = 0;
+
+	for (; rest.len >= 4; rest = span_from(rest, 4))
+		blocks[n++] = murmur3_scramble(murmur3_bytes(rest.p, 4));
+	if (rest.len > 0)
+		last = murmur3_scramble(murmur3_bytes(rest.p, rest.len));
+	for (size_t from = 0; from < g->n; from += AT_ONCE) {
+		size_t many = g->n - from < AT_ONCE ? g->n - from : AT_ONCE;
+
+		for (size_t i = 0; i < many; i++)
+			h[i] = murmur3_block(g->h[from + i], murmur3_scramble(g->tail[from + i] | first));
+		for (size_t b = 0; b < n; b++) {
+			for (size_t i = 0; i < many; i++)
+				h[i] = murmur3_block(h[i], blocks[b]);
+		}
+		for (size_t i = 0; i < many; i++)
+			h[i] = murmur3_finish(h[i] ^ last, g->length[from + i] + (uint32_t)text.len);
+		for (size_t i = 0; i < many; i++)
+			compare(p, best, h[i], g->node[from + i]);
+	}
+}
+
 static size_t
 highest(const struct pymemcache *p, struct span text)
 {
-	uint32_t best = 0;
-	size_t winner = 0;
+	struct best best = {0};
 
-	for (size_t i = 0; i < p->n; i++) {
-		struct murmur3 m = p->nodes[i].begun;
-		uint32_t score;
+	for (size_t tail = 0; tail < TAILS; tail++) {
+		size_t head = TAILS - tail;
 
-		murmur3_add(&m, text);
-		score = murmur3_end(&m);
-		if (i == 0 || score > best ||
-		    (score == best && strcmp(p->nodes[i].name, p->nodes[winner].name) > 0)) {
-			best = score;
-			winner = i;
-		}
+		if (p->groups[tail].n == 0)
+			continue;
+		if (text.len < head || text.len > ROOM)
+			score_one_by_one(p, &p->groups[tail], text, &best);
+		else
+			score_side_by_side(p, &p->groups[tail], text, head, &best);
 	}
-	return winner;
+	return best.node;
 }
 
 size_t

@@ -26,6 +26,16 @@ mix(uint64_t server, uint64_t key)
 	return b * m;
 }
 
+/*
+ * (double)v.  The compiler's own conversion branches on the highest bit, which here is any coin; both halves
+ * are exact, so their sum is rounded once, as the conversion is.
+ */
+static inline double
+to_double(uint64_t v)
+{
+	return (double)(int64_t)(v >> 32) * 4294967296.0 + (double)(int64_t)(v & UINT32_MAX);
+}
+
 static size_t
 highest(uint64_t key, const uint64_t *servers, size_t n)
 {
@@ -33,7 +43,7 @@ highest(uint64_t key, const uint64_t *servers, size_t n)
 	size_t winner = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		double score = (double)mix(servers[i], key);
+		double score = to_double(mix(servers[i], key));
 
 		if (score >= best) {
 			best = score;

@@ -1,7 +1,7 @@
 /*
  * ring - which server of a list has a key, in agreement with somebody else's program.
  *
- * A ring is made from a description: an algorithm (lib/route/algorithm.h has their names, whose they are and
+ * A ring is made from a description: an algorithm (lib/conf/algorithm.h has their names, whose they are and
  * what each one takes), the servers in the order in which clients have them, and what the algorithm takes
  * besides.  It agrees bit for bit with the peer whose rule it is; lib/route/README.md says where each rule
  * was read and what judges it.
@@ -22,27 +22,12 @@
 #include "lib/core/buf.h"
 #include "lib/core/err.h"
 #include "lib/core/span.h"
-#include "lib/route/algorithm.h"
-
-/* What the algorithm does not take is left NULL or empty; anything else is ERR_CONFIG. */
-struct ring_spec {
-	const char *algorithm; /* a name of lib/route/algorithm.h */
-	const char *hash; /* one of the algorithm's; NULL, "" and "default": what the peer uses unless told */
-	const char *hash_tag; /* two characters */
-	const char *salt;
-	const struct server_options *servers;
-	size_t nservers;
-	const double *weights;	  /* one per server; NULL: those in `servers` */
-	const char *const *names; /* one per server, a NULL or "" for one without; NULL: none has one */
-};
+#include "lib/route/ring_spec.h"
 
 struct ring; /* opaque */
 
 err_t ring_create(struct ring **out, const struct ring_spec *spec, struct err_detail *why) MUST_CHECK;
 void ring_destroy(struct ring **r);
-
-/* What a cluster's part of squeal.yaml says, as a description.  It points into `cluster`. */
-struct ring_spec ring_spec_of_cluster(const struct cluster *cluster);
 
 /* Index of the key's server in the list. */
 size_t ring_route(const struct ring *r, struct span key);

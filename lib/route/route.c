@@ -65,6 +65,8 @@ make_ring(struct ring **out, const struct pool *p, struct err_detail *why)
 		spec.hash_tag = p->opt.hash_tag;
 	if (a != NULL && algorithm_takes(a, 'S'))
 		spec.salt = p->opt.salt;
+	if (a != NULL && algorithm_takes(a, 'P'))
+		spec.prefix = p->opt.namespace;
 	err = ring_create(out, &spec, &detail);
 	if (err != ERR_OK)
 		err = err_set(why, err, "pool \"%s\": %s", p->opt.name, err_why(&detail));
@@ -239,16 +241,23 @@ route_destroy(struct route **rp)
 /* --- choosing ---------------------------------------------------------------------------------------------
  */
 
-bool
-generation_strip(const struct generation *g, struct span *key)
+/* Takes a routing prefix off; false: it means another cluster. */
+static bool
+strip(const struct generation *g, struct span *text)
 {
 	struct route_key parts;
 
-	if (g->region.len == 0 || key->len == 0 || key->p[0] != '/')
+	if (text->len == 0 || text->p[0] != '/')
 		return true;
-	parts = route_key_split(*key);
-	*key = parts.sent;
+	parts = route_key_split(*text);
+	*text = parts.sent;
 	return route_key_means(&parts, g->region, g->clustername);
+}
+
+bool
+generation_strip(const struct generation *g, struct span *key, struct span *pool)
+{
+	return g->region.len == 0 || (strip(g, key) && strip(g, pool));
 }
 
 struct route_choice
@@ -336,15 +345,15 @@ route_key(const struct route *r, struct span key, struct span pool, struct route
 	out->foreign = true;
 	for (size_t i = 0; i < r->ngens; i++) {
 		const struct generation *g = &r->gens[i];
-		struct span sent = key;
+		struct span sent = key, named = pool;
 		struct route_choice choice;
 
-		if (!generation_strip(g, &sent))
+		if (!generation_strip(g, &sent, &named))
 			continue;
 		/* A prefix that means another key now is of no use there. */
 		if (!out->foreign && !span_eq(sent, out->key))
 			continue;
-		choice = generation_choose(g, sent, pool);
+		choice = generation_choose(g, sent, named);
 		if (out->foreign)
 			out->key = sent;
 		out->foreign = false;

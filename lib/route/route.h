@@ -1,13 +1,16 @@
 /*
  * route - the routing of one cluster: key -> pools -> servers, with the rings of before that are not sealed.
  *
- *     /region/cluster/     taken off where it is this cluster's (mcrouter_prefix), "*" is any; a key of
- * another region or cluster is foreign and goes nowhere pool                 the one that the key's
- * transaction names, or the one with the longest prefix of the key, or the one without prefixes; a name that
- * no pool has counts as none servers              one of a sharded pool, all of a replicated one gutter,
- * shadow       besides, on their own ring: every delete of the pools that they stand for rings of before the
- * whole once more with each earlier configuration: servers that only it names are `old` owners.  What to do
- * there is what the pool of that name does now.
+ *     routing prefix   "/region/cluster/" is taken off where it is this cluster's (mcrouter_prefix);
+ *                      a key of another region or cluster is foreign and goes nowhere.  What names
+ *                      the pool may hold such a prefix instead of, or before, the name
+ *     pool             the one that is named, or the one with the longest prefix of the key, or the
+ *                      one without prefixes; a name that no pool has counts as none
+ *     servers          one of a sharded pool, all of a replicated one
+ *     gutter, shadow   besides, on their own ring: every delete of the pools that they stand for
+ *     rings of before  all of it once more with each earlier configuration: servers that only it
+ *                      names are `old` owners.  What is done there is what the pool of that name
+ *                      does now
  *
  * A regional pool routes like any other: each cluster that names it delivers to it, and a delete that comes
  * twice does no harm.

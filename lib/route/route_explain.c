@@ -104,7 +104,7 @@ explain_generation(const struct route *r, size_t i, struct span key, struct span
 	struct route_choice choice;
 	const struct route_pool *p;
 
-	if (!generation_strip(g, &sent)) {
+	if (!generation_strip(g, &sent, &pool)) {
 		buf_printf(out, "%spool: none: the key is for another region or cluster\n",
 			   generation_word(i));
 		return;
@@ -224,7 +224,7 @@ put_generation(const struct route *r, size_t i, struct span key, struct span poo
 	struct span sent = key;
 	struct route_choice choice;
 	const struct route_pool *p;
-	bool ours = generation_strip(g, &sent);
+	bool ours = generation_strip(g, &sent, &pool);
 
 	choice = ours ? generation_choose(g, sent, pool)
 		      : (struct route_choice){.pool = ROUTE_NO_POOL, .reason = ROUTE_NOWHERE};

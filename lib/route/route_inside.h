@@ -61,8 +61,9 @@ struct route_choice {
 	bool unknown;	    /* a pool was named that does not exist */
 };
 
-/* Takes this cluster's routing prefix off; false: the key is for another one. */
-bool generation_strip(const struct generation *g, struct span *key);
+/* Takes this cluster's routing prefix off the key and off what names its pool; false: it is for another one.
+ */
+bool generation_strip(const struct generation *g, struct span *key, struct span *pool);
 
 struct route_choice generation_choose(const struct generation *g, struct span key, struct span pool);
 

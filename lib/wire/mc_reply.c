@@ -51,6 +51,24 @@ row_of(struct span in, bool *maybe)
 	return NULL;
 }
 
+enum { QUICK_LEN = 4 };
+
+/* The answers to nearly every delete are a word of two letters and the line's end: those are told by one
+ * look; MC_REPLY_MORE when it is something else. */
+static enum mc_reply_kind
+quick_kind(struct span in)
+{
+	if (in.len < QUICK_LEN)
+		return MC_REPLY_MORE;
+	if (memcmp(in.p, "NF\r\n", QUICK_LEN) == 0)
+		return MC_REPLY_NF;
+	if (memcmp(in.p, "HD\r\n", QUICK_LEN) == 0)
+		return MC_REPLY_HD;
+	if (memcmp(in.p, "MN\r\n", QUICK_LEN) == 0)
+		return MC_REPLY_MN;
+	return MC_REPLY_MORE;
+}
+
 err_t
 mc_reply_parse(struct span in, struct mc_reply *reply, struct err_detail *why)
 {
@@ -63,6 +81,11 @@ mc_reply_parse(struct span in, struct mc_reply *reply, struct err_detail *why)
 	*reply = (struct mc_reply){.kind = MC_REPLY_MORE, .text = {"", 0}};
 	if (in.len == 0)
 		return ERR_OK;
+	reply->kind = quick_kind(in);
+	if (reply->kind != MC_REPLY_MORE) {
+		reply->used = QUICK_LEN;
+		return ERR_OK;
+	}
 	row = row_of(line, &maybe);
 	if (row == NULL)
 		return maybe ? ERR_OK : refuse(in, "the server sent what is no reply to a delete", why);

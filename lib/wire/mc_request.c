@@ -2,11 +2,34 @@
 
 #include <stdio.h>
 
+/* Is one of these bytes a control byte, a space or DEL?  Each comparison leaves its answer in the bytes' top
+ * bits; those that have their top bit set themselves are good. */
+static bool
+eight_are_bad(const char *p)
+{
+	const uint64_t ones = 0x0101010101010101ull, tops = ones << 7;
+	uint64_t v, low, below, del;
+
+	memcpy(&v, p, sizeof(v));
+	low = v & ~tops;
+	below = ~(low + ones * (0x80 - 0x21)); /* top bit: low bits are below 0x21 */
+	del = low + ones;		       /* top bit: low bits are 0x7f */
+	return ((below | del) & ~v & tops) != 0;
+}
+
 bool
 mc_request_key_ok(struct span key)
 {
 	if (key.len == 0 || key.len > MC_KEY_MAX)
 		return false;
+	/* Eight at a time; the last eight may overlap those before. */
+	if (key.len >= 8) {
+		for (size_t i = 0; i + 8 < key.len; i += 8) {
+			if (eight_are_bad(key.p + i))
+				return false;
+		}
+		return !eight_are_bad(key.p + key.len - 8);
+	}
 	for (size_t i = 0; i < key.len; i++) {
 		unsigned char c = (unsigned char)key.p[i];
 

@@ -1,4 +1,4 @@
-WIRE_SRC := lib/wire/mc_reply.c lib/wire/mc_request.c lib/wire/record.c
+WIRE_SRC := lib/wire/mc_reply.c lib/wire/mc_request.c lib/wire/record.c lib/wire/record_decode.c
 WIRE_A   := $(BUILD)/lib/wire.a
 LIBS     += $(WIRE_A)
 

@@ -17,6 +17,7 @@ struct fixture {
 	struct audit_options opt;
 	struct audit *a;
 	bool away[NSERVERS];
+	size_t copies;			     /* of the keys that come next */
 	struct audit_check *asked[NSERVERS]; /* the last one */
 	size_t nasked;
 	struct buf found; /* "stale k 0 1000;" */
@@ -79,7 +80,7 @@ static void
 take(struct fixture *f, const char *key, int64_t ago_ms)
 {
 	uint64_t at_us = clock_real_us(&f->clock.clock) - (uint64_t)(ago_ms * 1000);
-	struct audit_origin from = {SPAN_LIT("0-1-7"), 12, at_us, at_us + 5};
+	struct audit_origin from = {SPAN_LIT("0-1-7"), 12, at_us, at_us + 5, f->copies};
 	struct buf wire = BUF_INIT;
 
 	buf_printf(&wire, "ns:%s", key);
@@ -192,6 +193,21 @@ two_servers_that_hold_a_key_are_both_named(void **state)
 }
 
 static void
+a_key_with_replicas_may_be_on_as_many_servers(void **state)
+{
+	struct fixture *f = *state;
+
+	f->copies = 2;
+	take(f, "k", 0);
+	pass(f, 1000);
+	answer(f, 0, AUDIT_REFILLED);
+	answer(f, 1, AUDIT_REFILLED);
+	assert_string_equal(buf_str(&f->found), "");
+	assert_int_equal(COUNT(f, 0, misrouted), 0);
+	assert_int_equal(COUNT(f, 0, refilled), 1);
+}
+
+static void
 what_waits_is_bounded_and_what_is_dropped_is_counted(void **state)
 {
 	struct fixture *f = *state;
@@ -295,7 +311,7 @@ static void
 a_key_that_cannot_be_asked_for_is_counted(void **state)
 {
 	struct fixture *f = *state;
-	struct audit_origin from = {SPAN_LIT("0-1-7"), 12, 1, 1};
+	struct audit_origin from = {SPAN_LIT("0-1-7"), 12, 1, 1, 0};
 
 	audit_key(f->a, &from, SPAN_LIT("k"), (struct span){"", 0});
 	assert_int_equal(metric_get(&audit_metrics(f->a)->audit_invalid), 1);
@@ -311,6 +327,7 @@ main(void)
 	    TEST(the_worst_answer_is_the_verdict_and_the_rows_add_up),
 	    TEST(a_server_that_is_away_is_unasked_and_never_fine),
 	    TEST(two_servers_that_hold_a_key_are_both_named),
+	    TEST(a_key_with_replicas_may_be_on_as_many_servers),
 	    TEST(what_waits_is_bounded_and_what_is_dropped_is_counted),
 	    TEST(the_commit_is_taken_to_be_a_second_before_its_stamp),
 	    TEST(a_clock_that_is_ahead_makes_no_commit_later_than_the_last_look_at_the_log),

@@ -2,6 +2,8 @@
  * fill_log - writes records into a log, for measuring a router without a database.
  *
  *     fill_log LOG RECORDS TRANSACTIONS-PER-RECORD KEYS-PER-TRANSACTION [PREFIX] [RECORDS-PER-SECOND]
+ *
+ * Keys are PREFIX and a number; with a rate a colon and the microseconds since 1970 before the append follow.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +68,8 @@ main(int argc, char **argv)
 				size_t at = keys.len;
 
 				buf_printf(&keys, "%s%llu", prefix, (unsigned long long)made++);
+				if (per_second > 0)
+					buf_printf(&keys, ":%llu", (unsigned long long)now);
 				spans[t * nkeys + k] = span_make(keys.p + at, keys.len - at);
 			}
 		}

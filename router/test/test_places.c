@@ -184,6 +184,9 @@ a_place_whose_records_have_not_arrived_is_left_alone_until_they_have(void **stat
 	PUT(f, 10, 20000);
 	f->lane[0].dry = true;
 	assert_null(places_behind(&f->places, 20000, 1));
+	/* Nor does one that is near ask elsewhere for what is on its way. */
+	PUT(f, 10, 20000, 20);
+	assert_null(places_behind(&f->places, 20000, 1));
 	places_arrived(&f->places);
 	assert_ptr_equal(places_behind(&f->places, 20000, 1), &f->lane[0]);
 }

@@ -94,6 +94,24 @@ range_is_all(const struct range *r)
 	return true;
 }
 
+bool
+range_has_times(const struct range *r)
+{
+	return r->given[RANGE_START_TIME] || r->given[RANGE_STOP_TIME];
+}
+
+bool
+range_has_places(const struct range *r)
+{
+	return r->given[RANGE_START] || r->given[RANGE_STOP];
+}
+
+const char *
+range_text(const struct range *r, enum range_bound bound)
+{
+	return r->given[bound] ? r->texts[bound] : NULL;
+}
+
 uint64_t
 range_taken(const struct range *r)
 {
@@ -216,6 +234,24 @@ range_files(struct range *r, const char *const *files, size_t n, size_t *first, 
 	return ERR_OK;
 }
 
+bool
+range_has_start_file(const struct range *r)
+{
+	return r->start.file != NULL;
+}
+
+bool
+range_starts_in(const struct range *r, const char *name)
+{
+	return r->start.file != NULL && strcmp(name, r->start.file) == 0;
+}
+
+bool
+range_stops_in(const struct range *r, const char *name)
+{
+	return r->stop.file != NULL && strcmp(name, r->stop.file) == 0;
+}
+
 void
 range_enter_file(struct range *r, const char *name)
 {
@@ -280,6 +316,19 @@ see_gtid_list(struct range *r, const struct binlog_event *ev, struct err_detail 
 				       (unsigned long long)last->seq);
 	}
 	return ERR_OK;
+}
+
+void
+range_arrive(struct range *r, const struct position *at)
+{
+	for (size_t i = 0; at->kind == POSITION_MARIADB && i < at->mariadb.n; i++) {
+		const struct gtid *last = gtid_pos_find(&r->reached, at->mariadb.ids[i].domain);
+
+		if (last == NULL || at->mariadb.ids[i].seq > last->seq)
+			gtid_pos_advance(&r->reached, &at->mariadb.ids[i]);
+	}
+	if (at->kind == POSITION_MYSQL)
+		gtid_set_add_set(&r->seen, &at->mysql);
 }
 
 static err_t
@@ -381,8 +430,8 @@ is_wanted_by_id(struct range *r, const struct gtid *id)
 	return wanted;
 }
 
-static bool
-needs_ids(const struct range *r)
+bool
+range_has_ids(const struct range *r)
 {
 	return r->given[RANGE_START_GTID] || r->given[RANGE_STOP_GTID] || r->given[RANGE_GTID] ||
 	       r->given[RANGE_EXCLUDE_GTID];
@@ -398,7 +447,7 @@ range_begin(struct range *r, const struct gtid *gtid, uint64_t at, bool *skip, s
 	r->gtid = *gtid;
 	r->at = at;
 	r->skip = is_before_start(r, at) || r->place_is_over;
-	if (needs_ids(r)) {
+	if (range_has_ids(r)) {
 		for (size_t i = 0; err == ERR_OK && i < sizeof(bounds) / sizeof(bounds[0]); i++)
 			err = check_kind(r, bounds[i], gtid, why);
 		if (!is_wanted_by_id(r, gtid))
@@ -413,7 +462,7 @@ note(struct range *r)
 {
 	const struct gtid *last;
 
-	if (!needs_ids(r))
+	if (!range_has_ids(r))
 		return;
 	if (r->gtid.kind == GTID_MYSQL) {
 		gtid_set_add(&r->seen, &r->gtid);

@@ -58,6 +58,14 @@ err_t range_set(struct range *r, enum range_bound bound, const char *text, struc
 /* True until range_set(). */
 bool range_is_all(const struct range *r);
 
+/* Was a bound given that asks for ids, for times, for places? */
+bool range_has_ids(const struct range *r);
+bool range_has_times(const struct range *r);
+bool range_has_places(const struct range *r);
+
+/* The text of a bound; NULL where it was not given. */
+const char *range_text(const struct range *r, enum range_bound bound);
+
 /*
  * Which of the `n` files (their names, without folders, in their order) are to be read: *first up to before
  * *end.  ERR_NOT_FOUND: --start or --stop names another one.  ERR_USAGE: the stop is before the start.
@@ -65,8 +73,18 @@ bool range_is_all(const struct range *r);
 err_t range_files(struct range *r, const char *const *names, size_t n, size_t *first, size_t *end,
 		  struct err_detail *why) MUST_CHECK;
 
-/* One of these files begins. */
+/* The same for files that come one by one: is there a file that --start names, and is it this one; is it that
+ * of
+ * --stop? */
+bool range_has_start_file(const struct range *r);
+bool range_starts_in(const struct range *r, const char *name);
+bool range_stops_in(const struct range *r, const char *name);
+
+/* One of these files begins.  `name` must stay until the next one. */
 void range_enter_file(struct range *r, const char *name);
+
+/* A stream begins behind this position: what it has came before. */
+void range_arrive(struct range *r, const struct position *at);
 
 /* Each event, which stands from `at` on and ends at ev->end, once its transaction has had it. */
 err_t range_see(struct range *r, const struct binlog_event *ev, uint64_t at,

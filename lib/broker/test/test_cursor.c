@@ -67,6 +67,26 @@ saved_cursors_are_there_after_reopening(void **state)
 }
 
 static void
+a_server_that_is_forgotten_has_no_cursor_any_more(void **state)
+{
+	struct fixture *f = *state;
+	struct cursor_store *s = open_store(f);
+	const struct cursor both[] = {{"10.0.0.1:11211", LOG_A, 5}, {"10.0.0.2:11211", LOG_A, 6}};
+	struct cursor c = {.server = "10.0.0.1:11211"};
+	bool found = true;
+
+	assert_ok(f, cursor_save(s, both, 2, &f->why));
+	assert_ok(f, cursor_forget(s, "10.0.0.1:11211", &f->why));
+	assert_ok(f, cursor_forget(s, "10.0.0.9:11211", &f->why));
+	cursor_close(&s);
+	s = open_store(f);
+	assert_ok(f, cursor_load(s, &c, &found, &f->why));
+	assert_false(found);
+	assert_cursor(f, s, "10.0.0.2:11211", LOG_A, 6);
+	cursor_close(&s);
+}
+
+static void
 a_second_router_is_refused_with_the_pid_of_the_first(void **state)
 {
 	struct fixture *f = *state;
@@ -222,6 +242,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    fixture_test(a_server_that_was_never_saved_is_not_found),
 	    fixture_test(saved_cursors_are_there_after_reopening),
+	    fixture_test(a_server_that_is_forgotten_has_no_cursor_any_more),
 	    fixture_test(a_second_router_is_refused_with_the_pid_of_the_first),
 	    fixture_test(the_file_of_another_cluster_is_refused),
 	    fixture_test(a_log_is_no_cursor_file),

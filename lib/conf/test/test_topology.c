@@ -33,7 +33,7 @@ refuse(struct span text, struct err_detail *why)
 static void
 every_bad_file_says_where_what_and_what_would_be_right(void **state)
 {
-	files_assert_bad(DATA, 71, refuse);
+	files_assert_bad(DATA, 117, refuse);
 }
 
 static err_t
@@ -53,7 +53,7 @@ take(const char *path, struct err_detail *why)
 static void
 every_good_file_is_taken(void **state)
 {
-	files_assert_good(DATA, 7, take);
+	files_assert_good(DATA, 8, take);
 }
 
 static void
@@ -206,9 +206,9 @@ reload_takes_what_can_be_taken_and_tells_the_rest(void **state)
 	struct buf seen = BUF_INIT;
 
 	topology_reload(t, fresh, note_change, &seen);
-	assert_string_equal(buf_str(&seen),
-			    "log.path- log.retention+ source.host- squeal.log_level+ "
-			    "clusters[a].hash- clusters[a].servers- clusters.d- clusters.b- ");
+	assert_string_equal(buf_str(&seen), "log.path- log.retention+ source.host- squeal.log_level+ "
+					    "clusters[a].hash+ clusters[a].pools[default].hash+ "
+					    "clusters[a].pools[default].servers+ clusters.d- clusters.b- ");
 	assert_int_equal(t->log.retention, 7200);
 	assert_string_equal(t->log.path, "/l");
 	assert_string_equal(t->squeal.log_level, "debug");

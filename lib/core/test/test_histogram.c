@@ -89,6 +89,19 @@ merging_adds_everything(void **state)
 	assert_int_equal(histogram_percentile(&h[0], 0.3), 10);
 }
 
+static void
+bumping_does_what_recording_does(void **state)
+{
+	static const uint64_t values[] = {0, 1, 31, 32, 1000, 123456789, UINT64_C(1) << 40, 7};
+	static struct histogram a, b;
+
+	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+		histogram_record(&a, values[i]);
+		histogram_bump(&b, values[i]);
+	}
+	assert_memory_equal(&a, &b, sizeof(a));
+}
+
 int
 main(void)
 {
@@ -98,6 +111,7 @@ main(void)
 	    cmocka_unit_test(small_values_are_exact),
 	    cmocka_unit_test(huge_values_do_not_leave_the_table),
 	    cmocka_unit_test(merging_adds_everything),
+	    cmocka_unit_test(bumping_does_what_recording_does),
 	};
 
 	return cmocka_run_group_tests_name("histogram", tests, make, drop);

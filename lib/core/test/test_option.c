@@ -94,6 +94,24 @@ units_are_understood(void **state)
 }
 
 static void
+decimals_print_as_the_shortest_text_that_reads_the_same(void **state)
+{
+	static const char *const texts[][2] = {{"0", "0"},	 {"1", "1"},	  {"100", "100"},
+					       {"0.25", "0.25"}, {"1.50", "1.5"}, {"33.333333", "33.333333"},
+					       {"0.1", "0.1"},	 {"007.0", "7"},  {"0.000001", "0.000001"}};
+	struct err_detail why = {0};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct buf b = BUF_INIT;
+
+		assert_int_equal(set("weight", texts[i][0], &why), ERR_OK);
+		option_print(option_find(&section, SPAN_LIT("weight")), &s, &b);
+		assert_string_equal(buf_str(&b), texts[i][1]);
+		buf_fini(&b);
+	}
+}
+
+static void
 a_wrong_value_leaves_the_field_and_says_what_would_be_right(void **state)
 {
 	static const struct {
@@ -197,6 +215,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(defaults_come_from_the_rows, make, drop),
 	    cmocka_unit_test_setup_teardown(units_are_understood, make, drop),
+	    cmocka_unit_test_setup_teardown(decimals_print_as_the_shortest_text_that_reads_the_same, make,
+					    drop),
 	    cmocka_unit_test_setup_teardown(a_wrong_value_leaves_the_field_and_says_what_would_be_right, make,
 					    drop),
 	    cmocka_unit_test_setup_teardown(a_mistyped_name_finds_its_neighbour, make, drop),

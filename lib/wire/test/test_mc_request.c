@@ -77,16 +77,24 @@ no_byte_of_a_bad_key_is_written(void **state)
 	assert_refused(SPAN_LIT("a\x7f"));
 }
 
-/* Every byte value at every place of a three-byte key: allowed exactly when it is above 0x20 and not 0x7F. */
+/* Every byte value at every place of a key, between other bytes: allowed exactly when it is above 0x20 and
+ * not 0x7F. */
 static void
 each_byte_is_allowed_or_not_wherever_it_stands(void **state)
 {
-	for (unsigned c = 0; c < 256; c++) {
-		for (size_t at = 0; at < 3; at++) {
-			char key[3] = {'a', 'b', 'c'};
+	static const char neighbours[] = {'a', '\x21', '\x7e', '\x80', '\xff'};
+	size_t n = 0;
 
-			key[at] = (char)c;
-			assert_int_equal(mc_request_key_ok(span_make(key, 3)), c > 0x20 && c != 0x7f);
+	for (unsigned c = 0; c < 256; c++) {
+		for (size_t len = 1; len < 28; len++) {
+			for (size_t at = 0; at < len; at++) {
+				char key[28];
+
+				memset(key, neighbours[n++ % sizeof(neighbours)], sizeof(key));
+				key[at] = (char)c;
+				assert_int_equal(mc_request_key_ok(span_make(key, len)),
+						 c > 0x20 && c != 0x7f);
+			}
 		}
 	}
 }

@@ -326,10 +326,57 @@ wrong_bounds_say_what_to_write(void **state)
 	assert_refused(RANGE_STOP_TIME, "soon", "--stop-datetime");
 }
 
+static void
+a_stream_begins_behind_what_came_before_it(void **state)
+{
+	struct err_detail why = {0};
+	struct position at = {0};
+	struct range *r;
+
+	(void)state;
+	/* The start is met although nothing up to it comes by. */
+	assert_int_equal(position_parse(SPAN_LIT("3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5"), &at, &why),
+			 ERR_OK);
+	r = range_of(RANGE_START_GTID, "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5");
+	range_arrive(r, &at);
+	assert_true(wants(r, "3e11fa47-71ca-11e1-9e33-c80aa9429562:6", 4, 1));
+	assert_int_equal(range_finish(r, &why), ERR_OK);
+	range_destroy(&r);
+	assert_int_equal(position_parse(SPAN_LIT("0-1-100,7-1-3"), &at, &why), ERR_OK);
+	r = range_of(RANGE_STOP_GTID, "0-1-101,7-1-3");
+	range_arrive(r, &at);
+	assert_false(range_is_over(r));
+	assert_true(wants(r, "0-1-101", 4, 1));
+	assert_true(range_is_over(r));
+	range_destroy(&r);
+	position_fini(&at);
+}
+
+static void
+a_range_says_what_it_asks_for(void **state)
+{
+	struct range *r = range_of(RANGE_START_GTID, "0-1-100");
+
+	(void)state;
+	assert_true(range_has_ids(r) && !range_has_times(r) && !range_has_places(r) &&
+		    !range_has_start_file(r));
+	assert_string_equal(range_text(r, RANGE_START_GTID), "0-1-100");
+	assert_null(range_text(r, RANGE_STOP_GTID));
+	also(r, RANGE_START, "b.000007:100");
+	also(r, RANGE_STOP, "b.000009");
+	also(r, RANGE_STOP_TIME, "2026-01-01");
+	assert_true(range_has_times(r) && range_has_places(r) && range_has_start_file(r));
+	assert_true(range_starts_in(r, "b.000007") && !range_starts_in(r, "b.000009"));
+	assert_true(range_stops_in(r, "b.000009") && !range_stops_in(r, "b.000007"));
+	range_destroy(&r);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_stream_begins_behind_what_came_before_it),
+	    cmocka_unit_test(a_range_says_what_it_asks_for),
 	    cmocka_unit_test(without_bounds_everything_is_wanted),
 	    cmocka_unit_test(places_take_whole_transactions),
 	    cmocka_unit_test(files_outside_of_the_places_are_not_read),

@@ -1,9 +1,9 @@
 /*
  * algorithm - the rules by which clients and proxies choose a server: their names and what each one takes.
  *
- * A table and nothing else, so that the reader of squeal.yaml, --help and the docs can have it without the
- * code: whose rule it is, which hashes it knows, and which of weights, names, a hash tag and a salt mean
- * something to it.  What is not taken is an error in squeal.yaml, not ignored.
+ * A table and nothing else: lib/route has the code, and the reader of squeal.yaml, --help and the docs do
+ * without it: whose rule it is, which hashes it knows, and which of weights, names, a hash tag and a salt
+ * mean something to it.  What is not taken is an error in squeal.yaml, not ignored.
  *
  *     WEIGHT   NONE      all servers are equal
  *              WHOLE     1 or more; shares of the total
@@ -11,14 +11,15 @@
  *     TAKES    N  a name of the server that is hashed instead of its address
  *              T  a hash tag: two characters, as in "{}"; what stands between them is hashed
  *              S  a salt: text that is hashed behind the key
+ *              P  a namespace that is hashed too, before the key; what the others have is not
  *
  * One name may stand for different functions: twemproxy's crc32 is libmemcached's crc, and jump's fnv1a_64
  * has 64 bits, the others' has 32.  So the names of hashes belong to the algorithm.
  *
  * Threads: any.   Blocks: never.
  */
-#ifndef SQUEAL_LIB_ROUTE_ALGORITHM_H
-#define SQUEAL_LIB_ROUTE_ALGORITHM_H
+#ifndef SQUEAL_LIB_CONF_ALGORITHM_H
+#define SQUEAL_LIB_CONF_ALGORITHM_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,8 +29,9 @@
 #define HASHES_TWEMPROXY                                                                                     \
 	"default|one_at_a_time|md5|crc16|crc32|crc32a|fnv1_64|fnv1a_64|fnv1_32|fnv1a_32|hsieh|murmur|"       \
 	"jenkins"
-#define HASHES_JUMP	  "default|fnv1a_64|fnv1_64|xxh64|murmur64a|crc64|crc32"
-#define HASHES_PYMEMCACHE "default|str|bytes"
+#define HASHES_JUMP	    "default|fnv1a_64|fnv1_64|xxh64|murmur64a|crc64|crc32"
+#define HASHES_PYMEMCACHE   "default|str|bytes"
+#define HASHES_SPYMEMCACHED "default|java|crc|fnv1_64|fnv1a_64|fnv1_32|fnv1a_32|ketama"
 
 /* clang-format off */
 /*       name                  id                   peer            hashes               weight    takes help */
@@ -46,7 +48,12 @@
 	ALG("weighted_rendezvous", WEIGHTED_RENDEZVOUS, "mcrouter",     "",                  FRACTION, "NS", "WeightedRendezvous: rendezvous in proportion to the weights") \
 	ALG("crc32",               CRC32,               "mcrouter",     "",                  NONE,     "S",  "Crc32: 31 bits of the CRC-32 modulo the number of servers") \
 	ALG("pymemcache",          PYMEMCACHE,          "pymemcache",   HASHES_PYMEMCACHE,   NONE,     "",   "HashClient of pymemcache; bytes: the application passes its keys as bytes, not as str") \
-	ALG("jump",                JUMP,                "jump hash",    HASHES_JUMP,         NONE,     "",   "jump consistent hash of Lamping and Veach, fed by a 64-bit hash of the key")
+	ALG("jump",                JUMP,                "jump hash",    HASHES_JUMP,         NONE,     "",   "jump consistent hash of Lamping and Veach, fed by a 64-bit hash of the key") \
+	ALG("spymemcached",        SPYMEMCACHED,        "spymemcached", "",                  WHOLE,    "N",  "KetamaConnectionFactory of spymemcached and of its kin (Amazon's client): 160 points per server by md5; a server is named as Java prints its address, \"host/10.0.0.1:11211\" or \"10.0.0.1:11211\"") \
+	ALG("spymemcached_modula", SPYMEMCACHED_MODULA, "spymemcached", HASHES_SPYMEMCACHED, NONE,     "",   "spymemcached's default: hash modulo the number of servers") \
+	ALG("dalli",               DALLI,               "Dalli",        "",                  WHOLE,    "P",  "Dalli, of Ruby: points by SHA-1, keys by CRC-32") \
+	ALG("gomemcache",          GOMEMCACHE,          "gomemcache",   "",                  NONE,     "",   "ServerList of bradfitz/gomemcache: CRC-32 modulo the number of servers") \
+	ALG("python_memcached",    PYTHON_MEMCACHED,    "python-memcached", "",              WHOLE,    "",   "python-memcached: 15 bits of the CRC-32, or 1 if they are 0, modulo the sum of the weights")
 /* clang-format on */
 
 enum algorithm_id {
@@ -68,7 +75,7 @@ struct algorithm {
 	const char *peer;
 	const char *hashes; /* "a|b|c", or "" when the algorithm has no choice */
 	enum algorithm_weight weight;
-	const char *takes; /* of "NTS" */
+	const char *takes; /* of "NTSP" */
 	const char *help;
 };
 
@@ -109,7 +116,7 @@ algorithm_find(const char *name)
 	return NULL;
 }
 
-/* Whether `what` (one of 'N', 'T', 'S') means something to the algorithm. */
+/* Whether `what` (one of 'N', 'T', 'S', 'P') means something to the algorithm. */
 static inline bool
 algorithm_takes(const struct algorithm *a, char what)
 {
@@ -131,7 +138,7 @@ algorithm_has_hash(const struct algorithm *a, const char *hash)
 	while (*p != '\0') {
 		const char *h = hash;
 
-		while (*h != '\0' && *p == *h)
+		while (*h != '\0' && *h != '|' && *p == *h)
 			p++, h++;
 		if (*h == '\0' && (*p == '|' || *p == '\0'))
 			return true;

@@ -1,0 +1,647 @@
+/*
+ * squeal-replay - deletes again what was invalidated in a stretch of time: "replay the lost hour".
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/broker/lockfile.h"
+#include "lib/core/hash.h"
+#include "lib/core/mem.h"
+#include "replay/command/arguments.h"
+#include "replay/command/report.h"
+#include "replay/command/scan.h"
+#include "replay/command/stage.h"
+#include "replay/plan/words.h"
+#include "replay/send/send.h"
+
+/* Exit codes, for scripts. */
+enum {
+	EXIT_GOOD = 0,	    /* done, or the plan was printed */
+	EXIT_LEFT_OUT = 1,  /* done, but something was left out */
+	EXIT_USAGE = 2,	    /* wrong command line */
+	EXIT_CAP = 3,	    /* more deletes than --max-keys */
+	EXIT_FAILED = 69,   /* what is to be read or written is not there (EX_UNAVAILABLE) */
+	EXIT_STOPPED = 75,  /* to be resumed (EX_TEMPFAIL) */
+	EXIT_CONFIG = 78,   /* wrong configuration (EX_CONFIG) */
+	EXIT_HURRIED = 130, /* by a second signal, or while planning */
+};
+
+enum { BAR_EVERY_MS = 200, NO_TERMINAL_WIDTH = 80 };
+
+static volatile sig_atomic_t stop_planning;
+
+static void
+on_signal(int signo)
+{
+	(void)signo;
+	stop_planning = 1;
+}
+
+struct command {
+	struct arguments args;
+	struct screen screen;
+	struct log *log;
+	const struct clock *clock;
+	bool is_terminal;
+	struct stage stage;
+	bool has_stage;
+	struct plan plan;
+	struct buf text;
+
+	/* of --execute */
+	char id[64];
+	char *folder, *job_path, *list_path;
+	int lock;
+	struct jobfile job;
+};
+
+static int
+fail(struct command *c, int exit_code, const struct err_detail *why)
+{
+	struct json j;
+
+	screen_clear(&c->screen);
+	fprintf(stderr, "squeal-replay: %s%s\n", err_why(why),
+		exit_code == EXIT_USAGE ? "; squeal-replay --help shows how" : "");
+	if (!c->args.json)
+		return exit_code;
+	buf_clear(&c->text);
+	json_init(&j, &c->text);
+	json_object(&j);
+	json_kv_str(&j, "event", "error");
+	json_kv_str(&j, "code", err_name(why->code));
+	json_kv_str(&j, "why", err_why(why));
+	json_object_end(&j);
+	puts(buf_str(&c->text));
+	return exit_code;
+}
+
+static int
+exit_of(err_t err)
+{
+	switch (err) {
+	case ERR_USAGE:
+		return EXIT_USAGE;
+	case ERR_CONFIG:
+		return EXIT_CONFIG;
+	case ERR_CLOSED:
+		return EXIT_HURRIED;
+	default:
+		return EXIT_FAILED;
+	}
+}
+
+/* --- the screen -------------------------------------------------------------------------------------------
+ */
+
+/* A line of the log must not stand behind the bar. */
+static void
+log_line(void *arg, enum log_level level, struct span line)
+{
+	const struct command *c = arg;
+
+	(void)level;
+	fprintf(stderr, "%s%.*s", c->is_terminal ? "\r\033[K" : "", SPAN_FMT(line));
+}
+
+static void
+open_screen(struct command *c)
+{
+	struct winsize size;
+
+	c->is_terminal = !c->args.json && isatty(STDOUT_FILENO);
+	c->screen = (struct screen){
+	    .out = stdout,
+	    .clock = c->clock,
+	    .form = c->args.json     ? PROGRESS_JSON
+		    : c->is_terminal ? PROGRESS_BAR
+				     : PROGRESS_LINE,
+	    .width = NO_TERMINAL_WIDTH,
+	    .every_ms = c->is_terminal && !c->args.progress_given ? BAR_EVERY_MS : c->args.run.progress,
+	};
+	if (c->is_terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
+		c->screen.width = size.ws_col - 1;
+	c->log = log_create("replay", LOG_NOTICE, c->clock, log_line, c);
+}
+
+static void
+say(struct command *c)
+{
+	screen_text(&c->screen, buf_span(&c->text));
+	buf_clear(&c->text);
+}
+
+/* A sentence, only for people. */
+static void __attribute__((format(printf, 2, 3))) say_line(struct command *c, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (c->args.json)
+		return;
+	va_start(ap, fmt);
+	buf_clear(&c->text);
+	buf_vprintf(&c->text, fmt, ap);
+	va_end(ap);
+	buf_putc(&c->text, '\n');
+	say(c);
+}
+
+/* --- jobs -------------------------------------------------------------------------------------------------
+ */
+
+static err_t
+make_folder(const char *path, struct err_detail *why)
+{
+	char *copy = mem_strdup(path);
+	err_t err = ERR_OK;
+
+	for (char *slash = strchr(copy + 1, '/');; slash = strchr(slash + 1, '/')) {
+		if (slash != NULL)
+			*slash = '\0';
+		if (mkdir(copy, 0700) != 0 && errno != EEXIST) {
+			err = err_set(
+			    why, ERR_SYS,
+			    "the folder for jobs %s cannot be made: %s; choose another one with --state",
+			    copy, strerror(errno));
+			break;
+		}
+		if (slash == NULL)
+			break;
+		*slash = '/';
+	}
+	free(copy);
+	return err;
+}
+
+static err_t
+find_folder(struct command *c, struct err_detail *why)
+{
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+
+	buf_clear(&c->text);
+	if (c->args.state != NULL)
+		buf_put_str(&c->text, c->args.state);
+	else if (state != NULL && state[0] == '/')
+		buf_printf(&c->text, "%s/squeal-replay", state);
+	else if (home != NULL && home[0] == '/')
+		buf_printf(&c->text, "%s/.local/state/squeal-replay", home);
+	else
+		return err_set(why, ERR_USAGE,
+			       "there is no home folder to keep jobs in; choose a folder with --state");
+	c->folder = span_dup(buf_span(&c->text));
+	buf_clear(&c->text);
+	return make_folder(c->folder, why);
+}
+
+static char *
+path_of(const struct command *c, const char *suffix)
+{
+	struct buf b = BUF_INIT;
+	char *path;
+
+	buf_printf(&b, "%s/%s.%s", c->folder, c->id, suffix);
+	path = span_dup(buf_span(&b));
+	buf_fini(&b);
+	return path;
+}
+
+/* From here on nobody else works on the job. */
+static err_t
+open_job(struct command *c, struct err_detail *why)
+{
+	char *lock = path_of(c, "lock");
+	err_t err;
+
+	c->job_path = path_of(c, "job");
+	c->list_path = path_of(c, "keys");
+	err = lockfile_take(&c->lock, lock, "the job", why);
+	free(lock);
+	return err;
+}
+
+/* "20261121-083015-3f2a" */
+static void
+name_job(struct command *c)
+{
+	time_t now = (time_t)(clock_real_us(c->clock) / 1000000);
+	char day[32] = "";
+	struct tm tm;
+
+	if (localtime_r(&now, &tm) != NULL)
+		strftime(day, sizeof(day), "%Y%m%d-%H%M%S", &tm);
+	snprintf(c->id, sizeof(c->id), "%s-%04x", day, (unsigned)(hash_seed() & 0xffff));
+}
+
+/* A list that can be read once only is copied beside the job. */
+static err_t
+copy_list(struct command *c, struct err_detail *why)
+{
+	FILE *out = fopen(c->list_path, "w");
+	char chunk[65536];
+	bool bad = out == NULL;
+	size_t n;
+
+	while (!bad && (n = fread(chunk, 1, sizeof(chunk), stdin)) > 0)
+		bad = fwrite(chunk, 1, n, out) != n;
+	bad = bad || ferror(stdin) || fflush(out) != 0 || fsync(fileno(out)) != 0;
+	if (out != NULL && fclose(out) != 0)
+		bad = true;
+	return bad ? err_set(why, ERR_IO, "standard input cannot be copied to %s: %s", c->list_path,
+			     strerror(errno))
+		   : ERR_OK;
+}
+
+static bool
+reads_stdin(const struct command *c)
+{
+	return c->args.from == FROM_LIST && c->args.paths.n == 1 && strcmp(c->args.paths.at[0], "-") == 0;
+}
+
+/* --- plan -------------------------------------------------------------------------------------------------
+ */
+
+static size_t
+remembered(const struct command *c)
+{
+	return c->args.repeats ? 0 : PLAN_EXACT;
+}
+
+static void
+print_plan(struct command *c)
+{
+	const struct plan_words words = {
+	    .rate = c->args.run.rate,
+	    .max_deletes = c->args.plan.max_keys,
+	    .hit_percent = (unsigned)c->args.plan.hit_share,
+	    .what = buf_str(&c->stage.what),
+	};
+
+	buf_clear(&c->text);
+	if (c->args.json)
+		plan_json(&c->plan, c->stage.targets, &words, &c->text);
+	else
+		plan_text(&c->plan, c->stage.targets, &words, &c->text);
+	say(c);
+}
+
+/* The number to lift the cap by hand, exactly. */
+static int
+refuse(struct command *c)
+{
+	struct err_detail why = {0};
+	struct buf deletes = BUF_INIT, cap = BUF_INIT;
+
+	words_number(c->plan.deletes, &deletes);
+	words_number(c->args.plan.max_keys, &cap);
+	err_set(&why, ERR_FULL,
+		"the plan has %s deletes, and --max-keys allows %s; if that is what you want, add --max-keys "
+		"%llu",
+		buf_str(&deletes), buf_str(&cap), (unsigned long long)c->plan.deletes);
+	buf_fini(&deletes);
+	buf_fini(&cap);
+	return fail(c, EXIT_CAP, &why);
+}
+
+static bool
+is_over_cap(const struct command *c)
+{
+	return c->plan.deletes > c->args.plan.max_keys;
+}
+
+static void
+say_hint(struct command *c)
+{
+	if (c->plan.keys == 0)
+		say_line(c, "nothing to do: no key is in the range and passes the filters");
+	else if (is_over_cap(c))
+		say_line(c, "nothing was deleted; to do it add --execute --max-keys %llu",
+			 (unsigned long long)c->plan.deletes);
+	else
+		say_line(c, "nothing was deleted; to do it add --execute");
+}
+
+/* --- execution --------------------------------------------------------------------------------------------
+ */
+
+static void
+fill_job(struct command *c, uint64_t seed)
+{
+	struct jobfile *j = &c->job;
+
+	for (size_t i = 0; i < c->args.kept.n; i++)
+		jobfile_add_arg(j, c->args.kept.at[i]);
+	jobfile_add_arg(j, "--");
+	for (size_t i = 0; i < c->args.paths.n; i++)
+		jobfile_add_arg(j, c->args.paths.at[i]);
+	j->numbers[JOBFILE_seed] = seed;
+	j->numbers[JOBFILE_made_us] = clock_real_us(c->clock);
+	j->numbers[JOBFILE_plan_hash] = c->stage.plan_hash;
+	j->numbers[JOBFILE_plan_keys] = c->plan.keys;
+	j->numbers[JOBFILE_plan_deletes] = c->plan.deletes;
+}
+
+/* Its command, as it is written to go on. */
+static void
+put_resume(const struct command *c, struct buf *out)
+{
+	buf_printf(out, "squeal-replay --resume %s", c->id);
+	if (c->args.state != NULL)
+		buf_printf(out, " --state %s", c->args.state);
+}
+
+static int
+execute(struct command *c)
+{
+	struct send_setup setup = {
+	    .topology = c->stage.topology,
+	    .clock = c->clock,
+	    .log = c->log,
+	    .tape = c->stage.tape,
+	    .filter = &c->stage.filter,
+	    .targets = c->stage.targets,
+	    .planned = c->plan.by_server,
+	    .remember = remembered(c),
+	    .pace = {c->args.run.rate, c->args.run.max_ack * 1000, c->args.run.max_misses,
+		     c->args.run.max_threads_running},
+	    .patience_ms = c->args.run.patience,
+	    .screen = &c->screen,
+	    .job = &c->job,
+	    .job_id = c->id,
+	    .job_path = c->job_path,
+	};
+	struct send_result result;
+	struct report report = {
+	    .result = &result,
+	    .job = &c->job,
+	    .targets = c->stage.targets,
+	    .tape = &c->stage.tape->counts,
+	    .unit = c->stage.tape->unit,
+	    .job_id = c->id,
+	};
+	struct err_detail why = {0};
+	struct buf resume = BUF_INIT;
+	int exit_code;
+	err_t err;
+
+	c->job.numbers[JOBFILE_runs]++;
+	err = send_run(&setup, &result, &why);
+	screen_clear(&c->screen);
+	if (err != ERR_OK || result.end != SEND_DONE)
+		put_resume(c, &resume);
+	report.resume = buf_str(&resume);
+	if (err != ERR_OK) {
+		exit_code = fail(c, exit_of(err), &why);
+		say_line(c, "what was done is kept; when the cause is mended: %s", report.resume);
+		goto done;
+	}
+	buf_clear(&c->text);
+	if (c->args.json)
+		report_json(&report, &c->text);
+	else
+		report_text(&report, &c->text);
+	say(c);
+	exit_code = result.end == SEND_HURRIED	   ? EXIT_HURRIED
+		    : result.end != SEND_DONE	   ? EXIT_STOPPED
+		    : report_left_out(&report) > 0 ? EXIT_LEFT_OUT
+						   : EXIT_GOOD;
+	if (result.end == SEND_DONE)
+		unlink(c->list_path);
+done:
+	free(result.servers);
+	buf_fini(&resume);
+	return exit_code;
+}
+
+/* For programs. */
+static void
+say_job(struct command *c)
+{
+	struct json j;
+
+	if (!c->args.json)
+		return;
+	buf_clear(&c->text);
+	json_init(&j, &c->text);
+	json_object(&j);
+	json_kv_str(&j, "event", "job");
+	json_kv_str(&j, "job", c->id);
+	json_kv_str(&j, "file", c->job_path);
+	json_kv_str(&j, "state", jobfile_state_name(c->job.state));
+	json_object_end(&j);
+	buf_putc(&c->text, '\n');
+	say(c);
+}
+
+/* --- the two ways -----------------------------------------------------------------------------------------
+ */
+
+static const char *
+spill_folder(void)
+{
+	const char *tmp = getenv("TMPDIR");
+
+	return tmp != NULL ? tmp : "/tmp";
+}
+
+static err_t
+open_stage(struct command *c, const char *list, struct err_detail *why)
+{
+	c->has_stage = true;
+	return stage_open(&c->stage, &c->args, list, spill_folder(), c->clock, c->log, hash_seed(), why);
+}
+
+static int
+run_new(struct command *c)
+{
+	bool keeps_list = c->args.execute && reads_stdin(c);
+	uint64_t seed = hash_seed();
+	struct err_detail why = {0};
+	err_t err = ERR_OK;
+
+	if (c->args.execute)
+		err = find_folder(c, &why);
+	if (err == ERR_OK && c->args.execute) {
+		name_job(c);
+		err = open_job(c, &why);
+	}
+	if (err == ERR_OK && keeps_list)
+		err = copy_list(c, &why);
+	if (err == ERR_OK)
+		err = open_stage(c, keeps_list ? c->list_path : NULL, &why);
+	if (err != ERR_OK)
+		return fail(c, exit_of(err), &why);
+	plan_init(&c->plan, c->stage.targets);
+	err = scan_run(&c->stage, &c->plan, seed, remembered(c), &c->screen, &stop_planning, &why);
+	if (err != ERR_OK)
+		return fail(c, exit_of(err), &why);
+	print_plan(c);
+	if (!c->args.execute || c->plan.keys == 0) {
+		say_hint(c);
+		return c->args.execute && c->plan.tape.bad > 0 ? EXIT_LEFT_OUT : EXIT_GOOD;
+	}
+	if (is_over_cap(c))
+		return refuse(c);
+	err = stage_again(&c->stage, &why);
+	if (err == ERR_OK) {
+		fill_job(c, seed);
+		err = jobfile_write(&c->job, c->job_path, &why);
+	}
+	if (err != ERR_OK)
+		return fail(c, exit_of(err), &why);
+	say_line(c, "job %s", c->id);
+	say_job(c);
+	return execute(c);
+}
+
+/* The job's own command line, then what was said now. */
+static err_t
+read_job(struct command *c, int argc, char **argv, struct err_detail *why)
+{
+	char **job_argv;
+	err_t err = find_folder(c, why);
+
+	if (err == ERR_OK && (strchr(c->args.resume, '/') != NULL ||
+			      snprintf(c->id, sizeof(c->id), "%s", c->args.resume) >= (int)sizeof(c->id)))
+		err = err_set(why, ERR_USAGE, "\"%.100s\" is no job", c->args.resume);
+	if (err == ERR_OK) {
+		char *path = path_of(c, "job");
+
+		if (access(path, F_OK) != 0)
+			err = err_set(why, ERR_USAGE, "there is no job %s in %s; --state says where jobs are",
+				      c->id, c->folder);
+		free(path);
+	}
+	if (err == ERR_OK)
+		err = open_job(c, why);
+	if (err == ERR_OK)
+		err = jobfile_read(&c->job, c->job_path, why);
+	if (err != ERR_OK)
+		return err;
+	arguments_fini(&c->args);
+	arguments_init(&c->args);
+	job_argv = mem_zalloc(c->job.nargs + 2, sizeof(*job_argv));
+	job_argv[0] = argv[0];
+	memcpy(job_argv + 1, c->job.args, c->job.nargs * sizeof(*job_argv));
+	err = arguments_read(&c->args, (int)c->job.nargs + 1, job_argv, false, why);
+	free(job_argv);
+	if (err == ERR_OK)
+		err = arguments_read(&c->args, argc, argv, true, why);
+	return err;
+}
+
+static int
+run_job(struct command *c)
+{
+	struct buf done = BUF_INIT, all = BUF_INIT;
+	struct err_detail why = {0};
+	err_t err;
+
+	if (c->job.state == JOBFILE_DONE) {
+		words_count(c->job.numbers[JOBFILE_acked], "delete", &done);
+		say_line(c, "job %s is done already: %s acknowledged", c->id, buf_str(&done));
+		say_job(c);
+		buf_fini(&done);
+		return EXIT_GOOD;
+	}
+	err = open_stage(c, c->list_path, &why);
+	if (err == ERR_OK && c->stage.plan_hash != c->job.numbers[JOBFILE_plan_hash])
+		err = err_set(&why, ERR_USAGE,
+			      "servers, pools or rules in %s are not those of the plan any more, so job %s "
+			      "cannot go on: "
+			      "make a new plan (what is done already does no harm a second time)",
+			      c->args.config, c->id);
+	if (err != ERR_OK)
+		return fail(c, exit_of(err), &why);
+	words_number(c->job.numbers[JOBFILE_done_keys], &done);
+	words_number(c->job.numbers[JOBFILE_plan_keys], &all);
+	say_line(c, "job %s goes on: %s of %s keys are done", c->id, buf_str(&done), buf_str(&all));
+	buf_fini(&done);
+	buf_fini(&all);
+	say_job(c);
+	return execute(c);
+}
+
+/* --- main -------------------------------------------------------------------------------------------------
+ */
+
+static void
+watch_signals(void)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+static void
+close_command(struct command *c)
+{
+	screen_fini(&c->screen);
+	if (c->has_stage)
+		stage_close(&c->stage);
+	plan_fini(&c->plan);
+	jobfile_fini(&c->job);
+	lockfile_give_up(&c->lock);
+	/* A plan alone, or one that was refused, leaves nothing behind. */
+	if (c->job_path != NULL && access(c->job_path, F_OK) != 0) {
+		char *lock = path_of(c, "lock");
+
+		unlink(lock);
+		unlink(c->list_path);
+		free(lock);
+	}
+	free(c->folder);
+	free(c->job_path);
+	free(c->list_path);
+	log_destroy(&c->log);
+	buf_fini(&c->text);
+	arguments_fini(&c->args);
+}
+
+static int
+run(struct command *c, int argc, char **argv)
+{
+	struct err_detail why = {0};
+	err_t err = arguments_read(&c->args, argc, argv, false, &why);
+	bool resumes = c->args.resume != NULL;
+
+	if (err == ERR_OK && c->args.wanted == ARGUMENTS_HELP) {
+		arguments_help(&c->text);
+		fputs(buf_str(&c->text), stdout);
+		return EXIT_GOOD;
+	}
+	if (err == ERR_OK && c->args.wanted == ARGUMENTS_VERSION) {
+		puts("squeal-replay " SQUEAL_VERSION);
+		return EXIT_GOOD;
+	}
+	if (err == ERR_OK && resumes)
+		err = read_job(c, argc, argv, &why);
+	if (err == ERR_OK)
+		err = arguments_check(&c->args, &why);
+	open_screen(c);
+	if (err != ERR_OK)
+		return fail(c, exit_of(err), &why);
+	watch_signals();
+	return resumes ? run_job(c) : run_new(c);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct command c = {.clock = clock_system(), .lock = -1};
+	int exit_code;
+
+	c.screen.out = stdout;
+	arguments_init(&c.args);
+	exit_code = run(&c, argc, argv);
+	close_command(&c);
+	return exit_code;
+}
