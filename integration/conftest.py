@@ -1,7 +1,8 @@
 """Fixtures: a folder per test, databases and pipelines that share nothing, and logs on failure.
 
 A test with the argument `flavour` runs with MariaDB and with MySQL.  Where a private root (MySQL, newer MariaDB) is
-not there and cannot be made without an administrator, or Kafka cannot be fetched, what needs it is skipped and says so; any other failure is one.
+not there and cannot be made without an administrator, or Kafka cannot be fetched, what needs it is skipped and says so;
+any other failure is one.
 """
 
 import glob
