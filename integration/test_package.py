@@ -16,9 +16,9 @@ import yaml
 
 from harness.process import ROOT, Process, free_port, run_dir, wait_until
 
-BINARIES = ["squeal", "squeal-audit", "squeal-cache", "squeal-replay", "squeal-router"]
+BINARIES = ["squeal", "squeal-audit", "squeal-cache", "squeal-replay", "squeal-router", "squealctl"]
 UNITS = ["squeal.service", "squeal-router@.service", "squeal-cache.service"]
-PAGES = ["man1/squeal-cache.1", "man3/squeal_embed.3", "man5/squeal.yaml.5", "man8/squeal-audit.8",
+PAGES = ["man1/squeal-cache.1", "man1/squealctl.1", "man3/squeal_embed.3", "man5/squeal.yaml.5", "man8/squeal-audit.8",
          "man8/squeal-replay.8", "man8/squeal-router.8", "man8/squeal.8"]
 
 
@@ -109,13 +109,19 @@ def test_the_control_file_is_complete(package):
     assert size <= int(package.field("Installed-Size")) * 1024 <= size + 1024 * len(package.list())
 
 
+def test_the_description_names_every_program(package):
+    described = package.field("Description")
+    for name in BINARIES:
+        assert re.search(r"(?<![\w-])%s(?![\w-])" % name, described), name
+
+
 def test_the_contents_are_the_programs_the_library_and_nothing_of_the_tests(package):
     files = package.list()
     assert {os.path.basename(path) for path in files if path.startswith("/usr/bin/")} - {""} == set(BINARIES)
     assert {os.path.basename(path) for path in files if "/libsqueal." in path} == {"libsqueal.a", "libsqueal.so",
                                                                                 "libsqueal.so.0"}
     for path in ["/usr/include/squeal.h", "/usr/share/doc/squeal/copyright", "/usr/share/doc/squeal/operations.md",
-                 "/usr/share/doc/squeal/cache.md", "/etc/squeal/squeal.yaml", "/etc/squeal/cache.yaml"]:
+                 "/usr/share/doc/squeal/production.md", "/usr/share/doc/squeal/cache.md", "/etc/squeal/squeal.yaml", "/etc/squeal/cache.yaml"]:
         assert path in files
     for path, (mode, owner, _) in files.items():
         assert owner == "root/root", path

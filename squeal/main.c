@@ -17,6 +17,7 @@
 #include "squeal/cmd.h"
 #include "squeal/gather.h"
 #include "squeal/lost.h"
+#include "squeal/prepared.h"
 #include "squeal/schema/schema.h"
 #include "squeal/state.h"
 
@@ -84,6 +85,7 @@ print_metrics(struct buf *out)
 	metric_markdown(rule_metric_rows, rule_metric_nrows, "squeal: rules", out);
 	metric_markdown(schema_metric_rows, schema_metric_nrows, "squeal: columns without names", out);
 	metric_markdown(gate_metric_rows, gate_metric_nrows, "squeal: visibility gate", out);
+	metric_markdown(prepared_metric_rows, prepared_metric_nrows, "squeal: XA transactions", out);
 	metric_markdown(batch_metric_rows, batch_metric_nrows, "squeal: batches", out);
 	metric_markdown(broker_metric_rows, broker_metric_nrows, "squeal and squeal-router: the log", out);
 }
