@@ -78,8 +78,11 @@ take_command(struct arguments *a, char **words, int n)
 		if (strcmp(commands[i].name, words[0]) == 0)
 			a->command = &commands[i];
 	}
-	if (a->command == NULL)
-		return usage("there is no such command");
+	if (a->command == NULL) {
+		fprintf(stderr, "squealctl: there is no such command as \"%s\"; squealctl --help shows how\n",
+			words[0]);
+		return COMMAND_USAGE;
+	}
 	if ((size_t)n - 1 < a->command->min || (size_t)n - 1 > a->command->max) {
 		fprintf(stderr, "squealctl: it is: squealctl %s %s\n", a->command->name, a->command->words);
 		return COMMAND_USAGE;

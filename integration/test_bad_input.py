@@ -573,3 +573,10 @@ def test_a_memcached_that_answers_garbage(pipeline, how):
         p.wait_deleted(keys, timeout=20)
     finally:
         fake.kill()
+
+
+def test_a_kafka_log_without_a_state_file_is_found_before_the_start(tmp_path):
+    path = tmp_path / "squeal.yaml"
+    path.write_text("log: {type: kafka, brokers: 'k:9092'}\nclusters: [{name: a, servers: [h:1]}]\n")
+    done = run_program("squeal", "check-config", "-c", str(path))
+    assert done.returncode == 78 and "state in log is missing" in done.stderr

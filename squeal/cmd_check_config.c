@@ -106,6 +106,15 @@ cmd_check_config(int argc, char **argv)
 		topology_destroy(&topo);
 		return CMD_CONFIG;
 	}
+	if (broker_is_kafka(&topo->log) && topo->log.state[0] == '\0') {
+		fprintf(stderr,
+			"squeal: %s: state in log is missing; with Kafka squeal keeps there what it must "
+			"know after a "
+			"restart: name a file, as in state: /var/lib/squeal/writer.db\n",
+			config);
+		topology_destroy(&topo);
+		return CMD_CONFIG;
+	}
 	exit_code = print_effective(topo, config);
 	if (exit_code == CMD_OK && rules == NULL && topo->markers.rules[0] != '\0')
 		rules = topo->markers.rules;
