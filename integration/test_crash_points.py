@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from conftest import need
 from harness import BUILD, Failure, Load, Pipeline, run_dir, show_logs, wait_until
 
 PROGRAMS = {"squeal": "squeal", "router": "squeal-router"}
@@ -53,6 +54,7 @@ def benches():
     made = {}
 
     def get(kafka):
+        need("mariadb", kafka or None)
         if kafka not in made:
             made[kafka] = Bench(kafka)
             made[kafka].p.start()
