@@ -427,3 +427,16 @@ def test_rebalances_under_load_lose_nothing(pipeline):
     for router in p.routers.values():
         router.wait_ready()
     clean(load, p, wait=60)
+
+
+def test_a_router_that_is_stopped_while_it_joins_ends_in_order(pipeline):
+    p = pipeline(clusters=["a"], kafka=True, topic={"partitions": 2}, instances=["one"])
+    # At every stage of the group's taking it in: the first assignment comes within a few seconds.
+    for i in range(16):
+        router = p.add_router("a", "late%d" % i, start=False)
+        router.process.start()
+        wait_until(lambda: "admin port is open" in router.process.log_text(), 10, "the router to run")
+        time.sleep(i * 0.25)
+        assert router.stop() == 0, router.process.log_text()[-2000:]
+    insert(p, ["k:after"])
+    p.wait_deleted(["k:after"])

@@ -67,11 +67,21 @@ def test_a_squeal_cache_that_restarts_at_once_is_a_restart(start):
     assert abs(now["started_us"] / 1e6 - time.time()) < 60
 
 
-def test_a_memcached_that_restarts_at_once_may_be_another(start):
+def test_a_memcached_that_restarts_at_once_and_holds_something_may_be_another(start):
+    cache, router = start(Memcached)
+    router.process.pause()
+    cache.kill()
+    cache.start()
+    cache.set("k", "of whom?")
+    router.process.resume()
+    assert greeted(router, cache.process.pid)["changed"] == "other"
+
+
+def test_a_memcached_that_restarts_at_once_and_is_empty_is_a_restart(start):
     cache, router = start(Memcached)
     cache.kill()
     cache.start()
-    assert greeted(router, cache.process.pid)["changed"] == "other"
+    assert greeted(router, cache.process.pid)["changed"] == "restarted"
 
 
 def test_a_process_that_was_stopped_until_the_router_left_it_is_the_same(pipeline):

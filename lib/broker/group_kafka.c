@@ -66,6 +66,7 @@ struct kafka_group {
 	rd_kafka_queue_t *queue;
 	int fd;
 	bool closing, fenced, fenced_often;
+	bool was_assigned; /* the member, something or nothing */
 	uint64_t fenced_ms;
 	bool troubled;
 	struct part *parts;
@@ -465,6 +466,7 @@ on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t code, rd_kafka_topic_partition_
 	rd_kafka_error_t *error = NULL;
 
 	if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
+		g->was_assigned = true;
 		/* Readers fetch by themselves: nothing is fetched here. */
 		for (int i = 0; i < list->cnt; i++)
 			list->elems[i].offset = RD_KAFKA_OFFSET_END;
@@ -597,6 +599,7 @@ join(struct kafka_group *g, struct err_detail *why)
 
 	if (err != ERR_OK)
 		return err;
+	g->was_assigned = false;
 	rd_kafka_poll_set_consumer(kafka_rk(g->member));
 	g->queue = rd_kafka_queue_get_consumer(kafka_rk(g->member));
 	rd_kafka_queue_io_event_enable(g->queue, g->fd, &one, sizeof(one));
@@ -657,6 +660,17 @@ leave(struct kafka_group *g)
 
 	if (g->member == NULL)
 		return;
+	/* librdkafka before 2.3 aborts the program when a member is closed that has joined and was not
+	 * assigned anything yet (its issue 4312).  The group needs no word of it: it is a static member. */
+	if (!g->was_assigned) {
+		if (g->queue != NULL) {
+			rd_kafka_queue_io_event_enable(g->queue, -1, NULL, 0);
+			rd_kafka_queue_destroy(g->queue);
+			g->queue = NULL;
+		}
+		kafka_abandon(&g->member);
+		return;
+	}
 	if (g->queue != NULL) {
 		rd_kafka_error_t *error = rd_kafka_consumer_close_queue(kafka_rk(g->member), g->queue);
 

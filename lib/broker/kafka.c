@@ -17,7 +17,7 @@ enum { READERS = KAFKA_LOOKER | KAFKA_STREAM | KAFKA_MEMBER };
 struct kafka {
 	rd_kafka_t *rk;
 	const struct log_options *opt;
-	struct log *log;
+	struct log *_Atomic log; /* librdkafka's threads read it */
 	void *arg;
 	pthread_mutex_t lock; /* guards trouble; librdkafka's threads write it */
 	char trouble[KAFKA_TROUBLE_MAX];
@@ -302,6 +302,19 @@ done:
 		rd_kafka_conf_destroy(conf);
 	kafka_close(&k);
 	return err;
+}
+
+void
+kafka_abandon(struct kafka **kp)
+{
+	struct kafka *k = *kp;
+
+	*kp = NULL;
+	if (k == NULL)
+		return;
+	k->log = NULL;
+	k->arg = NULL;
+	rd_kafka_set_log_level(k->rk, 0);
 }
 
 void

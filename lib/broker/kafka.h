@@ -52,6 +52,9 @@ err_t kafka_open(struct kafka **out, enum kafka_role role, const struct log_opti
 		 struct err_detail *why) MUST_CHECK;
 void kafka_close(struct kafka **k); /* NULL is fine */
 
+/* Lets it be, with its threads and its memory, where closing is worse: it is never polled again. */
+void kafka_abandon(struct kafka **k);
+
 rd_kafka_t *kafka_rk(const struct kafka *k);
 void *kafka_arg(const rd_kafka_t *rk);
 

@@ -262,8 +262,6 @@ may_rewind(struct source_mysql *s)
 			return false;
 		could |= s->could_rewind[i];
 	}
-	s->patience_over =
-	    s->is_missing && clock_mono_ms(s->clock) - s->missing_since >= s->opt->gap_patience;
 	return could;
 }
 
@@ -279,7 +277,8 @@ judge_round(struct source_mysql *s, bool missing, const struct err_detail *why)
 		s->is_missing = true;
 		s->missing_since = now;
 	}
-	if (now - s->missing_since < s->opt->gap_patience)
+	/* As it was when the round began: a round that ends it has not tried all that is tried afterwards. */
+	if (!s->patience_over && s->opt->gap_patience > 0)
 		return ERR_CONN;
 	return resume_is_never(why->code) ? why->code : ERR_BEHIND;
 }
@@ -331,6 +330,8 @@ mysql_open(struct source *source, struct span from, struct err_detail *why)
 	if (err != ERR_OK)
 		return err;
 	forgive_stale(s);
+	s->patience_over =
+	    s->is_missing && clock_mono_ms(s->clock) - s->missing_since >= s->opt->gap_patience;
 	s->rewinds = false;
 	memset(s->could_rewind, 0, sizeof(s->could_rewind));
 
