@@ -4,9 +4,9 @@
  * The log is the buffer.  Every server has a place in the log (the next record to queue for it) and a cursor
  * (the first record that it has not acknowledged whole).  Servers at the foremost place are fed together by
  * the live feed; a server whose queue is full does not take the next record and so falls behind alone.  When
- * it has room again it is fed from its own place, in short slices between those of the live feed, until it
- * meets the others again (places.h).  The live feed waits for nobody, and a server that is away costs its
- * queue (queue_bytes) and nothing else.
+ * it has room again it is fed from its own place, in short slices between those of the live feed (turns.h),
+ * until it meets the others again (places.h).  The live feed waits for nobody, and a server that is away
+ * costs its queue (queue_bytes) and nothing else.
  *
  * A delivery has connections of its own: nothing that happens in one partition is felt in another.  Without
  * delivery_connect() it connects when the partition has its first record.
@@ -37,6 +37,7 @@
 #include "lib/route/route.h"
 #include "router/feed.h"
 #include "router/lane.h"
+#include "router/turns.h"
 
 /* clang-format off */
 /*	  name                        kind     unit       help */
@@ -81,6 +82,7 @@ struct delivery_context {
 	    partitions; /* that the log has, at least 1; delivery_partitions() says when there are more */
 	const struct route *route; /* of the cluster */
 	const bool *anew; /* servers of the route that are flushed before anything else counts; NULL: none */
+	struct turns *turns; /* of all partitions that share the loop */
 	struct story *story; /* may be NULL */
 	struct cursor_store *cursors;
 	struct log *log;		     /* may be NULL */

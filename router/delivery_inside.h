@@ -22,7 +22,6 @@ struct delivery {
 	struct broker_metrics broker_metrics;
 	struct intake in;
 	struct loop_timer turn, behind, tick, save;
-	uint64_t live_ms;	    /* when the live feed had its last record */
 	const struct route *staged; /* between delivery_stage() and delivery_commit() */
 	bool more;		    /* the live feed has not come to the end yet */
 	struct {

@@ -5,16 +5,7 @@
 enum {
 	SLICE_RECORDS = 64,
 	SLICE_BYTES = 128 * 1024,
-	SLICE_BEHIND_US = 250, /* what the live feed may have to wait for somebody who catches up */
-	LIVE_MS = 50,	       /* so long after its last record the live feed is at work */
-	BEHIND_PAUSE_MS = 1,   /* between two of those slices then */
 };
-
-static uint64_t
-now_ms(const struct delivery *d)
-{
-	return clock_mono_ms(loop_clock(d->ctx.loop));
-}
 
 static uint64_t
 now_us(const struct delivery *d)
@@ -161,7 +152,7 @@ delivery_read_turn(void *arg)
 	if (d->more && places_choose(&d->places, live, live, d->reading.patient)) {
 		again = d->more = read_slice(d, live, 0);
 		if (d->reading.handed)
-			d->live_ms = now_ms(d);
+			turns_live(d->ctx.turns, now_us(d));
 	}
 	d->reading.patient = false;
 	metric_set(&d->metrics.router_live_offset, places_live(&d->places));
@@ -172,25 +163,31 @@ delivery_read_turn(void *arg)
 		loop_timer_once(&d->behind, 0);
 }
 
-/* A short slice for somebody behind; while there is something live the time until the next one belongs to
- * that. */
+/* A short slice for somebody behind, when it is this partition's turn. */
 void
 delivery_read_behind(void *arg)
 {
 	struct delivery *d = arg;
+	struct turns *turns = d->ctx.turns;
+	uint64_t began_us = now_us(d), wait_us, place;
 	struct lane *behind;
-	uint64_t place;
 
 	if (d->in.reader == NULL || d->draining)
 		return;
-	behind = places_behind(&d->places, places_live(&d->places), now_ms(d));
+	wait_us = turns_wait(turns, began_us);
+	if (wait_us > 0) {
+		loop_timer_once_us(&d->behind, wait_us);
+		return;
+	}
+	behind = places_behind(&d->places, places_live(&d->places), began_us / 1000);
 	if (behind == NULL)
 		return;
 	metric_inc(&d->metrics.router_catch_up_reads);
 	place = behind->next_read;
-	if (!read_slice(d, place, SLICE_BEHIND_US))
+	if (!read_slice(d, place, turns_slice_us(turns, began_us)))
 		wait_at(d, place);
-	loop_timer_once(&d->behind, now_ms(d) - d->live_ms < LIVE_MS ? BEHIND_PAUSE_MS : 0);
+	turns_took(turns, began_us, now_us(d));
+	loop_timer_once_us(&d->behind, turns_again(turns, now_us(d)));
 }
 
 void

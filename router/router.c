@@ -32,9 +32,10 @@ struct router {
 	struct trace_metrics trace_metrics;
 	struct delivery **deliveries; /* of our partitions, in the order in which they came */
 	size_t n;
-	size_t draining; /* deliveries that are not drained yet */
-	bool cold;	 /* every delete holds fills off */
-	bool paused;	 /* all servers: also those of partitions that come later */
+	struct turns turns; /* of the deliveries */
+	size_t draining;    /* deliveries that are not drained yet */
+	bool cold;	    /* every delete holds fills off */
+	bool paused;	    /* all servers: also those of partitions that come later */
 	struct admin *admin;
 	struct daemon *daemon;
 	bool leaving;
@@ -141,6 +142,7 @@ on_assigned(void *arg, uint32_t partition, struct cursor_store *cursors)
 	    .partitions = partitions_of(r),
 	    .route = routing_route(r->routing),
 	    .anew = routing_anew(r->routing),
+	    .turns = &r->turns,
 	    .story = control_story(r->control),
 	    .cursors = cursors,
 	    .log = setup->log,

@@ -24,6 +24,7 @@ SECONDS = float(os.environ.get("BENCH_CATCHUP_SECONDS") or 4)
 RATE = 500  # live records per second
 PER_RECORD = 3
 SERVERS = 3
+LOOK_S = 0.25
 MIB = 1 << 20
 
 
@@ -106,6 +107,15 @@ class Peak(threading.Thread):
         return max(self.samples)
 
 
+def look(cond, timeout=300):
+    """Waits for a condition without being felt: each look at the metrics holds a core for as long as hundreds of live deletes."""
+    deadline = time.time() + timeout
+    while not cond():
+        if time.time() > deadline:
+            raise Failure("waited %g s for the server to catch up" % timeout)
+        time.sleep(LOOK_S)
+
+
 def percentile(sorted_values, p):
     return sorted_values[min(len(sorted_values) - 1, int(len(sorted_values) * p / 100))]
 
@@ -144,10 +154,10 @@ def bench_catchup(report):
         feeder = s.live(2 * SECONDS, "back")
         # Not the first second: SQLite moves the many records from its write-ahead log then.
         started = time.time()
-        wait_until(lambda: time.time() - started > SECONDS, 2 * SECONDS, "the live feed")
+        look(lambda: s.metric("squeal_router_behind", 0) < 100 or time.time() - started > SECONDS)
         begin = time.time()
         s.caches[0].start()
-        wait_until(lambda: s.metric("squeal_router_behind", 0) < 100, 300, "the server to catch up")
+        look(lambda: s.metric("squeal_router_behind", 0) < 100)
         end = time.time()
         caught = s.metric("squeal_router_deletes_acked_total", 0) - before
         feeder.wait(SECONDS * 5 + 10)

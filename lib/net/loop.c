@@ -356,18 +356,25 @@ loop_timer_init(struct loop_timer *t, struct loop *l, loop_timer_fn *fn, void *a
 }
 
 static uint64_t
-ns_of(uint64_t ms)
+ns_of(uint64_t n, uint64_t unit_ns)
 {
 	uint64_t ns;
 
-	return __builtin_mul_overflow(ms, UINT64_C(1000000), &ns) ? UINT64_MAX : ns;
+	return __builtin_mul_overflow(n, unit_ns, &ns) ? UINT64_MAX : ns;
 }
 
 void
 loop_timer_once(struct loop_timer *t, uint64_t ms)
 {
 	t->every_ns = 0;
-	timer_set(t, later(clock_mono_ns(t->loop->clock), ns_of(ms)));
+	timer_set(t, later(clock_mono_ns(t->loop->clock), ns_of(ms, 1000000)));
+}
+
+void
+loop_timer_once_us(struct loop_timer *t, uint64_t us)
+{
+	t->every_ns = 0;
+	timer_set(t, later(clock_mono_ns(t->loop->clock), ns_of(us, 1000)));
 }
 
 void
@@ -375,7 +382,7 @@ loop_timer_every(struct loop_timer *t, uint64_t ms)
 {
 	if (ms == 0)
 		ms = 1;
-	t->every_ns = ns_of(ms);
+	t->every_ns = ns_of(ms, 1000000);
 	timer_set(t, later(clock_mono_ns(t->loop->clock), t->every_ns));
 }
 

@@ -68,6 +68,7 @@ void loop_timer_init(struct loop_timer *t, struct loop *l, loop_timer_fn *fn, vo
 
 /* Calls once, `ms` from now; a timer that is set already is set anew.  0: in the next round of the loop. */
 void loop_timer_once(struct loop_timer *t, uint64_t ms);
+void loop_timer_once_us(struct loop_timer *t, uint64_t us);
 
 /* Calls every `ms` (at least 1) from now on.  Calls that were missed are not made up for. */
 void loop_timer_every(struct loop_timer *t, uint64_t ms);

@@ -34,6 +34,7 @@ struct fixture {
 	struct broker_metrics writer_metrics;
 	struct broker_writer *writer;
 	struct cursor_store *cursors;
+	struct turns turns;
 	struct delivery *d;
 	struct metric_registry *registry; /* may be NULL */
 	uint32_t partition, partitions;
@@ -156,6 +157,7 @@ start(struct fixture *f)
 				       .partition = f->partition,
 				       .partitions = f->partitions,
 				       .route = f->route,
+				       .turns = &f->turns,
 				       .registry = f->registry,
 				       .seed = 3,
 				       .on_settled = on_settled,

@@ -69,6 +69,7 @@ open_pair(struct pair *p, struct fixture *f, size_t n)
 					       .partitions = 1,
 					       .route = routing_route(p->routing),
 					       .anew = routing_anew(p->routing),
+					       .turns = &f->turns,
 					       .seed = i};
 
 		snprintf(path, sizeof(path), "%s.%zu", f->cursor_path, i);

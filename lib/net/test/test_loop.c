@@ -111,6 +111,21 @@ timers_fire_in_the_order_of_their_deadlines(void **state)
 }
 
 static void
+a_timer_may_be_shorter_than_a_millisecond(void **state)
+{
+	struct fixture *f = *state;
+
+	loop_timer_once(&f->b, 1);
+	loop_timer_once_us(&f->a, 1300);
+	loop_timer_once_us(&f->a, 300);
+	loop_step(f->loop);
+	assert_string_equal(f->seen, "");
+	clock_fake_advance_ms(&f->clock, 1);
+	loop_step(f->loop);
+	assert_string_equal(f->seen, "ab");
+}
+
+static void
 equal_deadlines_fire_in_the_order_in_which_they_were_set(void **state)
 {
 	struct fixture *f = *state;
@@ -493,6 +508,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    T(timers_fire_in_the_order_of_their_deadlines),
+	    T(a_timer_may_be_shorter_than_a_millisecond),
 	    T(equal_deadlines_fire_in_the_order_in_which_they_were_set),
 	    T(a_stopped_timer_does_not_fire),
 	    T(setting_a_timer_again_moves_it),
