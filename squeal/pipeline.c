@@ -1,88 +1,17 @@
 #include "squeal/pipeline.h"
 
-#include <errno.h>
-#include <libgen.h>
-#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
-#include "lib/broker/broker.h"
 #include "lib/core/mem.h"
 #include "lib/core/metric.h"
-#include "lib/net/admin.h"
-#include "lib/net/daemon.h"
-#include "lib/net/loop.h"
-#include "squeal/batch.h"
-#include "squeal/binlog/gate.h"
-#include "squeal/binlog/source_mysql.h"
-#include "squeal/gather.h"
-#include "squeal/lost.h"
-#include "squeal/queue.h"
-#include "squeal/schema/schema.h"
-#include "squeal/schema/schema_mysql.h"
-#include "squeal/state.h"
-#include "squeal/tail.h"
-#include "squeal/writer.h"
+#include "squeal/pipeline_inside.h"
 
 enum { REFRESH_MS = 1000, STANDBY_MS = 250 };
-
-/* Every metric of the daemon. */
-struct metrics {
-	struct binlog_metrics binlog;
-	struct gate_metrics gate;
-	struct gather_metrics gather;
-	struct batch_metrics batch;
-	struct prepared_metrics prepared;
-	struct broker_metrics broker;
-	struct state_metrics state;
-	struct rule_metrics rule;
-	struct schema_metrics schema;
-	struct lost_metrics lost;
-};
-
-struct pipeline {
-	struct topology *topo;
-	const struct pipeline_options *opt;
-	const struct clock *clock;
-	struct log *log;
-
-	struct metrics metrics;
-	struct metric_registry *registry;
-	struct loop *loop;
-	struct daemon *daemon;
-	struct admin *admin;
-	struct loop_timer refresh, standby;
-	bool is_standby;
-	struct err_detail standby_why; /* who writes the log, or why it cannot be opened yet */
-
-	struct broker_writer *broker;
-	struct source *source;
-	struct gate *gate;
-	struct queue *queue;
-	struct state *state;
-	struct rule_live rules;
-	bool has_rules;
-	struct schema_mysql *columns;
-	struct schema *schema; /* NULL without rules */
-	struct gather *gather;
-	struct broker_context context;
-	struct lost_parts lost;
-	struct tail *tail;
-	struct writer *writer;
-	pthread_t tail_thread, writer_thread;
-	bool tail_started, writer_started;
-	bool is_ready; /* READY=1 was sent */
-
-	pthread_mutex_t lock; /* guards failure */
-	struct err_detail failure;
-	uint64_t started_ns;
-};
 
 /* --- called from the two threads --------------------------------------------------------------------- */
 
@@ -112,8 +41,8 @@ keep_failure(struct pipeline *p, const struct err_detail *why)
 	pthread_mutex_unlock(&p->lock);
 }
 
-static void
-on_tail_ended(void *arg, const struct err_detail *gap)
+void
+pipeline_on_tail_ended(void *arg, const struct err_detail *gap)
 {
 	struct pipeline *p = arg;
 
@@ -125,26 +54,14 @@ on_tail_ended(void *arg, const struct err_detail *gap)
 		loop_post(p->loop, shut_down, p);
 }
 
-static void
-on_log_failed(void *arg, const struct err_detail *why)
+void
+pipeline_on_log_failed(void *arg, const struct err_detail *why)
 {
 	struct pipeline *p = arg;
 
 	keep_failure(p, why);
 	log_crit(p->log, "the log cannot be written any more; leaving", F_STR("reason", err_why(why)));
 	loop_post(p->loop, shut_down, p);
-}
-
-static bool
-emit(void *arg, struct queue_item *it)
-{
-	return queue_put(arg, it);
-}
-
-static struct queue_item *
-blank(void *arg)
-{
-	return queue_blank(arg);
 }
 
 /* Signals belong to the main thread. */
@@ -345,214 +262,6 @@ register_metrics(struct pipeline *p)
 	metric_registry_add(p->registry, broker_metric_rows, broker_metric_nrows, &m->broker, labels);
 }
 
-/* ERR_IN_USE: another process writes the log. */
-static err_t
-open_log(struct pipeline *p, struct err_detail *why)
-{
-	p->context = (struct broker_context){p->clock, p->log, &p->metrics.broker};
-	if (!p->opt->null_log)
-		return broker_writer_open(&p->broker, &p->topo->log, p->topo->source.name, &p->context, why);
-	broker_writer_open_null(&p->broker, &p->context);
-	return ERR_OK;
-}
-
-/* Another process writes the log and may leave it; or its brokers do not answer and may do so later. */
-static bool
-may_open_later(const struct pipeline *p, err_t err)
-{
-	if (err == ERR_IN_USE)
-		return p->opt->standby;
-	return broker_is_kafka(&p->topo->log) && err_action(err) == ERR_DO_RETRY && !p->opt->until_end;
-}
-
-/* Beside which squeal's other files are. */
-static const char *
-log_file(const struct topology *topo)
-{
-	return broker_is_kafka(&topo->log) ? topo->log.state : topo->log.path;
-}
-
-/* Where to start: the option, or the checkpoint, or now when there is none yet. */
-static err_t
-find_start(struct pipeline *p, struct buf *out, bool *is_checkpoint, struct err_detail *why)
-{
-	const char *start = p->opt->start != NULL ? p->opt->start : p->topo->source.start;
-	err_t err;
-
-	*is_checkpoint = false;
-	if (strcmp(start, "checkpoint") != 0) {
-		buf_put_str(out, start);
-		return ERR_OK;
-	}
-	err = broker_checkpoint(p->broker, out, why);
-	*is_checkpoint = err == ERR_OK && out->len > 0;
-	if (err == ERR_OK && out->len == 0) {
-		log_notice(p->log, "no checkpoint yet: starting at the end of the binlog",
-			   F_STR("source", p->topo->source.name));
-		buf_put_str(out, "now");
-	}
-	return err;
-}
-
-/* What rows' columns are called, where the binlog does not say it.  Without rules nobody watches for DDL, so
- * what was known ends. */
-static err_t
-open_schema(struct pipeline *p, bool resumed, struct err_detail *why)
-{
-	const struct topology *topo = p->topo;
-	char folder[PATH_MAX], path[PATH_MAX + 256];
-
-	snprintf(folder, sizeof(folder), "%s", log_file(topo));
-	snprintf(path, sizeof(path), "%s/%s.columns", dirname(folder), topo->source.name);
-	if (!p->has_rules && !p->opt->null_log && unlink(path) != 0 && errno != ENOENT)
-		return err_set(why, ERR_SYS, "cannot remove %s: %s", path, strerror(errno));
-	if (!p->has_rules)
-		return ERR_OK;
-	p->columns = schema_mysql_create(&topo->source, p->source);
-	return schema_open(&p->schema,
-			   &(struct schema_parts){
-			       .ops = &schema_mysql_ops,
-			       .arg = p->columns,
-			       .log = p->log,
-			       .path = p->opt->null_log ? NULL : path,
-			       .resumed = resumed,
-			       .metrics = &p->metrics.schema,
-			   },
-			   why);
-}
-
-static err_t
-on_lost(void *arg, const struct gtid_set *lost, struct err_detail *why)
-{
-	struct pipeline *p = arg;
-
-	return lost_check(&p->lost, lost, gather_since(p->gather), why);
-}
-
-/* What is needed to follow a server that was promoted without what we have read. */
-static err_t
-open_lost(struct pipeline *p, bool resumed, struct err_detail *why)
-{
-	struct buf text = BUF_INIT;
-	struct position since = {0};
-	bool found = false;
-	err_t err;
-
-	if (p->opt->null_log)
-		return ERR_OK;
-	p->lost = (struct lost_parts){
-	    .clock = p->clock,
-	    .log_opt = &p->topo->log,
-	    .context = &p->context,
-	    .source = p->topo->source.name,
-	    .metrics = &p->metrics.lost,
-	    .emit = emit,
-	    .blank = blank,
-	    .arg = p->queue,
-	};
-	err = broker_note_read(p->broker, SPAN_LIT(LOST_SINCE), 0, &text, &found, why);
-	if (err == ERR_OK && found && resumed) {
-		err = position_parse(buf_span(&text), &since, why);
-		if (err == ERR_OK)
-			gather_take_since(p->gather, &since);
-	}
-	if (err == ERR_OK)
-		source_mysql_may_rewind(p->source, on_lost, p);
-	position_fini(&since);
-	buf_fini(&text);
-	return err;
-}
-
-static err_t
-open_parts(struct pipeline *p, struct err_detail *why)
-{
-	const struct topology *topo = p->topo;
-	struct buf from = BUF_INIT;
-	bool is_checkpoint = false;
-	char folder[PATH_MAX];
-	err_t err;
-
-	err = find_start(p, &from, &is_checkpoint, why);
-	if (err != ERR_OK)
-		goto done;
-	p->has_rules = topo->markers.rules[0] != '\0';
-	if (p->has_rules) {
-		err = rule_live_load(&p->rules, topo->markers.rules, why);
-		if (err != ERR_OK)
-			goto done;
-	}
-	p->source = source_mysql_create(&topo->source, topo->region.region);
-	source_mysql_use_clock(p->source, p->clock);
-	if (p->opt->until_end)
-		source_mysql_stop_at_end(p->source);
-	if (p->has_rules)
-		source_mysql_need_rows(p->source);
-	if (topo->markers.rules_only)
-		source_mysql_without_texts(p->source);
-	if (strcmp(topo->source.visibility, "gate") == 0 && !p->opt->null_log)
-		p->gate = gate_create(&topo->source, p->clock, &p->metrics.gate);
-	err = open_schema(p, is_checkpoint, why);
-	if (err != ERR_OK)
-		goto done;
-	snprintf(folder, sizeof(folder), "%s", log_file(topo));
-	p->gather = gather_create(&(struct gather_parts){
-	    .clock = p->clock,
-	    .log = p->log,
-	    .emit = emit,
-	    .blank = blank,
-	    .arg = p->queue,
-	    .gate = p->gate,
-	    .metrics = &p->metrics.gather,
-	    .markers = &topo->markers,
-	    .spill_dir = topo->squeal.spill_dir[0] != '\0' ? topo->squeal.spill_dir : dirname(folder),
-	    .txn_memory = topo->squeal.txn_memory,
-	    .rules = p->has_rules ? &p->rules : NULL,
-	    .rule_metrics = &p->metrics.rule,
-	    .schema = p->schema,
-	    .max_event = topo->source.max_event,
-	});
-	err = open_lost(p, is_checkpoint, why);
-	if (err != ERR_OK)
-		goto done;
-	p->tail = tail_create(
-	    &(struct tail_parts){
-		.clock = p->clock,
-		.log = p->log,
-		.source = p->source,
-		.gate = p->gate,
-		.gather = p->gather,
-		.ops = p->has_rules ? &gather_row_ops : &gather_ops,
-		.state = p->state,
-		.metrics = &p->metrics.binlog,
-		.lost = &p->lost,
-		.max_event = topo->source.max_event,
-		.backoff_max_ms = topo->source.backoff_max,
-		.ended = on_tail_ended,
-		.arg = p,
-	    },
-	    buf_str(&from));
-	p->writer = writer_create(
-	    &(struct writer_parts){
-		.clock = p->clock,
-		.log = p->log,
-		.queue = p->queue,
-		.gate = p->gate,
-		.broker = p->broker,
-		.state = p->state,
-		.state_metrics = &p->metrics.state,
-		.batch_metrics = &p->metrics.batch,
-		.prepared_metrics = &p->metrics.prepared,
-		.source = topo->source.name,
-		.visibility_patience_ms = topo->source.visibility_patience,
-		.failed = on_log_failed,
-		.arg = p,
-	    },
-	    &topo->squeal);
-done:
-	buf_fini(&from);
-	return err;
-}
-
 static void
 join_threads(struct pipeline *p)
 {
@@ -566,21 +275,6 @@ join_threads(struct pipeline *p)
 		writer_hurry(p->writer);
 		pthread_join(p->writer_thread, NULL);
 	}
-}
-
-static void
-close_parts(struct pipeline *p)
-{
-	writer_destroy(&p->writer);
-	tail_destroy(&p->tail);
-	gather_destroy(&p->gather);
-	schema_close(&p->schema);
-	schema_mysql_destroy(&p->columns);
-	gate_destroy(&p->gate);
-	source_destroy(&p->source);
-	queue_destroy(&p->queue);
-	state_destroy(&p->state);
-	broker_writer_close(&p->broker);
 }
 
 /* What a measurement wants to know, as one line of JSON on standard output. */
@@ -629,20 +323,20 @@ on_standby(void *arg)
 {
 	struct pipeline *p = arg;
 	struct err_detail why = {0};
-	err_t err = daemon_is_draining(p->daemon) ? ERR_CLOSED : open_log(p, &why);
+	err_t err = daemon_is_draining(p->daemon) ? ERR_CLOSED : pipeline_open_log(p, &why);
 
 	if (err == ERR_CLOSED)
 		return;
-	if (may_open_later(p, err)) {
+	if (pipeline_may_open_later(p, err)) {
 		p->standby_why = why;
 		return;
 	}
 	loop_timer_stop(&p->standby);
 	p->is_standby = false;
 	if (err == ERR_OK)
-		log_notice(p->log, "the log is free: taking over", F_STR("log", log_file(p->topo)));
+		log_notice(p->log, "the log is free: taking over", F_STR("log", pipeline_log_file(p->topo)));
 	if (err == ERR_OK)
-		err = open_parts(p, &why);
+		err = pipeline_open_parts(p, &why);
 	if (err == ERR_OK)
 		err = start_threads(p, &why);
 	if (err != ERR_OK) {
@@ -702,10 +396,10 @@ pipeline_run(struct topology *topo, const struct pipeline_options *opt, const st
 		err = open_admin(p, why);
 	if (err != ERR_OK)
 		goto done;
-	err = open_log(p, &busy);
-	waits = may_open_later(p, err);
+	err = pipeline_open_log(p, &busy);
+	waits = pipeline_may_open_later(p, err);
 	if (err == ERR_OK)
-		err = open_parts(p, why);
+		err = pipeline_open_parts(p, why);
 	else if (!waits)
 		err_set(why, err, "%s", err_why(&busy));
 	if (err != ERR_OK && !waits)
@@ -738,7 +432,7 @@ done:
 		loop_timer_stop(&p->standby);
 	}
 	admin_close(&p->admin);
-	close_parts(p);
+	pipeline_close_parts(p);
 	daemon_destroy(&p->daemon);
 	loop_destroy(&p->loop);
 	metric_registry_destroy(&p->registry);
