@@ -4,7 +4,6 @@
 #include <libgen.h>
 #include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,7 @@
 #include "lib/broker/broker.h"
 #include "lib/core/mem.h"
 #include "lib/core/metric.h"
+#include "lib/core/thread.h"
 #include "lib/net/admin.h"
 #include "lib/net/daemon.h"
 #include "lib/net/loop.h"
@@ -147,16 +147,6 @@ blank(void *arg)
 	return queue_blank(arg);
 }
 
-/* Signals belong to the main thread. */
-static void
-block_signals(void)
-{
-	sigset_t all;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, NULL);
-}
-
 static void *
 tail_main(void *arg)
 {
@@ -174,23 +164,6 @@ writer_main(void *arg)
 	writer_run(p->writer);
 	loop_post(p->loop, on_writer_done, p);
 	return NULL;
-}
-
-static err_t
-start_thread(pthread_t *thread, const char *name, void *(*fn)(void *), struct pipeline *p,
-	     struct err_detail *why)
-{
-	sigset_t old;
-	int rc;
-
-	pthread_sigmask(SIG_SETMASK, NULL, &old);
-	block_signals();
-	rc = pthread_create(thread, NULL, fn, p);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (rc != 0)
-		return err_set(why, ERR_SYS, "cannot start a thread: %s", strerror(rc));
-	pthread_setname_np(*thread, name);
-	return ERR_OK;
 }
 
 /* --- the main thread ------------------------------------------------------------------------------------ */
@@ -614,11 +587,11 @@ print_summary(struct pipeline *p)
 static err_t
 start_threads(struct pipeline *p, struct err_detail *why)
 {
-	err_t err = start_thread(&p->writer_thread, "squeal-write", writer_main, p, why);
+	err_t err = thread_start(&p->writer_thread, "squeal-write", writer_main, p, why);
 	if (err != ERR_OK)
 		return err;
 	p->writer_started = true;
-	err = start_thread(&p->tail_thread, "squeal-read", tail_main, p, why);
+	err = thread_start(&p->tail_thread, "squeal-read", tail_main, p, why);
 	p->tail_started = err == ERR_OK;
 	return err;
 }

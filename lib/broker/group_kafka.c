@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "lib/broker/group_ops.h"
 #include "lib/broker/kafka_witness.h"
 #include "lib/core/mem.h"
+#include "lib/core/thread.h"
 
 enum {
 	ASK_MS = 3000,	   /* patience of the helper for one answer */
@@ -685,17 +685,10 @@ stop_helper(struct kafka_group *g)
 static err_t
 start_helper(struct kafka_group *g, struct err_detail *why)
 {
-	sigset_t all, old;
-	int rc;
+	err_t err = thread_start(&g->thread, "kafka-group", helper_main, g, why);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals belong to the program's main thread */
-	rc = pthread_create(&g->thread, NULL, helper_main, g);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (rc != 0)
-		return err_set(why, ERR_SYS, "cannot start a thread: %s", strerror(rc));
-	g->started = true;
-	return ERR_OK;
+	g->started = err == ERR_OK;
+	return err;
 }
 
 static void

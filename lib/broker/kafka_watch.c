@@ -1,7 +1,6 @@
 #include "lib/broker/kafka_watch.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -9,6 +8,7 @@
 
 #include "lib/broker/kafka_witness.h"
 #include "lib/core/mem.h"
+#include "lib/core/thread.h"
 
 enum { ASK_MS = 1000, PAUSE_MS = 1000, RETRY_MS = 100, GONE_ROUNDS = 3 };
 
@@ -120,22 +120,6 @@ watch_main(void *arg)
 }
 
 static err_t
-start_thread(struct kafka_watch *w, struct err_detail *why)
-{
-	sigset_t all, old;
-	int rc;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals belong to the program's main thread */
-	rc = pthread_create(&w->thread, NULL, watch_main, w);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (rc != 0)
-		return err_set(why, ERR_SYS, "cannot start a thread: %s", strerror(rc));
-	w->started = true;
-	return ERR_OK;
-}
-
-static err_t
 await_first(struct kafka_watch *w, struct err_detail *why)
 {
 	struct timespec until;
@@ -178,7 +162,8 @@ kafka_watch_open(struct kafka_watch **out, const struct log_options *opt, uint32
 	pthread_condattr_destroy(&attr);
 	err = kafka_open(&w->k, KAFKA_LOOKER, opt, NULL, NULL, w, log, why);
 	if (err == ERR_OK)
-		err = start_thread(w, why);
+		err = thread_start(&w->thread, "kafka-watch", watch_main, w, why);
+	w->started = err == ERR_OK;
 	if (err == ERR_OK)
 		err = await_first(w, why);
 	if (err == ERR_OK)
