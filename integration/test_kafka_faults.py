@@ -254,10 +254,26 @@ def test_state_lost_and_retention_passed_is_no_silent_start(pipeline):
     assert len(complaints(p.squeal, "checkpoint", "topic", "flush")) == lines
 
 
-@pytest.mark.xfail(strict=False, reason="a router that runs may not notice that its topic was made anew at once; docs/production.md says to "
-                                        "restart it")
-def test_a_topic_that_is_deleted_and_made_anew(pipeline):
-    """What it had is gone with it: the servers are flushed, and whoever left is started again, as a supervisor would."""
+def supervised(p, cond):
+    """Whoever left is started again, as a supervisor would."""
+    for daemon in p.daemons():
+        if not daemon.process.running:
+            daemon.start(wait=False)
+    return cond()
+
+
+def flushed_and_going_on(p, key):
+    """What was deleted while there was no topic, or in the topic that is gone, is gone; later ones are delivered."""
+    wait_until(lambda: supervised(p, lambda: p.held("a", key) == 0), 40, "%s to be gone" % key)
+    insert(p, ["k:later"])
+    wait_until(lambda: supervised(p, lambda: "k:later" in p.deleted("a")), 40, "k:later to be deleted")
+    assert p.routers["a"].process.running
+    assert complaints(p.routers["a"], "GAP"), "what was in the topic was missed, and no server was flushed"
+
+
+@pytest.mark.parametrize("away", ["a-moment", "until-it-is-noticed"])
+def test_a_topic_that_is_deleted_and_made_anew(pipeline, away):
+    """What it had is gone with it: the servers are flushed, soon after the router's first records too."""
     p = pipeline(kafka=True, clusters=["a"])
     for i in range(50):
         insert(p, ["k:%d" % i])
@@ -265,18 +281,56 @@ def test_a_topic_that_is_deleted_and_made_anew(pipeline):
     p.fill(["k:between"])
     p.kafka.delete_topic("squeal")
     insert(p, ["k:between"])
-    wait_complaint(p.squeal, "topic", timeout=40)
+    if away == "until-it-is-noticed":
+        wait_complaint(p.squeal, "topic", "unknown|not there|leader|broker", timeout=40)
+        wait_complaint(p.routers["a"], "cannot be read", timeout=40)
     p.kafka.create_topic("squeal")
-
-    def supervised(cond):
-        for daemon in p.daemons():
-            if not daemon.process.running:
-                daemon.start(wait=False)
-        return cond()
     insert(p, ["k:after"])
-    wait_until(lambda: supervised(lambda: p.held("a", "k:between") == 0), 40, "k:between to be gone")
-    insert(p, ["k:later"])
-    wait_until(lambda: supervised(lambda: "k:later" in p.deleted("a")), 40, "k:later to be deleted")
+    flushed_and_going_on(p, "k:between")
+
+
+def test_a_topic_that_is_made_anew_behind_the_routers_place(pipeline):
+    """A new log that is shorter: nothing of it may be passed over, and nothing comes before the place is given up."""
+    p = pipeline(kafka=True, clusters=["a"])
+    for i in range(100):
+        p.kafka.produce("squeal", b"other", batch("other", ["k:%d" % i]))
+    p.wait_deleted(["k:%d" % i for i in range(100)])
+    p.fill(["k:lost"])
+    p.squeal.stop()
+    p.kafka.delete_topic("squeal")
+    p.kafka.create_topic("squeal")
+    # Nobody writes squeal's mark: the router alone can know.
+    keys = ["k:new:%d" % i for i in range(5)]
+    for key in keys:
+        p.kafka.produce("squeal", b"other", batch("other", [key]))
+    p.wait_deleted(keys, timeout=40)
+    wait_until(lambda: p.held("a", "k:lost") == 0, 40, "the servers to be flushed")
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_a_topic_that_is_made_anew_and_has_passed_the_routers_place(pipeline, partitions):
+    """Every offset that the router knows is there, and is another record."""
+    p = pipeline(kafka=True, clusters=["a"], topic={"partitions": partitions})
+    p.squeal.stop()
+    old = ["k:%d:%d" % (part, i) for part in range(partitions) for i in range(20)]
+    new = ["k:new:%d:%d" % (part, i) for part in range(partitions) for i in range(500)]
+
+    def write(keys, per_partition):
+        producer = p.kafka.producer()
+        for i, key in enumerate(keys):
+            part = i // per_partition
+            producer.produce("squeal", batch("s%d" % part, [key]), b"s%d" % part, partition=part)
+        assert producer.flush(20) == 0
+    write(old, 20)
+    p.wait_deleted(old, timeout=20)
+    p.fill(["k:lost"])
+    p.kafka.delete_topic("squeal")
+    p.kafka.create_topic("squeal", partitions)
+    write(new, 500)
+    # From the beginning of each partition, and nobody's mark says that it is to be.
+    p.wait_deleted(new, timeout=40)
+    wait_until(lambda: p.held("a", "k:lost") == 0, 40, "the servers to be flushed")
+    assert len(complaints(p.routers["a"], "made anew")) >= partitions
 
 
 # --- groups -------------------------------------------------------------------------------------------------

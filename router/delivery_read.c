@@ -118,8 +118,10 @@ read_slice(struct delivery *d, uint64_t from, uint64_t us)
 		skip_hole(d, from, next);
 	if (next > d->in.end)
 		d->in.end = next;
-	if (d->reading.handed)
+	if (d->reading.handed) {
+		cursor_vouch(d->ctx.cursors, d->in.reader);
 		delivery_connect(d, NULL);
+	}
 	for (size_t i = 0; i < d->lanes.n; i++)
 		server_pump(d->lanes.lane[i]->server);
 	delivery_look_all(d);

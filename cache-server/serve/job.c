@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 
 #include "cache-server/store/restore.h"
 #include "lib/core/mem.h"
+#include "lib/core/thread.h"
 
 enum { MAX_PATH = PATH_MAX + JOB_MAX_NAME + 2 };
 
@@ -295,9 +295,7 @@ work(void *arg)
 static bool
 start(struct job *job, const struct job_command *cmd, struct err_detail *why)
 {
-	sigset_t all, old;
 	bool begins;
-	int err;
 
 	pthread_mutex_lock(&job->lock);
 	begins = take_place(job, cmd->kind, why);
@@ -306,16 +304,8 @@ start(struct job *job, const struct job_command *cmd, struct err_detail *why)
 			snprintf(job->names[i], sizeof job->names[i], "%.*s", (int)cmd->files[i].len,
 				 cmd->files[i].p);
 		job->nnames = cmd->nfiles;
-		sigfillset(&all); /* signals are the main thread's */
-		pthread_sigmask(SIG_SETMASK, &all, &old);
-		err = pthread_create(&job->thread, NULL, work, job);
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
-		job->has_thread = job->running = begins = err == 0;
-		if (err == 0)
-			pthread_setname_np(job->thread, "job");
-		else
-			(void)err_set(why, ERR_SYS, "cannot start a thread: %s; raise the limit of processes",
-				      strerror(err));
+		begins = thread_start(&job->thread, "job", work, job, why) == ERR_OK;
+		job->has_thread = job->running = begins;
 	}
 	pthread_mutex_unlock(&job->lock);
 	return begins;

@@ -1,13 +1,13 @@
 #include "cache-server/serve/keeper.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "lib/core/mem.h"
+#include "lib/core/thread.h"
 
 struct keeper {
 	pthread_t thread;
@@ -65,8 +65,7 @@ keeper_start(struct keeper **out, struct quiesce *q, struct cache *const *caches
 {
 	struct keeper *k = MEM_NEW(struct keeper);
 	pthread_condattr_t attr;
-	sigset_t all, old;
-	int err;
+	err_t err;
 
 	*out = NULL;
 	k->quiesce = q;
@@ -82,17 +81,12 @@ keeper_start(struct keeper **out, struct quiesce *q, struct cache *const *caches
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&k->wake, &attr);
 	pthread_condattr_destroy(&attr);
-	sigfillset(&all); /* signals are the main thread's */
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&k->thread, NULL, work, k);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err != 0) {
+	err = thread_start(&k->thread, "upkeep", work, k, why);
+	if (err != ERR_OK) {
 		quiesce_leave(q, &k->me);
 		free(k);
-		return err_set(why, ERR_SYS, "cannot start a thread: %s; raise the limit of processes",
-			       strerror(err));
+		return err;
 	}
-	pthread_setname_np(k->thread, "upkeep");
 	*out = k;
 	return ERR_OK;
 }

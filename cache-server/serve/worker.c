@@ -3,7 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 #include "cache-server/serve/server.h"
 #include "lib/core/hash.h"
 #include "lib/core/mem.h"
+#include "lib/core/thread.h"
 
 enum { HOT_KEY_SETS = 64, HOT_CLIENT_SETS = 16 };
 
@@ -391,21 +391,13 @@ done:
 err_t
 worker_start(struct worker *w, struct err_detail *why)
 {
-	sigset_t all, old;
 	char name[16];
-	int err;
+	err_t err;
 
-	sigfillset(&all); /* signals are the main thread's */
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = pthread_create(&w->thread, NULL, work, w);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (err != 0)
-		return err_set(why, ERR_SYS, "cannot start a thread: %s; raise the limit of processes",
-			       strerror(err));
-	w->started = true;
 	snprintf(name, sizeof name, "worker %u", w->number);
-	pthread_setname_np(w->thread, name);
-	return ERR_OK;
+	err = thread_start(&w->thread, name, work, w, why);
+	w->started = err == ERR_OK;
+	return err;
 }
 
 void

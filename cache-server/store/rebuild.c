@@ -8,6 +8,7 @@
 #include "cache-server/store/ttl.h"
 #include "lib/core/hash.h"
 #include "lib/core/mem.h"
+#include "lib/core/thread.h"
 
 enum { BATCH = 16, MAX_THREADS = 64 };
 
@@ -413,7 +414,8 @@ rebuild(struct rebuild *r)
 		work[i].was_live = was_live;
 		work[i].next = &next;
 		if (i > 0) /* where no thread can be had the others do its work */
-			work[i].started = pthread_create(&work[i].thread, NULL, work_run, &work[i]) == 0;
+			work[i].started =
+			    thread_start(&work[i].thread, "rebuild", work_run, &work[i], NULL) == ERR_OK;
 	}
 	(void)work_run(&work[0]);
 	for (unsigned i = 0; i < n; i++) {

@@ -234,11 +234,12 @@ typedef bool broker_record_fn(void *arg, const struct broker_record *rec);
  * Hands over the records from offset `from` on, in order, at most `max_records` or about `max_bytes` (one at
  * least). *next is where to go on, also on errors; it may jump ahead of what was handed over, because offsets
  * do. ERR_GAP: records at `from` were trimmed before they were read, or `from` lies beyond the end (the log
- * has lost its end, or is a copy); *next is the first offset that can be read.  ERR_NOT_FOUND: the file was
- * moved away or replaced: close and open again.  ERR_CORRUPT, ERR_IO, ERR_BUSY.  Never waits: of a log that
- * is elsewhere nothing may come yet (*next stays `from`, ERR_OK) although there is more; then the fd becomes
- * readable when it has arrived.  A reader follows a few places at a time (the live one and those that catch
- * up) without fetching anything twice; more places take turns.  `fn` must not use the reader.
+ * has lost its end, or is a copy, or a topic that was made anew); *next is the first offset to read, which
+ * may be lower than `from`.  ERR_NOT_FOUND: the file was moved away or replaced: close and open again.
+ * ERR_CORRUPT, ERR_IO, ERR_BUSY.  Never waits: of a log that is elsewhere nothing may come yet (*next stays
+ * `from`, ERR_OK) although there is more; then the fd becomes readable when it has arrived.  A reader follows
+ * a few places at a time (the live one and those that catch up) without fetching anything twice; more places
+ * take turns.  `fn` must not use the reader.
  */
 err_t broker_read(struct broker_reader *r, uint64_t from, size_t max_records, size_t max_bytes,
 		  broker_record_fn *fn, void *arg, uint64_t *next, struct err_detail *why) MUST_CHECK;

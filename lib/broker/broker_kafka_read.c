@@ -10,6 +10,7 @@
 #include "lib/broker/broker_ops.h"
 #include "lib/broker/kafka_tail.h"
 #include "lib/broker/kafka_watch.h"
+#include "lib/broker/kafka_witness.h"
 #include "lib/core/mem.h"
 
 enum {
@@ -31,10 +32,10 @@ struct stream {
 	rd_kafka_message_t *held[HELD];
 	size_t next_held, nheld;
 
-	/* The broker says that `at` is not in the log. */
-	bool out_of_range;
-	uint64_t asked; /* round of the watch that will tell */
-	unsigned beyond;
+	bool out_of_range; /* the broker says that `at` is not in the log */
+	uint64_t asked;	   /* an answer of the watch that is older tells nothing of `at` */
+	unsigned beyond;   /* answers by which it lies beyond the end */
+	bool doubted;	   /* asked whether the log is still the one that was read */
 };
 
 struct kafka_reader {
@@ -44,7 +45,8 @@ struct kafka_reader {
 	struct kafka_watch *watch;
 	struct kafka_view view;
 	int fd;
-	bool refused; /* a place found no stream: somebody should ask again */
+	bool refused;		       /* a place found no stream: somebody should ask again */
+	struct broker_witness witness; /* the first record that was handed over */
 	struct stream streams[STREAMS];
 };
 
@@ -156,6 +158,8 @@ find_stream(struct kafka_reader *r, uint64_t from, struct stream **out, struct e
 	if (oldest == NULL)
 		return ERR_OK;
 	oldest->beyond = 0;
+	oldest->doubted = false;
+	oldest->asked = r->view.round;
 	*out = oldest;
 	return start(r, oldest, from, why);
 }
@@ -178,6 +182,15 @@ take(struct stream *s, rd_kafka_message_t **m)
 		*m = s->held[s->next_held++];
 }
 
+/* The log reaches to s->at just now.  A round of the watch that has begun before may be under way. */
+static void
+saw_place(const struct kafka_reader *r, struct stream *s)
+{
+	s->beyond = 0;
+	s->doubted = false;
+	s->asked = r->view.round + 3;
+}
+
 static err_t
 take_error(struct kafka_reader *r, struct stream *s, const rd_kafka_message_t *m, struct err_detail *why)
 {
@@ -188,7 +201,7 @@ take_error(struct kafka_reader *r, struct stream *s, const rd_kafka_message_t *m
 		/* What is before the end and did not come is no record (marks of transactions). */
 		if (m->offset > 0 && (uint64_t)m->offset > s->at)
 			s->at = (uint64_t)m->offset;
-		s->beyond = 0;
+		saw_place(r, s);
 		return ERR_OK;
 	case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
 	case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
@@ -214,14 +227,42 @@ take_error(struct kafka_reader *r, struct stream *s, const rd_kafka_message_t *m
 	}
 }
 
-/* Was the place removed, or has the log lost its end? */
+/*
+ * The place lies beyond the end, by several answers.  A log that has lost its end goes on there; another one,
+ * that was made anew in its place, is read from its beginning.  What is not known to be the former is taken
+ * for the latter: that costs repeats.
+ */
+static err_t
+beyond_end(struct kafka_reader *r, struct stream *s, uint64_t *next, struct err_detail *why)
+{
+	uint64_t from = s->at;
+	bool same;
+
+	if (r->witness.known && !s->doubted) {
+		s->doubted = true;
+		s->asked = kafka_watch_doubt(r->watch, &r->witness);
+		return ERR_OK;
+	}
+	same = s->doubted && r->view.same;
+	*next = same ? r->view.end : r->view.first;
+	if (!same)
+		r->witness.known = false;
+	stop(r, s);
+	return err_set(why, ERR_GAP,
+		       "topic %s, partition %u ends at record %" PRIu64 " and record %" PRIu64
+		       " was read before: it %s; flush the servers",
+		       r->opt->topic, r->view.partition, r->view.end, from,
+		       same ? "has lost its end" : "was made anew or has lost its end");
+}
+
+/* Was the place removed, or does it lie beyond the end? */
 static err_t
 look_at_range(struct kafka_reader *r, struct stream *s, uint64_t *next, struct err_detail *why)
 {
 	uint64_t from = s->at;
 
 	if (r->view.round < s->asked)
-		return ERR_OK; /* the watch rings when it knows */
+		return ERR_OK; /* the watch asks once a second, and rings where it was asked to */
 	if (from < r->view.first) {
 		*next = r->view.first;
 		stop(r, s);
@@ -232,15 +273,10 @@ look_at_range(struct kafka_reader *r, struct stream *s, uint64_t *next, struct e
 		    "the topic's retention.ms or retention.bytes",
 		    r->opt->topic, r->view.partition, from, r->view.first - 1);
 	}
-	if (from > r->view.end && ++s->beyond >= LOST_END_ROUNDS) {
-		*next = r->view.end;
-		stop(r, s);
-		return err_set(why, ERR_GAP,
-			       "topic %s, partition %u ends at record %" PRIu64 " and record %" PRIu64
-			       " was read before: it has lost its end or was made anew; flush the servers",
-			       r->opt->topic, r->view.partition, r->view.end, from);
-	}
-	return start(r, s, from, why);
+	if (from > r->view.end && ++s->beyond >= LOST_END_ROUNDS)
+		return beyond_end(r, s, next, why);
+	s->asked = r->view.round + 1;
+	return s->out_of_range ? start(r, s, from, why) : ERR_OK;
 }
 
 /* squeal's mark where the log has a hole that nothing can fill (broker_kafka.h). */
@@ -289,7 +325,9 @@ hand_over(struct kafka_reader *r, struct stream *s, const rd_kafka_message_t *m,
 	metric_inc(&r->ctx.metrics->log_read);
 	s->at = rec.offset + 1;
 	s->gave = true;
-	s->beyond = 0;
+	saw_place(r, s);
+	if (!rec.damaged && !r->witness.known)
+		r->witness = kafka_witness_of(m);
 	return fn(arg, &rec);
 }
 
@@ -349,7 +387,7 @@ read_records(struct broker_reader *base, uint64_t from, size_t max_records, size
 		goto done;
 	err = read_stream(r, s, max_records, max_bytes, fn, arg, why);
 	*next = s->at;
-	if (err == ERR_OK && s->out_of_range && *next == from)
+	if (err == ERR_OK && *next == from && (s->out_of_range || from > r->view.end))
 		err = look_at_range(r, s, next, why);
 	if (r->refused && s->gave) {
 		r->refused = false;
@@ -494,6 +532,12 @@ woken(struct broker_reader *base)
 		return; /* it was empty */
 }
 
+static struct broker_witness
+witness(const struct broker_reader *base)
+{
+	return ((const struct kafka_reader *)base)->witness;
+}
+
 static const struct broker_reader_ops kafka_reader_ops = {
     .close = close_reader,
     .log_id = log_id,
@@ -504,4 +548,5 @@ static const struct broker_reader_ops kafka_reader_ops = {
     .read = read_records,
     .fd = fd,
     .woken = woken,
+    .witness = witness,
 };

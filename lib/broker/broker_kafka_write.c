@@ -9,6 +9,7 @@
 #include "lib/broker/broker_sqlite.h"
 #include "lib/broker/kafka_tail.h"
 #include "lib/broker/kafka_topic.h"
+#include "lib/broker/kafka_witness.h"
 #include "lib/core/crash.h"
 #include "lib/core/hash.h"
 #include "lib/core/mem.h"
@@ -211,27 +212,17 @@ lost_end(struct kafka_writer *w, uint64_t end, struct err_detail *why)
 static err_t
 compare_mark(struct kafka_writer *w, struct err_detail *why)
 {
-	uint64_t first, end, offset = 0, witness = 0;
-	bool found = false;
+	const struct broker_witness last = {true, w->mark.next - 1, w->mark.witness};
+	uint64_t first, end;
+	bool same = true;
 	err_t err;
 
 	if (w->mark.next == 0)
 		return ERR_OK;
+	err = kafka_witness_same(w->looker, w->mark.partition, &last, ASK_MS, &same, why);
+	if (err != ERR_OK || same)
+		return err;
 	err = kafka_bounds(w->looker, w->mark.partition, ASK_MS, &first, &end, why);
-	if (err == ERR_OK && end >= w->mark.next && w->mark.next > first) {
-		err = kafka_witness_before(w->looker, w->mark.partition, w->mark.next, ASK_MS, &offset,
-					   &witness, &found, why);
-		/* Removed by retention just now: nothing is wrong. */
-		if (err == ERR_GAP) {
-			err = ERR_OK;
-			err_clear(why);
-			found = false;
-		}
-		if (err == ERR_OK && (!found || (offset == w->mark.next - 1 && witness == w->mark.witness)))
-			return ERR_OK;
-	} else if (err == ERR_OK && end >= w->mark.next) {
-		return ERR_OK;
-	}
 	return err == ERR_OK ? lost_end(w, end, why) : err;
 }
 
@@ -405,7 +396,7 @@ on_delivered(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 	}
 	w->offsets[i] = (uint64_t)m->offset;
 	if (i + 1 == w->n)
-		w->witness = kafka_witness(m);
+		w->witness = kafka_witness_of(m).hash;
 	while (w->nacked < w->n && w->offsets[w->nacked] != UINT64_MAX)
 		w->nacked++;
 	w->progress_ms = clock_mono_ms(w->ctx.clock);
@@ -643,6 +634,18 @@ lost_while_writing(struct kafka_writer *w, uint64_t had, uint64_t got, struct er
 	    w->opt->topic, had, got);
 }
 
+/* Offsets only grow, within an append too: a topic may be made anew between two of its records. */
+static err_t
+look_for_loss(struct kafka_writer *w, uint64_t next, struct err_detail *why)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		if (w->offsets[i] < next)
+			return lost_while_writing(w, next, w->offsets[i], why);
+		next = w->offsets[i] + 1;
+	}
+	return ERR_OK;
+}
+
 static err_t
 append(struct broker_writer *base, const struct span *records, size_t n, struct span checkpoint,
        const struct broker_note *notes, size_t nnotes, uint64_t *first, struct err_detail *why)
@@ -663,8 +666,7 @@ append(struct broker_writer *base, const struct span *records, size_t n, struct 
 		at = w->offsets[0];
 		w->mark.next = w->offsets[n - 1] + 1;
 		w->mark.witness = w->witness;
-		if (at < old.next)
-			err = lost_while_writing(w, old.next, at, why);
+		err = look_for_loss(w, old.next, why);
 	}
 	if (err == ERR_OK) {
 		err = write_state(w, checkpoint, notes, nnotes, why);

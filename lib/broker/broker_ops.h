@@ -28,6 +28,12 @@ struct broker_writer {
 	const struct broker_writer_ops *ops;
 };
 
+/* A record that was read from a log, which tells that log from another one at its place (kafka_witness.h). */
+struct broker_witness {
+	bool known;
+	uint64_t offset, hash;
+};
+
 struct broker_reader_ops {
 	void (*close)(struct broker_reader *r);
 	const char *(*log_id)(const struct broker_reader *r);
@@ -40,6 +46,8 @@ struct broker_reader_ops {
 	bool (*answered)(struct broker_reader *r, uint64_t asked); /* may be NULL with it */
 	int (*fd)(const struct broker_reader *r);
 	void (*woken)(struct broker_reader *r);
+	/* May be NULL: the log's id tells.  The first record that the reader handed over. */
+	struct broker_witness (*witness)(const struct broker_reader *r);
 };
 
 struct broker_reader {
@@ -51,6 +59,7 @@ struct cursor_ops {
 	err_t (*load)(struct cursor_store *s, struct cursor *c, bool *found, struct err_detail *why);
 	err_t (*save)(struct cursor_store *s, const struct cursor *cursors, size_t n, struct err_detail *why);
 	err_t (*forget)(struct cursor_store *s, const char *server, struct err_detail *why);
+	void (*vouch)(struct cursor_store *s, const struct broker_witness *w); /* may be NULL */
 };
 
 struct cursor_store {

@@ -7,7 +7,7 @@
  * has got so far is named alone, another one with how many offsets it is behind that, and one whose cursor is
  * of another log with `:!`.  A server is 8 letters of a hash of its name, for the metadata of a commit is
  * short (4,096 bytes as brokers come).  The witness, `offset:hash` or `-`, tells the log from one that was
- * made anew in its place (kafka_witness()).
+ * made anew in its place (kafka_witness.h).
  *
  * Servers that do not fit, and those whose letters are the same, are left out, and a `+` at the end says so:
  * whoever is not named begins at the committed offset, which costs repeats.

@@ -260,6 +260,18 @@ cursor_save(struct cursor_store *s, const struct cursor *cursors, size_t n, stru
 	return n > 0 ? s->ops->save(s, cursors, n, why) : ERR_OK;
 }
 
+void
+cursor_vouch(struct cursor_store *s, const struct broker_reader *r)
+{
+	struct broker_witness w;
+
+	if (s->ops->vouch == NULL || r->ops->witness == NULL)
+		return;
+	w = r->ops->witness(r);
+	if (w.known)
+		s->ops->vouch(s, &w);
+}
+
 err_t
 cursor_forget(struct cursor_store *s, const char *server, struct err_detail *why)
 {

@@ -17,6 +17,7 @@
 #include "lib/core/err.h"
 #include "lib/core/span.h"
 
+struct broker_reader;
 struct cursor_store;
 
 enum { CURSOR_LOG_ID_MAX = 32 }; /* hex digits, without the NUL */
@@ -46,6 +47,13 @@ err_t cursor_load(struct cursor_store *s, struct cursor *c, bool *found, struct 
  */
 err_t cursor_save(struct cursor_store *s, const struct cursor *cursors, size_t n,
 		  struct err_detail *why) MUST_CHECK;
+
+/*
+ * To be called after each read from the log that the cursors are of, until the first save at least.  Of a log
+ * that can be replaced by another one of the same id (a topic that is made anew) the store takes a record
+ * that was read, by which it finds that out.  Cheap.
+ */
+void cursor_vouch(struct cursor_store *s, const struct broker_reader *r);
 
 /* The server is no longer delivered to: its cursor goes.  One that has none is fine. */
 err_t cursor_forget(struct cursor_store *s, const char *server, struct err_detail *why) MUST_CHECK;

@@ -26,8 +26,7 @@ struct kafka_cursors {
 	char log_id[CURSOR_LOG_ID_MAX + 1]; /* of the offsets here */
 	struct known *known;
 	size_t n, cap;
-	bool has_witness;
-	uint64_t witness_offset, witness;
+	struct broker_witness witness;
 	bool due, under_way;
 };
 
@@ -43,11 +42,9 @@ cursor_kafka_create(const struct cursor_found *found, void (*changed)(void *arg)
 	s->changed = changed;
 	s->arg = arg;
 	snprintf(s->log_id, sizeof(s->log_id), "%s", found->log_id);
-	if (found->committed && found->has_servers && !found->other_log) {
-		s->has_witness = found->commit.has_witness;
-		s->witness_offset = found->commit.witness_offset;
-		s->witness = found->commit.witness;
-	}
+	if (found->committed && found->has_servers && !found->other_log)
+		s->witness = (struct broker_witness){found->commit.has_witness, found->commit.witness_offset,
+						     found->commit.witness};
 	return &s->base;
 }
 
@@ -136,7 +133,7 @@ save(struct cursor_store *base, const struct cursor *cursors, size_t n, struct e
 				s->known[j].other_log |= s->known[j].placed;
 				s->known[j].placed = false;
 			}
-			s->has_witness = false;
+			s->witness.known = false;
 		}
 		k->placed = true;
 		k->other_log = k->forgotten = false;
@@ -186,9 +183,9 @@ cursor_kafka_commit(struct cursor_store *base, uint64_t *offset, struct buf *met
 		return false;
 	c = MEM_NEW(struct commit);
 	memcpy(c->log_id, s->log_id, sizeof(c->log_id));
-	c->has_witness = s->has_witness && s->witness_offset < *offset;
-	c->witness_offset = s->witness_offset;
-	c->witness = s->witness;
+	c->has_witness = s->witness.known && s->witness.offset < *offset;
+	c->witness_offset = s->witness.offset;
+	c->witness = s->witness.hash;
 	c->live = *offset;
 	for (size_t i = 0; i < s->n; i++) {
 		const struct known *k = &s->known[i];
@@ -216,15 +213,34 @@ cursor_kafka_committed(struct cursor_store *base, bool well)
 	s->due = s->due || !well;
 }
 
+struct broker_witness
+cursor_kafka_witness(const struct cursor_store *base)
+{
+	return ((const struct kafka_cursors *)base)->witness;
+}
+
 void
-cursor_kafka_witness(struct cursor_store *base, uint64_t offset, uint64_t witness)
+cursor_kafka_set_witness(struct cursor_store *base, const struct broker_witness *old,
+			 const struct broker_witness *w)
 {
 	struct kafka_cursors *s = (struct kafka_cursors *)base;
 
-	s->has_witness = true;
-	s->witness_offset = offset;
-	s->witness = witness;
+	if (s->witness.known == old->known &&
+	    (!old->known || (s->witness.offset == old->offset && s->witness.hash == old->hash)))
+		s->witness = *w;
+}
+
+/* The first that was read; a later one might be of a log that has taken the place of this one meanwhile. */
+static void
+vouch(struct cursor_store *base, const struct broker_witness *w)
+{
+	struct kafka_cursors *s = (struct kafka_cursors *)base;
+
+	if (s->witness.known)
+		return;
+	s->witness = *w;
+	s->changed(s->arg);
 }
 
 static const struct cursor_ops kafka_cursor_ops = {
-    .close = close_store, .load = load, .save = save, .forget = forget};
+    .close = close_store, .load = load, .save = save, .forget = forget, .vouch = vouch};

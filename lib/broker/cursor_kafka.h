@@ -41,8 +41,12 @@ bool cursor_kafka_commit(struct cursor_store *s, uint64_t *offset, struct buf *m
 /* How the commit ended.  Not well: it is due again. */
 void cursor_kafka_committed(struct cursor_store *s, bool well);
 
-/* What the next commits say of the log before `offset`. */
-void cursor_kafka_witness(struct cursor_store *s, uint64_t offset, uint64_t witness);
+/* What tells the log of the cursors from another one; not known before something was read or committed. */
+struct broker_witness cursor_kafka_witness(const struct cursor_store *s);
+
+/* Takes a newer one in the place of `old`; nothing where that is no longer the one that is known. */
+void cursor_kafka_set_witness(struct cursor_store *s, const struct broker_witness *old,
+			      const struct broker_witness *w);
 
 /* The least offset of all servers; false when there is none yet. */
 bool cursor_kafka_least(const struct cursor_store *s, uint64_t *offset);

@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +9,9 @@
 
 #include "lib/broker/cursor_kafka.h"
 #include "lib/broker/group_ops.h"
-#include "lib/broker/kafka.h"
+#include "lib/broker/kafka_witness.h"
 #include "lib/core/mem.h"
+#include "lib/core/thread.h"
 
 enum {
 	ASK_MS = 3000,	   /* patience of the helper for one answer */
@@ -42,8 +42,8 @@ struct job {
 	uint64_t number; /* tells an answer from one to an earlier question */
 	uint64_t before; /* JOB_WITNESS: the least cursor */
 	struct cursor_found found;
-	bool done, has_witness;
-	uint64_t witness_offset, witness;
+	struct broker_witness witness, newer;
+	bool done;
 };
 
 struct part {
@@ -53,9 +53,7 @@ struct part {
 	uint64_t until_ms;   /* PART_LOST: when it is dropped; 0: not before the group has assigned anew */
 	uint64_t number;     /* of the last job */
 	struct job job;	     /* guarded by the lock */
-	/* The witness that was last known to be there; for the next look at it. */
-	bool has_witness;
-	uint64_t witness_offset, witness;
+	bool made_anew;	     /* PART_LOADING: what was delivered was of another log, whatever is committed */
 };
 
 struct kafka_group {
@@ -80,6 +78,8 @@ struct kafka_group {
 	pthread_cond_t asked;
 	bool stop;
 	uint32_t npartitions;
+	bool missed;	   /* the topic was not there when it was looked for; … */
+	bool returned;	   /* … and is again: every witness is looked at */
 	char trouble[400]; /* "": none */
 	char cluster[128];
 };
@@ -97,48 +97,6 @@ ring(struct kafka_group *g)
 
 /* --- the helper --------------------------------------------------------------------------------------------
  */
-
-struct one_record {
-	uint64_t offset, witness;
-	bool found;
-};
-
-static bool
-see_one(void *arg, const rd_kafka_message_t *m)
-{
-	struct one_record *one = arg;
-
-	if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR && (uint64_t)m->offset == one->offset) {
-		one->witness = kafka_witness(m);
-		one->found = true;
-	}
-	return false;
-}
-
-/* Is the log still the one that had this record?  *same stays true where retention has removed it. */
-static err_t
-check_witness(struct kafka_group *g, uint32_t partition, uint64_t offset, uint64_t witness, bool *same,
-	      struct err_detail *why)
-{
-	struct one_record one = {.offset = offset};
-	uint64_t first, end;
-	err_t err = kafka_bounds(g->looker, partition, ASK_MS, &first, &end, why);
-
-	*same = true;
-	if (err != ERR_OK || offset < first)
-		return err;
-	*same = false;
-	if (offset >= end)
-		return ERR_OK;
-	err = kafka_walk(g->looker, partition, offset, offset + 1, ASK_MS, see_one, &one, why);
-	if (err == ERR_GAP) {
-		*same = true;
-		err_clear(why);
-		return ERR_OK;
-	}
-	*same = one.found && one.witness == witness;
-	return err;
-}
 
 static err_t
 load_cursors(struct kafka_group *g, uint32_t partition, struct cursor_found *f, struct err_detail *why)
@@ -175,7 +133,10 @@ load_cursors(struct kafka_group *g, uint32_t partition, struct cursor_found *f, 
 	f->has_servers = f->committed && p->metadata_size > 0 &&
 			 commit_decode(span_make(p->metadata, p->metadata_size), &f->commit);
 	if (f->has_servers && f->commit.has_witness)
-		err = check_witness(g, partition, f->commit.witness_offset, f->commit.witness, &same, why);
+		err = kafka_witness_same(
+		    g->looker, partition,
+		    &(struct broker_witness){true, f->commit.witness_offset, f->commit.witness}, ASK_MS,
+		    &same, why);
 	f->other_log = !same;
 	/* Brokers forget the offsets of a group that was away for a week (offsets.retention.minutes), and
 	 * cannot be asked whether they did.  With the whole log still there it does not matter. */
@@ -188,23 +149,28 @@ done:
 	return err;
 }
 
+/*
+ * Finds a witness that lies right before the least cursor, so that retention takes it last.  Then looks for
+ * the one that is known: if it is there the new one is of the same log, for a log that is gone does not come
+ * back.
+ */
 static err_t
 move_witness(struct kafka_group *g, uint32_t partition, struct job *job, struct err_detail *why)
 {
+	struct broker_witness newer = {.known = false};
 	bool same = true;
 	err_t err = ERR_OK;
 
-	if (job->has_witness)
-		err = check_witness(g, partition, job->witness_offset, job->witness, &same, why);
-	job->found.other_log = !same;
-	if (err == ERR_OK && same)
-		err = kafka_witness_before(g->looker, partition, job->before, ASK_MS, &job->witness_offset,
-					   &job->witness, &job->has_witness, why);
+	if (job->before > 0)
+		err = kafka_witness_before(g->looker, partition, job->before, ASK_MS, &newer, why);
 	if (err == ERR_GAP) {
 		err_clear(why);
-		job->has_witness = false;
 		err = ERR_OK;
 	}
+	if (err == ERR_OK && job->witness.known)
+		err = kafka_witness_same(g->looker, partition, &job->witness, ASK_MS, &same, why);
+	job->found.other_log = !same;
+	job->newer = newer;
 	return err;
 }
 
@@ -249,7 +215,13 @@ look_at_topic(struct kafka_group *g, struct err_detail *why)
 	pthread_mutex_unlock(&g->lock);
 	err = kafka_find_topic(g->looker, ASK_MS, &topic, why);
 	pthread_mutex_lock(&g->lock);
+	g->missed |= err == ERR_NOT_FOUND;
 	if (err == ERR_OK) {
+		if (g->missed) {
+			g->missed = false;
+			g->returned = true;
+			ring(g);
+		}
 		g->npartitions = topic.npartitions;
 		snprintf(g->cluster, sizeof(g->cluster), "%s", topic.cluster);
 	}
@@ -297,9 +269,8 @@ ask(struct kafka_group *g, uint32_t partition, enum job_kind kind, uint64_t befo
 	p->job.kind = kind;
 	p->job.number = ++p->number;
 	p->job.before = before;
-	p->job.has_witness = p->has_witness;
-	p->job.witness_offset = p->witness_offset;
-	p->job.witness = p->witness;
+	if (kind == JOB_WITNESS)
+		p->job.witness = cursor_kafka_witness(p->cursors);
 	pthread_cond_signal(&g->asked);
 	pthread_mutex_unlock(&g->lock);
 }
@@ -400,7 +371,7 @@ drop(struct kafka_group *g, uint32_t partition)
 	if (!g->closing)
 		cursor_close(&p->cursors);
 	p->state = PART_FREE;
-	p->has_witness = false;
+	p->made_anew = false;
 	pthread_mutex_lock(&g->lock);
 	p->job.kind = JOB_NONE;
 	pthread_mutex_unlock(&g->lock);
@@ -513,17 +484,21 @@ take_answers(struct kafka_group *g)
 		if (job == NULL)
 			continue;
 		if (job->kind == JOB_LOAD && p->state == PART_LOADING) {
-			p->has_witness =
-			    job->found.has_servers && !job->found.other_log && job->found.commit.has_witness;
-			p->witness_offset = job->found.commit.witness_offset;
-			p->witness = job->found.commit.witness;
+			bool gone = p->made_anew || job->found.committed;
+
+			/* Every server has missed something, also one that has saved nothing yet. */
+			if (p->made_anew) {
+				job->found.committed = job->found.has_servers = false;
+				job->found.other_log = true;
+			}
+			p->made_anew = false;
 			p->witness_ms = 0;
 			p->cursors = cursor_kafka_create(&job->found, on_changed, g);
 			p->state = PART_OURS;
 			log_info(g->ctx.broker->log, "group: a partition is ours", F_STR("group", g->name),
 				 F_UINT("partition", i), F_BOOL("committed", job->found.committed),
 				 F_UINT("offset", job->found.offset));
-			if (job->found.other_log && !job->found.committed)
+			if (job->found.other_log && !gone)
 				log_error(
 				    g->ctx.broker->log,
 				    "group: it has no committed offsets, and the log no longer has its first "
@@ -540,16 +515,14 @@ take_answers(struct kafka_group *g)
 				    F_UINT("cursor", job->found.offset));
 			g->ctx.ops->on_assigned(g->ctx.arg, i, p->cursors);
 		} else if (job->kind == JOB_WITNESS && p->state == PART_OURS && job->found.other_log) {
-			/* Load again: the cursors are found to be of another log, for the witness is. */
+			/* Load again.  What is committed may be gone with the topic, or be of any log. */
 			g->ctx.ops->on_dropped(g->ctx.arg, i);
 			cursor_close(&p->cursors);
 			p->state = PART_LOADING;
+			p->made_anew = true;
 			ask(g, i, JOB_LOAD, 0);
-		} else if (job->kind == JOB_WITNESS && p->state == PART_OURS && job->has_witness) {
-			p->has_witness = true;
-			p->witness_offset = job->witness_offset;
-			p->witness = job->witness;
-			cursor_kafka_witness(p->cursors, job->witness_offset, job->witness);
+		} else if (job->kind == JOB_WITNESS && p->state == PART_OURS && job->newer.known) {
+			cursor_kafka_set_witness(p->cursors, &job->witness, &job->newer);
 		}
 		free(job);
 	}
@@ -559,13 +532,22 @@ static void
 look_at_witnesses(struct kafka_group *g)
 {
 	uint64_t now_ms = clock_mono_ms(g->ctx.broker->clock);
+	bool returned;
 
+	pthread_mutex_lock(&g->lock);
+	returned = g->returned;
+	g->returned = false;
+	pthread_mutex_unlock(&g->lock);
 	for (uint32_t i = 0; i < g->nparts; i++) {
 		struct part *p = &g->parts[i];
-		uint64_t least;
+		uint64_t least = 0;
+
+		if (returned)
+			p->witness_ms = 0;
 
 		if (p->state != PART_OURS || (p->witness_ms != 0 && now_ms - p->witness_ms < WITNESS_MS) ||
-		    !cursor_kafka_least(p->cursors, &least) || least == 0)
+		    (!cursor_kafka_least(p->cursors, &least) && !cursor_kafka_witness(p->cursors).known) ||
+		    (least == 0 && !cursor_kafka_witness(p->cursors).known))
 			continue;
 		p->witness_ms = now_ms;
 		ask(g, i, JOB_WITNESS, least);
@@ -703,17 +685,10 @@ stop_helper(struct kafka_group *g)
 static err_t
 start_helper(struct kafka_group *g, struct err_detail *why)
 {
-	sigset_t all, old;
-	int rc;
+	err_t err = thread_start(&g->thread, "kafka-group", helper_main, g, why);
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals belong to the program's main thread */
-	rc = pthread_create(&g->thread, NULL, helper_main, g);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (rc != 0)
-		return err_set(why, ERR_SYS, "cannot start a thread: %s", strerror(rc));
-	g->started = true;
-	return ERR_OK;
+	g->started = err == ERR_OK;
+	return err;
 }
 
 static void

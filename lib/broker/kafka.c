@@ -79,6 +79,8 @@ static const struct role_setting settings[] = {
     {KAFKA_MEMBER,   "queued.max.messages.kbytes",    "64",     NULL},
     {KAFKA_MEMBER,   "queued.min.messages",           "1",      NULL},
     {KAFKA_STREAM,   "fetch.message.max.bytes",       "2097152", NULL},
+    /* A topic that was missed for a moment is not asked for again before that. */
+    {KAFKA_STREAM,   "topic.metadata.refresh.interval.ms", "5000", NULL},
 };
 /* clang-format on */
 
@@ -469,14 +471,6 @@ kafka_record(const rd_kafka_message_t *m)
 	};
 }
 
-uint64_t
-kafka_witness(const rd_kafka_message_t *m)
-{
-	struct broker_record rec = kafka_record(m);
-
-	return hash_span(rec.bytes, hash_span(rec.source, 0));
-}
-
 /* One message of a walk.  True: the walk is over, *err says how. */
 static bool
 walk_on(struct kafka *k, const rd_kafka_message_t *m, uint64_t end, kafka_walk_fn *fn, void *arg, err_t *err,
@@ -538,44 +532,5 @@ kafka_walk(struct kafka *k, uint32_t partition, uint64_t from, uint64_t end, int
 	rd_kafka_consume_stop(rkt, (int32_t)partition);
 done:
 	rd_kafka_topic_destroy(rkt);
-	return err;
-}
-
-struct last_seen {
-	uint64_t offset, witness;
-	bool found;
-};
-
-static bool
-see_last(void *arg, const rd_kafka_message_t *m)
-{
-	struct last_seen *l = arg;
-
-	if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR)
-		*l = (struct last_seen){(uint64_t)m->offset, kafka_witness(m), true};
-	return true;
-}
-
-err_t
-kafka_witness_before(struct kafka *k, uint32_t partition, uint64_t end, int timeout_ms, uint64_t *offset,
-		     uint64_t *witness, bool *found, struct err_detail *why)
-{
-	struct last_seen l = {.found = false};
-	uint64_t first, last;
-	err_t err = kafka_bounds(k, partition, timeout_ms, &first, &last, why);
-
-	if (end > last)
-		end = last;
-	/* Offsets have holes: look a few further back. */
-	for (uint64_t back = 1; err == ERR_OK && end > first && !l.found; back *= 16) {
-		uint64_t from = end - first > back ? end - back : first;
-
-		err = kafka_walk(k, partition, from, end, timeout_ms, see_last, &l, why);
-		if (from == first)
-			break;
-	}
-	*offset = l.offset;
-	*witness = l.witness;
-	*found = l.found;
 	return err;
 }

@@ -94,10 +94,6 @@ err_t kafka_bounds(struct kafka *k, uint32_t partition, int timeout_ms, uint64_t
 /* A message as a record; the spans are the message's. */
 struct broker_record kafka_record(const rd_kafka_message_t *m);
 
-/* Tells one record from another at the same offset: a hash of its key and its bytes, in which squeal writes
- * when it saw the commit. */
-uint64_t kafka_witness(const rd_kafka_message_t *m);
-
 /*
  * Hands over the messages from `from` on that lie before `end`, in order, until `fn` returns false.  Blocks
  * for at most `timeout_ms` (then ERR_TIMEOUT).  ERR_GAP: there is no record at `from` any more.  Only for a
@@ -106,10 +102,5 @@ uint64_t kafka_witness(const rd_kafka_message_t *m);
 typedef bool kafka_walk_fn(void *arg, const rd_kafka_message_t *m);
 err_t kafka_walk(struct kafka *k, uint32_t partition, uint64_t from, uint64_t end, int timeout_ms,
 		 kafka_walk_fn *fn, void *arg, struct err_detail *why) MUST_CHECK;
-
-/* The witness of the last record before `end`, and its offset; *found is false when there is none. */
-err_t kafka_witness_before(struct kafka *k, uint32_t partition, uint64_t end, int timeout_ms,
-			   uint64_t *offset, uint64_t *witness, bool *found,
-			   struct err_detail *why) MUST_CHECK;
 
 #endif

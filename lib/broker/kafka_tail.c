@@ -1,6 +1,7 @@
 #include "lib/broker/kafka_tail.h"
 
 #include "lib/broker/broker_kafka.h"
+#include "lib/broker/kafka_witness.h"
 
 enum {
 	FIRST_STEP = 16, /* records behind the end that are looked through first, … */
@@ -30,7 +31,7 @@ see(void *arg, const rd_kafka_message_t *m)
 		return true;
 	l->out->found = true;
 	l->out->offset = (uint64_t)m->offset;
-	l->out->witness = kafka_witness(m);
+	l->out->witness = kafka_witness_of(m).hash;
 	buf_clear(&l->out->checkpoint);
 	buf_put(&l->out->checkpoint, value, size);
 	return true;

@@ -1,13 +1,14 @@
 #include "lib/broker/kafka_watch.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/broker/kafka_witness.h"
 #include "lib/core/mem.h"
+#include "lib/core/thread.h"
 
 enum { ASK_MS = 1000, PAUSE_MS = 1000, RETRY_MS = 100, GONE_ROUNDS = 3 };
 
@@ -26,6 +27,7 @@ struct kafka_watch {
 	uint64_t begun;	       /* rounds */
 	unsigned missing;      /* rounds in a row that did not find it */
 	bool asked, stop;
+	struct broker_witness doubted; /* known: to be looked at */
 };
 
 static void
@@ -41,7 +43,7 @@ deadline(struct timespec *ts, unsigned ms)
 }
 
 static err_t
-ask(struct kafka_watch *w, struct kafka_view *v, struct err_detail *why)
+ask(struct kafka_watch *w, struct kafka_view *v, const struct broker_witness *doubted, struct err_detail *why)
 {
 	struct kafka_topic topic;
 	err_t err = ERR_OK;
@@ -58,7 +60,9 @@ ask(struct kafka_watch *w, struct kafka_view *v, struct err_detail *why)
 				       topic.npartitions, v->partition);
 		kafka_log_id(topic.cluster, w->opt->topic, v->partition, v->log_id);
 	}
-	return kafka_bounds(w->k, v->partition, ASK_MS, &v->first, &v->end, why);
+	if (doubted->known)
+		err = kafka_witness_same(w->k, v->partition, doubted, ASK_MS, &v->same, why);
+	return err == ERR_OK ? kafka_bounds(w->k, v->partition, ASK_MS, &v->first, &v->end, why) : err;
 }
 
 static void
@@ -94,37 +98,25 @@ watch_main(void *arg)
 		struct kafka_view v = w->view;
 		struct err_detail why = {0};
 		struct timespec until;
+		struct broker_witness doubted = w->doubted;
 		bool was_asked = w->asked;
 		err_t err;
 
-		w->asked = false;
+		w->asked = w->doubted.known = false;
 		w->begun++;
 		pthread_mutex_unlock(&w->lock);
-		err = ask(w, &v, &why);
+		err = ask(w, &v, &doubted, &why);
 		pthread_mutex_lock(&w->lock);
 		take_answer(w, &v, err, &why, was_asked);
+		/* The question stays until it has its answer. */
+		if (err != ERR_OK && doubted.known && !w->doubted.known)
+			w->doubted = doubted;
 		deadline(&until, err == ERR_OK ? PAUSE_MS : RETRY_MS);
 		while (!w->stop && !w->asked && pthread_cond_timedwait(&w->changed, &w->lock, &until) == 0)
 			continue;
 	}
 	pthread_mutex_unlock(&w->lock);
 	return NULL;
-}
-
-static err_t
-start_thread(struct kafka_watch *w, struct err_detail *why)
-{
-	sigset_t all, old;
-	int rc;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old); /* signals belong to the program's main thread */
-	rc = pthread_create(&w->thread, NULL, watch_main, w);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (rc != 0)
-		return err_set(why, ERR_SYS, "cannot start a thread: %s", strerror(rc));
-	w->started = true;
-	return ERR_OK;
 }
 
 static err_t
@@ -170,7 +162,8 @@ kafka_watch_open(struct kafka_watch **out, const struct log_options *opt, uint32
 	pthread_condattr_destroy(&attr);
 	err = kafka_open(&w->k, KAFKA_LOOKER, opt, NULL, NULL, w, log, why);
 	if (err == ERR_OK)
-		err = start_thread(w, why);
+		err = thread_start(&w->thread, "kafka-watch", watch_main, w, why);
+	w->started = err == ERR_OK;
 	if (err == ERR_OK)
 		err = await_first(w, why);
 	if (err == ERR_OK)
@@ -209,15 +202,29 @@ kafka_watch_view(struct kafka_watch *w, struct kafka_view *out)
 	pthread_mutex_unlock(&w->lock);
 }
 
-uint64_t
-kafka_watch_ask(struct kafka_watch *w)
+static uint64_t
+ask_anew(struct kafka_watch *w, const struct broker_witness *witness)
 {
 	uint64_t round;
 
 	pthread_mutex_lock(&w->lock);
+	if (witness != NULL)
+		w->doubted = *witness;
 	w->asked = true;
 	round = w->begun + 1;
 	pthread_cond_broadcast(&w->changed);
 	pthread_mutex_unlock(&w->lock);
 	return round;
+}
+
+uint64_t
+kafka_watch_ask(struct kafka_watch *w)
+{
+	return ask_anew(w, NULL);
+}
+
+uint64_t
+kafka_watch_doubt(struct kafka_watch *w, const struct broker_witness *witness)
+{
+	return ask_anew(w, witness);
 }

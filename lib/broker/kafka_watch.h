@@ -11,6 +11,7 @@
 #ifndef SQUEAL_LIB_BROKER_KAFKA_WATCH_H
 #define SQUEAL_LIB_BROKER_KAFKA_WATCH_H
 
+#include "lib/broker/broker_ops.h"
 #include "lib/broker/kafka.h"
 
 enum { KAFKA_WATCH_OPEN_MS = 3000 };
@@ -23,6 +24,7 @@ struct kafka_view {
 	uint64_t first, end;
 	uint64_t round; /* 0: nothing is known yet */
 	bool gone;	/* the topic or the partition is not there any more */
+	bool same;	/* the answer to kafka_watch_doubt() */
 };
 
 /*
@@ -38,5 +40,8 @@ void kafka_watch_view(struct kafka_watch *w, struct kafka_view *out);
 
 /* Asks again at once; an answer with a round of at least the returned number began after this call. */
 uint64_t kafka_watch_ask(struct kafka_watch *w);
+
+/* The same, and asks whether the log still has this record. */
+uint64_t kafka_watch_doubt(struct kafka_watch *w, const struct broker_witness *witness);
 
 #endif

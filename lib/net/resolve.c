@@ -2,11 +2,11 @@
 
 #include <netdb.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/core/mem.h"
+#include "lib/core/thread.h"
 
 /* What the threads and the loop share; lives until the loop and the last thread are done with it. */
 struct shared {
@@ -158,24 +158,6 @@ look_up(void *arg)
 	return NULL;
 }
 
-static int
-start_thread(struct lookup *k)
-{
-	pthread_attr_t attr;
-	pthread_t thread;
-	sigset_t all, before;
-	int rc;
-
-	pthread_attr_init(&attr);
-	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the loop's business */
-	rc = pthread_create(&thread, &attr, look_up, k);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_attr_destroy(&attr);
-	return rc;
-}
-
 void
 resolve_start(struct resolve *w, struct loop *l, const char *host, resolve_fn *fn, void *arg)
 {
@@ -194,7 +176,7 @@ resolve_start(struct resolve *w, struct loop *l, const char *host, resolve_fn *f
 		pthread_mutex_lock(&r->shared->lock);
 		r->shared->refs++;
 		pthread_mutex_unlock(&r->shared->lock);
-		if (start_thread(k) != 0) {
+		if (thread_start_detached(look_up, k, NULL) != ERR_OK) {
 			k->result = EAI_AGAIN; /* "Temporary failure in name resolution" */
 			k->half_done = true;
 			shared_release(r->shared);

@@ -3,6 +3,8 @@
 #include <pthread.h>
 #include <time.h>
 
+#include "lib/core/thread.h"
+
 enum { LOOK_MS = 50, QUIET_MS = 1000 };
 
 struct scan {
@@ -85,10 +87,8 @@ scan_run(struct stage *stage, struct plan *plan, uint64_t seed, size_t remember,
 	 const volatile sig_atomic_t *stop, struct err_detail *why)
 {
 	struct scan scan = {.stage = stage, .plan = plan};
-	sigset_t all, before;
 	pthread_t thread;
 	err_t err = ERR_OK;
-	bool started;
 
 	scan.select = select_create(&(struct select_options){
 	    .filter = &stage->filter,
@@ -98,14 +98,9 @@ scan_run(struct stage *stage, struct plan *plan, uint64_t seed, size_t remember,
 	    .key = take_key,
 	    .arg = &scan,
 	});
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	started = pthread_create(&thread, NULL, run, &scan) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!started) {
-		err = err_set(why, ERR_SYS, "no thread is left to read with");
+	err = thread_start(&thread, "replay-scan", run, &scan, why);
+	if (err != ERR_OK)
 		goto done;
-	}
 	watch(&scan, screen, stop);
 	pthread_join(thread, NULL);
 	if (scan.err != ERR_OK)

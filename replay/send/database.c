@@ -1,11 +1,11 @@
 #include "replay/send/database.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 
 #include "lib/core/mem.h"
+#include "lib/core/thread.h"
 #include "squeal/binlog/conn_mysql.h"
 #include "squeal/pause.h"
 
@@ -65,7 +65,6 @@ database_create(struct database **out, const struct source_options *opt, struct 
 		struct err_detail *why)
 {
 	struct database *d = MEM_NEW(struct database);
-	sigset_t all, before;
 	err_t err;
 
 	d->log = log;
@@ -75,13 +74,8 @@ database_create(struct database **out, const struct source_options *opt, struct 
 		err_wrap(why, "--max-threads-running asks the database");
 		goto done;
 	}
-	/* Signals belong to the main thread. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	d->started = pthread_create(&d->thread, NULL, run, d) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!d->started)
-		err = err_set(why, ERR_SYS, "no thread is left to ask the database with");
+	err = thread_start(&d->thread, "replay-database", run, d, why);
+	d->started = err == ERR_OK;
 done:
 	if (err != ERR_OK)
 		database_destroy(&d);

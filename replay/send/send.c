@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lib/core/mem.h"
+#include "lib/core/thread.h"
 #include "replay/send/belt.h"
 #include "replay/send/crew.h"
 #include "replay/send/database.h"
@@ -341,7 +342,6 @@ static err_t
 open_all(struct send *s, struct err_detail *why)
 {
 	const struct send_setup *setup = s->setup;
-	sigset_t all, before;
 	err_t err;
 
 	err = loop_signal_init(&s->sigint, s->loop, SIGINT, on_signal, s, why);
@@ -362,15 +362,9 @@ open_all(struct send *s, struct err_detail *why)
 				  why);
 	if (err != ERR_OK)
 		return err;
-	/* Signals belong to the loop's thread. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_BLOCK, &all, &before);
-	s->thread_started = pthread_create(&s->thread, NULL, read_tape, s) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!s->thread_started)
-		return err_set(why, ERR_SYS, "no thread is left to read with");
-	pthread_setname_np(s->thread, "replay-read");
-	return ERR_OK;
+	err = thread_start(&s->thread, "replay-read", read_tape, s, why);
+	s->thread_started = err == ERR_OK;
+	return err;
 }
 
 static void

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/core/mem.h"
+#include "lib/core/thread.h"
 
 #ifndef MYSQL_RPL_GTID
 #error "these are not the headers of Oracle's libmysqlclient 8.0 or later"
@@ -118,7 +119,7 @@ library_create(MYSQL *m)
 	l->m = m;
 	l->timeout_ms = UINT64_MAX;
 	l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (l->wake < 0 || pthread_create(&l->guard, NULL, guard_connection, l) != 0) {
+	if (l->wake < 0 || thread_start(&l->guard, "squeal-guard", guard_connection, l, NULL) != ERR_OK) {
 		if (l->wake >= 0)
 			close(l->wake);
 		free(l);

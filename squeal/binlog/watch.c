@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "lib/core/mem.h"
+#include "lib/core/thread.h"
 #include "squeal/binlog/conn_mysql.h"
 #include "squeal/binlog/position.h"
 
@@ -180,7 +181,7 @@ watch_create(const struct source_options *opt, const struct endpoints *all, watc
 	for (size_t i = 0; i < all->n; i++)
 		w->conns[i] = conn_create(opt);
 	w->wake = eventfd(0, EFD_CLOEXEC);
-	w->runs = w->wake >= 0 && pthread_create(&w->thread, NULL, run, w) == 0;
+	w->runs = w->wake >= 0 && thread_start(&w->thread, "squeal-watch", run, w, NULL) == ERR_OK;
 	if (!w->runs)
 		watch_destroy(&w);
 	return w;

@@ -178,7 +178,7 @@ a_place_beyond_the_end_is_a_gap(void **state)
 		poll(&p, 1, 20);
 	} while (err == ERR_OK && clock_mono_ms(clock_system()) < end_ms);
 	assert_int_equal(err, ERR_GAP);
-	assert_int_equal(next, 3);
+	assert_int_equal(next, 0); /* it may be another log: nothing of that is passed over */
 	assert_int_equal(seen.n, 0);
 	broker_reader_close(&r);
 	broker_writer_close(&w);

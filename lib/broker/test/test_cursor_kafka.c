@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -64,11 +65,70 @@ a_server_that_is_forgotten_is_in_no_commit_and_has_no_cursor(void **state)
 	buf_fini(&metadata);
 }
 
+/* A reader that has read one record. */
+static struct broker_witness
+read_one(const struct broker_reader *r)
+{
+	(void)r;
+	return (struct broker_witness){true, 3, 0x1234};
+}
+
+static void
+the_first_record_that_was_read_vouches_for_the_log(void **state)
+{
+	static const struct broker_reader_ops ops = {.witness = read_one};
+	const struct broker_reader reader = {&ops};
+	const struct cursor saved = {"10.0.0.1:11211", LOG, 5}, early = {"10.0.0.1:11211", LOG, 2};
+	const struct broker_witness none = {.known = false}, newer = {true, 4, 0x5678};
+	static struct cursor_found found = {.log_id = LOG};
+	struct broker_witness w;
+	struct err_detail why = {0};
+	struct buf metadata = BUF_INIT;
+	struct commit *c = calloc(1, sizeof(*c));
+	struct cursor_store *s;
+	unsigned changes = 0;
+	uint64_t offset;
+
+	(void)state;
+	assert_non_null(c);
+	s = cursor_kafka_create(&found, count, &changes);
+	assert_false(cursor_kafka_witness(s).known);
+	cursor_vouch(s, &reader);
+	assert_int_equal(changes, 1); /* so that it is looked at soon */
+	w = cursor_kafka_witness(s);
+	assert_true(w.known);
+	assert_int_equal(w.offset, 3);
+	/* An answer to a question that was asked before it was known. */
+	cursor_kafka_set_witness(s, &none, &newer);
+	assert_int_equal(cursor_kafka_witness(s).offset, 3);
+	/* It vouches for cursors behind it. */
+	assert_int_equal(cursor_save(s, &early, 1, &why), ERR_OK);
+	assert_true(cursor_kafka_commit(s, &offset, &metadata));
+	assert_true(commit_decode(buf_span(&metadata), c));
+	assert_false(c->has_witness);
+	cursor_kafka_committed(s, true);
+	assert_int_equal(cursor_save(s, &saved, 1, &why), ERR_OK);
+	buf_clear(&metadata);
+	assert_true(cursor_kafka_commit(s, &offset, &metadata));
+	assert_true(commit_decode(buf_span(&metadata), c));
+	assert_true(c->has_witness);
+	assert_int_equal(c->witness_offset, 3);
+	assert_int_equal(c->witness, 0x1234);
+	/* A newer one takes its place, and is not replaced by the first one again. */
+	cursor_kafka_set_witness(s, &w, &newer);
+	cursor_vouch(s, &reader);
+	assert_int_equal(cursor_kafka_witness(s).offset, 4);
+	cursor_close(&s);
+	buf_fini(&metadata);
+	free(c);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_server_that_is_forgotten_is_in_no_commit_and_has_no_cursor),
+	    cmocka_unit_test(the_first_record_that_was_read_vouches_for_the_log),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 
 #include <poll.h>
 
+#include "lib/broker/broker_ops.h"
 #include "lib/broker/kafka.h"
 #include "lib/broker/test/mock.h"
 
@@ -262,6 +263,54 @@ offsets_that_an_operator_has_set_count_for_every_server(void **state)
 	group_close(&a.group);
 }
 
+static struct broker_witness
+read_elsewhere(const struct broker_reader *r)
+{
+	(void)r;
+	return (struct broker_witness){true, 2, 0x1234};
+}
+
+/* What this router has read at offset 2 is not what is there. */
+static void
+a_topic_that_is_not_the_one_that_was_read_makes_every_cursor_void(void **state)
+{
+	static const struct broker_reader_ops reads = {.witness = read_elsewhere};
+	const struct broker_reader reader = {&reads};
+	struct mock *m = *state;
+	struct broker_writer *w = fixture_writer(m->f);
+	struct cursor c = {.server = "a:1"}, other = {.server = "b:1"};
+	struct broker_reader *r;
+	uint32_t partition = 0;
+	struct member a;
+	bool found;
+
+	for (unsigned i = 0; i < 10; i++)
+		fixture_append(m->f, w, "x", "p");
+	broker_writer_close(&w);
+	join(&a, m, "r1");
+	wait_for(&a, NULL, a.nours == PARTS);
+	/* The partition with the records. */
+	for (uint32_t p = 0; p < PARTS; p++) {
+		uint64_t first, end;
+
+		assert_ok(m->f, broker_reader_open_partition(&r, &m->f->opt, p, &m->f->ctx, &m->f->why));
+		assert_ok(m->f, broker_bounds(r, &first, &end, &m->f->why));
+		partition = end > 0 ? p : partition;
+		broker_reader_close(&r);
+	}
+	save_one(&a, partition, "a:1", 9);
+	cursor_vouch(a.cursors[partition], &reader);
+	wait_for(&a, NULL, a.ndropped == 1 && a.nours == PARTS);
+	/* Every server's, also of one that has saved nothing. */
+	assert_ok(m->f, cursor_load(a.cursors[partition], &c, &found, &m->f->why));
+	assert_true(found);
+	assert_string_equal(c.log_id, "00000000000000000000000000000000");
+	assert_ok(m->f, cursor_load(a.cursors[partition], &other, &found, &m->f->why));
+	assert_true(found);
+	assert_string_equal(other.log_id, "00000000000000000000000000000000");
+	group_close(&a.group);
+}
+
 static void
 brokers_that_are_away_are_trouble_that_passes(void **state)
 {
@@ -289,6 +338,7 @@ main(void)
 	    mock_test(what_is_saved_while_a_partition_is_dropped_is_committed),
 	    mock_test(two_members_share_the_partitions_and_one_that_stays_is_not_interrupted),
 	    mock_test(offsets_that_an_operator_has_set_count_for_every_server),
+	    mock_test(a_topic_that_is_not_the_one_that_was_read_makes_every_cursor_void),
 	    mock_test(brokers_that_are_away_are_trouble_that_passes),
 	};
 
