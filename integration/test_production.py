@@ -158,8 +158,6 @@ def test_the_rights_of_the_page_are_enough_and_a_missing_one_is_named(rundir):
         for words in commands:
             kafka.tool("org.apache.kafka.tools.AclCommand", "--bootstrap-server", kafka.inner, *words)
         for daemon in (p.squeal, p.routers["a"]):
-            if not daemon.process.running:
-                daemon.start(wait=False)
             daemon.wait_ready(60)
         insert(p, ["k:1"])
         p.wait_deleted(["k:1"], timeout=30)
