@@ -46,7 +46,8 @@ class Audit:
         wait_until(lambda: all(self.metrics()[k] >= v + 4 for k, v in before.items()), 20, "probes")
 
     def lines(self):
-        return [json.loads(line) for line in self.process.log_text().splitlines() if line.startswith("{")]
+        # A line without an end is still being written.
+        return [json.loads(line) for line in self.process.log_text().split("\n")[:-1] if line.startswith("{")]
 
     def findings(self, what="stale"):
         return [line for line in self.lines() if line.get("finding") == what]

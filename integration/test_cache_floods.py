@@ -87,6 +87,7 @@ def test_connections_past_the_limit_are_told_and_counted(make):
     for _ in range(300):
         s = connect(cache)
         held.append(s)
+    wait_until(lambda: int(inside.stats()["rejected_connections"]) >= 300 - 64, 20, "those that are too many to be refused")
     for s in held:
         s.settimeout(0.2)
         try:

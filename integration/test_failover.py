@@ -94,7 +94,7 @@ def test_a_switchover_under_load_loses_nothing_though_the_old_primary_stays_up(p
     writer.wait_more()
     keys = writer.stop()
     p.wait_deleted(keys)
-    assert source(p)["state"] == "streaming"
+    wait_source(p, lambda s: s["state"] == "streaming", "the stream")
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
@@ -200,7 +200,7 @@ def test_keys_of_lost_transactions_are_deleted_again_after_a_crash_under_load(pi
     keys = writer.stop()
     known = set(replica.sql("SELECT k FROM demo.t").split()) | set(lost)
     p.wait_deleted([key for key in keys if key in known])
-    assert source(p)["state"] == "streaming"
+    wait_source(p, lambda s: s["state"] == "streaming", "the stream")
     metrics = p.squeal.metrics()
     assert metrics.total("squeal_source_rewound_total") == 1
     assert metrics.total("squeal_rewound_keys_total") >= len(lost)
@@ -228,7 +228,7 @@ def test_squeal_may_die_while_it_deletes_the_keys_of_lost_transactions_again(pip
     p.squeal.start()
     wait_until(lambda: gone(p, "k:lost"), 10, "the key to be deleted again")
     p.wait_deleted(["k:new"])
-    assert source(p)["state"] == "streaming"
+    wait_source(p, lambda s: s["state"] == "streaming", "the stream")
     if before_the_position:
         assert p.squeal.metrics().total("squeal_source_rewound_total") == 1
 

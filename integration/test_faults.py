@@ -1,22 +1,18 @@
-"""Processes that stand still, clusters that are slow, networks that are cut or swallow everything: 0 lost, 0 stale.
+"""Clusters that are slow, networks that are cut or swallow everything: 0 lost, 0 stale.
 
-Tests with a load end with the checker's verdict.  With `-m soak` the processes stand still for a minute.
+Tests with a load end with the checker's verdict.  Processes that stand still are in test_standstill.py.
 """
 
 import contextlib
-import os
 import statistics
 import time
 
 import pytest
 
 from harness import Load, Pipeline, run_dir, show_logs, wait_until
-from harness.memcached import Memcached, SquealCache
 from harness.netns import FarMemcached, Network, NotPermitted, far_database
 from harness.pipeline import make_database
 from harness.proxy import Proxy
-
-STAND_STILL = float(os.environ.get("STAND_STILL", "8"))
 
 
 class FaultPipeline(Pipeline):
@@ -64,69 +60,6 @@ def verdict_of(load, least=1, **kwargs):
     assert verdict.clean, "%s\n%s" % (verdict, verdict.log)
     assert verdict["commits"] >= least
     return verdict
-
-
-# --- processes that stand still -----------------------------------------------------------------------------------
-
-
-def moving(p, load, cluster):
-    """A function that is true when the load commits and the cluster acknowledges more than now."""
-    commits, acks = load.progress().get("commits", 0), len(p.trace(cluster))
-    return lambda: load.progress().get("commits", 0) > commits and len(p.trace(cluster)) > acks
-
-
-# Whose process stands still; brokers may be added.
-VICTIMS = {
-    "squeal": lambda p: p.squeal,
-    "router": lambda p: p.routers["east"],
-    "cache": lambda p: p.caches["east"][0],
-    "database": lambda p: p.db,
-}
-
-
-def stand_still(name, who, seconds, **options):
-    with running(name, trace_prefix="demo:", **options) as p:
-        p.start()
-        load = Load(p, rate=500, seconds=100000, after=1, writers=4, readers=2, reads=1500, items=1000).start()
-        wait_until(lambda: load.progress().get("commits", 0) > 500, 20, "the load to be under way")
-        victim = VICTIMS[who](p)
-        victim.process.pause()
-        began = time.monotonic()
-        try:
-            if who in ("router", "cache"):
-                wait_until(moving(p, load, "west"), seconds, "the other cluster to go on")
-            # Standing still is the fault: it takes its time.
-            time.sleep(max(0.0, seconds - (time.monotonic() - began)))
-            if who == "cache":
-                router = p.routers["east"].metrics()
-                assert router.total("squeal_router_ack_timeouts_total", server=victim.address) >= 1
-                assert router.total("squeal_router_server_up", server=victim.address) == 0
-                other = p.caches["east"][1].address
-                wait_until(lambda: p.routers["east"].metrics().total("squeal_router_behind", server=other) < 50, 10,
-                           "the other server of the cluster, which need not wait")
-        finally:
-            victim.process.resume()
-        p.squeal.wait_ready(60)
-        wait_until(moving(p, load, "east"), 30, "deletes to go on")
-        for daemon in p.daemons():
-            daemon.process.check_running()
-        verdict_of(load, least=500)
-
-
-CACHES = {"memcached": Memcached, "squeal-cache": SquealCache}
-
-
-@pytest.mark.parametrize("who,cache", [("squeal", "memcached"), ("router", "memcached"), ("cache", "memcached"),
-                                       ("cache", "squeal-cache"), ("database", "memcached")])
-def test_a_process_that_stands_still_costs_time_and_nothing_else(who, cache):
-    stand_still("still-%s-%s" % (who, cache), who, STAND_STILL, cache=CACHES[cache])
-
-
-@pytest.mark.soak
-@pytest.mark.parametrize("cache", CACHES)
-@pytest.mark.parametrize("who", ["squeal", "router", "cache", "database"])
-def test_a_process_that_stands_still_for_a_minute_costs_time_and_nothing_else(who, cache):
-    stand_still("still-long-%s-%s" % (who, cache), who, 60, cache=CACHES[cache])
 
 
 # --- a slow cluster -----------------------------------------------------------------------------------------------

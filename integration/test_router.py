@@ -233,6 +233,8 @@ def test_a_second_sigterm_ends_at_once(pipeline):
     insert(p, ["k:%d" % i for i in range(100)])
     router = p.routers["a"].process
     router.signal(signal.SIGTERM)
+    # Two that come before it has looked are one.
+    wait_until(lambda: "stopping" in router.log_text(), 10, "the first one to be heard")
     router.signal(signal.SIGTERM)
     router.wait(5, "to end")
     p.caches["a"][0].resume()

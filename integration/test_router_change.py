@@ -285,7 +285,8 @@ def test_a_cache_opens_when_every_part_of_the_log_has_been_delivered(rundir):
 
 @pytest.mark.parametrize("instances", [None, ["one", "two"]], ids=["one router", "two routers"])
 def test_two_caches_and_a_log_of_three_partitions(pipeline, instances):
-    p = pipeline(clusters=["a"], servers=2, cache=warm, kafka=True, topic={"partitions": 3}, instances=instances)
+    p = pipeline(clusters=["a"], servers=2, cache=warm, kafka=True, topic={"partitions": 3}, instances=instances,
+                 config={"log": {"properties": {"session.timeout.ms": 30000}}})
     routers = p.instances("a")
 
     def shared():
@@ -305,7 +306,7 @@ def test_two_caches_and_a_log_of_three_partitions(pipeline, instances):
     assert classic_get(cache, "stay:1") is None
     routers[0].process.resume()
     if instances:
-        # The partitions of the other one are missing still.  (Paused for longer, it would lose them.)
+        # The partitions of the other one are missing still.  (Paused for longer than its session, it would lose them.)
         assert classic_get(cache, "stay:1") is None
         routers[1].process.resume()
     wait_until(lambda: classic_get(cache, "stay:1") == b"kept", 30, "the cache to serve what it kept")

@@ -96,7 +96,7 @@ def test_keys_are_right_across_ddl_while_squeal_runs(shop):
         want.add(insert(p, 100 + i, 1000 + i, 2000 + i))
         p.wait_deleted(want)
     assert keys(p) == want
-    assert p.squeal.ready()
+    p.squeal.wait_ready()
     assert p.squeal.metrics().total("squeal_schema_dropped_total") >= 10
 
 
@@ -137,7 +137,7 @@ def test_keys_are_right_under_concurrent_writes(shop):
     assert not broken
     p.wait_deleted(want)
     assert keys(p) == want
-    assert p.squeal.ready()
+    p.squeal.wait_ready()
 
 
 def test_a_change_while_squeal_was_stopped_is_followed(shop):
@@ -153,7 +153,7 @@ def test_a_change_while_squeal_was_stopped_is_followed(shop):
     want.add(insert(p, 4, 40, 41))
     p.wait_deleted(want)
     assert keys(p) == want
-    assert p.squeal.ready()
+    p.squeal.wait_ready()
 
 
 def test_two_changes_while_squeal_was_stopped_are_right_or_a_gap(shop):
@@ -197,7 +197,7 @@ def test_two_changes_without_rows_in_between_are_followed(shop):
     p.squeal.start(wait=False)
     p.wait_deleted(want)
     assert keys(p) == want
-    assert p.squeal.ready()
+    p.squeal.wait_ready()
 
 
 def test_columns_of_another_number_are_a_gap_before_a_key_is_made(shop):
@@ -224,7 +224,8 @@ def test_a_missing_privilege_is_named_and_mended(shop):
     want = {insert(p, 1, 10, 11)}
     wait_until(lambda: "GRANT REFERENCES ON `shop`.* TO 'squeal'@'%'" in p.squeal.process.log_text(), 15,
                "the complaint")
-    assert "a privilege is missing" in p.squeal.get("/readyz")[1] or "REFERENCES" in p.squeal.get("/readyz")[1]
+    wait_until(lambda: any(words in p.squeal.get("/readyz")[1] for words in ("a privilege is missing", "REFERENCES")), 10,
+               "/readyz to say so")
     p.db.sql("GRANT REFERENCES ON `shop`.* TO 'squeal'@'%'")
     p.wait_deleted(want)
     assert keys(p) == want

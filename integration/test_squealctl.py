@@ -80,7 +80,6 @@ def test_trace_tells_the_story_of_a_key(pipeline):
     p.db.sql("CREATE TABLE demo.users (id INT PRIMARY KEY, name TEXT)")
     p.db.sql("INSERT INTO demo.users VALUES (1, 'a') /*inv='k:user:1'*/")
     p.wait_deleted(["k:user:1"])
-    gtid = p.squeal.status()["log"]["checkpoint"]
 
     def told():
         done = ctl(p, "trace", "k:user:1")
@@ -96,7 +95,8 @@ def test_trace_tells_the_story_of_a_key(pipeline):
     assert code == 0 and len(deletes) == 1
     one = deletes[0]
     assert one["state"] == "acknowledged" and one["source"] == "main"
-    assert gtid == "gtid:" + one["gtid"]
+    # squeal may learn of its own record later than the router.
+    wait_until(lambda: p.squeal.status()["log"]["checkpoint"] == "gtid:" + one["gtid"], 10, "squeal's checkpoint to be it")
     at = one["at_us"]
     assert at["seen"] <= at["logged"] + 1000 and at["logged"] <= at["sent"] <= at["acknowledged"]
     assert one["hops_us"]["sent_to_acknowledged"] == at["acknowledged"] - at["sent"]
@@ -118,9 +118,11 @@ def test_top_shows_the_hottest_key_and_the_share_of_wasted_deletes(pipeline):
         code, said = ctl_json(p, "top")
         assert code == 0
         top = said["places"][0]["answer"]
-        return top if top["sampled"] >= 121 else None
+        # k:hot is sent once where several of it wait.
+        coalesced = p.routers["a"].metrics().total("squeal_router_deletes_coalesced_total")
+        return top if top["sampled"] + coalesced >= 121 else None
     top = wait_until(answer, 10, "121 deletes to be counted")
-    assert top["deletes"] >= 121
+    assert top["deletes"] == top["sampled"] >= 62
     assert 0.9 < top["wasted_share"] < 1
     assert top["wasted"][0]["key"] == "k:hot"
     text = ctl(p, "top").stdout
@@ -155,13 +157,13 @@ def test_drain_returns_when_nothing_is_in_flight(pipeline):
 
 def test_mode_is_switched_at_run_time_and_shown(pipeline):
     from harness.memcached import SquealCache
-    p = pipeline(clusters=["a"], servers=1, cache=SquealCache)
+    p = pipeline(clusters=["a"], servers=1, cache=SquealCache, config={"clusters": {"cold_holdoff": "1m"}})
     assert router_status(p)["mode"] == "warm"
     assert ctl(p, "mode", "cold").returncode == 0
     assert router_status(p)["mode"] == "cold"
     insert(p, ["k:held"])
     p.wait_deleted(["k:held"])
-    # For cold_holdoff (2 s) nobody may fill it again: the paper's cold cluster warm-up.
+    # For cold_holdoff nobody may fill it again: the paper's cold cluster warm-up.
     assert not add(p.caches["a"][0], "k:held")
     assert ctl(p, "mode", "warm").returncode == 0
     insert(p, ["k:free"])

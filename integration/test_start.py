@@ -110,7 +110,7 @@ def test_a_purged_binlog_is_a_gap_and_never_silent(pipeline):
     p.write_configs()
     p.squeal.start(wait=False)
     wait_for_gap(p)
-    assert any(word in p.squeal.process.log_text() for word in ("purged", "no longer"))
+    wait_until(lambda: any(word in p.squeal.process.log_text() for word in ("purged", "no longer")), 10, "the line that says so")
 
 
 def test_a_gtid_that_never_was_is_a_gap(pipeline):

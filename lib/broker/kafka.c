@@ -39,6 +39,9 @@ static const struct role_setting settings[] = {
     {ALL,            "socket.keepalive.enable",       "true",   NULL},
     {ALL,            "reconnect.backoff.ms",          "50",     NULL},
     {ALL,            "reconnect.backoff.max.ms",      "2000",   NULL},
+    /* A broker that stands still keeps its connections open: the answer that does not come, and the new leader, are noticed by these. */
+    {ALL,            "socket.timeout.ms",             "10000",  NULL},
+    {ALL,            "topic.metadata.refresh.interval.ms", "5000", NULL},
     {ALL,            "log.connection.close",          "false",  NULL},
     {ALL,            "bootstrap.servers",             NULL,     "set log.brokers"},
     {ALL,            "metadata.broker.list",          NULL,     "set log.brokers"},
