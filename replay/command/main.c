@@ -92,18 +92,25 @@ remembered(const struct command *c)
 static void
 print_plan(struct command *c)
 {
-	const struct plan_words words = {
+	struct buf standing = BUF_INIT, json = BUF_INIT;
+	struct plan_words words = {
 	    .rate = c->args.run.rate,
 	    .max_deletes = c->args.plan.max_keys,
 	    .hit_percent = (unsigned)c->args.plan.hit_share,
 	    .what = buf_str(&c->stage.what),
 	};
 
+	standings_text(c->stage.standings, &standing);
+	standings_json(c->stage.standings, &json);
+	words.standing = buf_str(&standing);
+	words.standing_json = buf_str(&json);
 	if (c->args.json)
 		plan_json(&c->plan, c->stage.targets, &words, &c->console.text);
 	else
 		plan_text(&c->plan, c->stage.targets, &words, &c->console.text);
 	console_say(&c->console);
+	buf_fini(&standing);
+	buf_fini(&json);
 }
 
 /* The number to lift the cap by hand, exactly. */
@@ -361,11 +368,12 @@ run_job(struct command *c)
 	}
 	err = open_stage(c, c->folder.list_path, &why);
 	if (err == ERR_OK && c->stage.plan_hash != c->job.numbers[JOBFILE_plan_hash])
-		err = err_set(&why, ERR_USAGE,
-			      "servers, pools or rules in %s are not those of the plan any more, so job %s "
-			      "cannot go on: "
-			      "make a new plan (what is done already does no harm a second time)",
-			      c->args.config, c->folder.id);
+		err =
+		    err_set(&why, ERR_USAGE,
+			    "servers, pools or rules in %s, or the rings of before that the routers have not "
+			    "sealed, are not those of the plan any more, so job %s cannot go on: make a new "
+			    "plan (what is done already does no harm a second time)",
+			    c->args.config, c->folder.id);
 	if (err != ERR_OK)
 		return fail(c, exit_of(err), &why);
 	words_number(c->job.numbers[JOBFILE_done_keys], &done);
@@ -374,6 +382,10 @@ run_job(struct command *c)
 		     buf_str(&all));
 	buf_fini(&done);
 	buf_fini(&all);
+	if (!c->args.json) {
+		standings_text(c->stage.standings, &c->console.text);
+		console_say(&c->console);
+	}
 	say_job(c);
 	return execute(c);
 }
