@@ -1,11 +1,11 @@
-REPLAY_SRC := replay/ages.c replay/audit.c replay/cache.c replay/follow.c replay/job.c replay/report.c
+REPLAY_SRC := replay/ages.c replay/audit.c replay/cache.c replay/follow.c replay/job.c replay/partitions.c replay/report.c
 REPLAY_A   := $(BUILD)/lib/replay.a
 LIBS       += $(REPLAY_A)
 
 $(REPLAY_A): $(call objs,$(REPLAY_SRC))
 
 # Users before used.
-REPLAY_NEEDS := route net broker wire conf core
+REPLAY_NEEDS := deliver route net broker wire conf core
 REPLAY_LIBS  := $(NET_LIBS) $(CONF_LIBS) -lsqlite3 $(KAFKA_LIBS) -lprotobuf-c -lxxhash -lcrypto -lm
 
 AUDIT_BIN   := $(BUILD)/bin/squeal-audit
