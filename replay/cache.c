@@ -37,6 +37,7 @@ struct cache {
 	struct question *asked; /* a ring of `room`, which grows */
 	size_t first, n, room;
 	bool said_away; /* one line per absence */
+	char error[300];
 	struct buf out;
 	struct cache_metrics metrics;
 };
@@ -180,6 +181,7 @@ cache_leave(struct cache *c, const char *reason)
 		log_warn(c->ctx.log, "server is away; it is not asked", F_STR("server", c->name),
 			 F_STR("reason", reason));
 	c->said_away = true;
+	snprintf(c->error, sizeof(c->error), "%s", reason);
 	stream_close(&c->stream);
 	buf_clear(&c->out);
 	loop_timer_stop(&c->probe);
@@ -432,6 +434,12 @@ bool
 cache_is_up(const struct cache *c)
 {
 	return c->state == CACHE_UP;
+}
+
+const char *
+cache_error(const struct cache *c)
+{
+	return c->error;
 }
 
 const char *

@@ -75,7 +75,8 @@ bool cache_ask(struct cache *c, struct audit_check *check);
 void cache_flush(struct cache *c);
 
 bool cache_is_up(const struct cache *c);
-const char *cache_name(const struct cache *c); /* as squeal.yaml and the router write it: "10.0.0.1:11211" */
+const char *cache_error(const struct cache *c); /* why it was left last; "" where it never was */
+const char *cache_name(const struct cache *c);	/* as squeal.yaml and the router write it: "10.0.0.1:11211" */
 const struct cache_metrics *cache_metrics(const struct cache *c);
 
 #endif

@@ -140,6 +140,7 @@ status(void *arg, struct json *out)
 		json_object(out);
 		json_kv_str(out, "server", cache_name(j->caches[i]));
 		json_kv_bool(out, "up", cache_is_up(j->caches[i]));
+		json_kv_str(out, "last_error", cache_error(j->caches[i]));
 		json_kv_u64(out, "probes", metric_get(&cache_metrics(j->caches[i])->audit_probes));
 		json_object_end(out);
 	}
@@ -297,6 +298,17 @@ start(struct job *j)
 	daemon_ready(j->daemon);
 }
 
+/* No server has ever answered. */
+static bool
+was_alone(const struct job *j)
+{
+	for (size_t i = 0; i < j->opt.nservers; i++) {
+		if (metric_get(&cache_metrics(j->caches[i])->audit_probes) > 0)
+			return false;
+	}
+	return j->opt.nservers > 0;
+}
+
 /* How it went, after the loop has ended. */
 static err_t
 conclude(struct job *j, struct job_result *result, struct err_detail *why)
@@ -310,6 +322,10 @@ conclude(struct job *j, struct job_result *result, struct err_detail *why)
 		return err_set(why, ERR_NOT_FOUND,
 			       "nothing was audited, because the log could not be read: %s",
 			       partitions_error(j->log));
+	if (was_alone(j))
+		return err_set(why, ERR_CONN, "nothing was audited, because no server answered; %s: %s",
+			       cache_name(j->caches[0]),
+			       cache_error(j->caches[0])[0] != '\0' ? cache_error(j->caches[0]) : "not yet");
 	if (ferror(j->setup->out))
 		return err_set(why, ERR_IO, "the report could not be written");
 	return ERR_OK;
