@@ -1,12 +1,17 @@
 """squeal-audit: what it finds in real caches, and what it must not take for stale."""
 
 import json
+import os
 import signal
+import socket
+import ssl
 
 import pytest
 
-from harness import Load, Process, free_port, wait_until
-from harness.pipeline import http_get, parse_metrics, program, run_program
+from harness import Certificates, Load, Memcached, Process, free_port, kafka_dist, wait_until
+from harness.kafka import batch
+from harness.pipeline import http_get, parse_metrics, program, run_program, write_config
+from harness.root import NoServer
 
 
 class Audit:
@@ -289,3 +294,154 @@ def test_exit_codes_tell_a_wrong_call_a_wrong_file_and_no_log(rundir):
     done = run_program("squeal-audit", "-c", config, "--for", "1s")
     assert done.returncode == 69
     assert "nothing was audited" in done.stderr
+
+
+# --- a topic of Kafka ---------------------------------------------------------------------------------------
+
+
+def kafka_or_skip():
+    try:
+        kafka_dist()
+    except NoServer as e:
+        pytest.skip(str(e))
+
+
+def test_every_partition_of_a_topic_is_followed(pipeline, audit):
+    kafka_or_skip()
+    p = pipeline(clusters=["a"], kafka=True, topic={"partitions": 3})
+    # What is there before the audit begins is not looked for.
+    p.kafka.produce("squeal", b"before", batch("before", ["k:before"]), partition=1)
+    a = audit(p)
+    wait_until(lambda: json.loads(http_get(a.port, "/status")[1])["log_partitions"] == 3, 20, "the partitions")
+    keys = ["k:part:%d" % i for i in range(3)] + ["k:own"]
+    held = {(key, owner(p, key).address) for key in keys}
+    p.fill(keys)
+    a.learn()
+    p.routers["a"].process.pause()
+    try:
+        for i in range(3):
+            p.kafka.produce("squeal", b"billing", batch("billing", ["k:part:%d" % i]), partition=i)
+        insert(p, ["k:own"])
+        wait_until(lambda: held <= a.stale(), 20, "every key to be found stale on its server")
+    finally:
+        p.routers["a"].process.resume()
+    assert {f["partition"] for f in a.findings()} == {0, 1, 2}
+    assert not any("before" in key for key, _ in a.stale())
+    # A partition that the topic is given now is found, and followed from its beginning.
+    from confluent_kafka.admin import NewPartitions
+    p.kafka.admin().create_partitions([NewPartitions("squeal", 4)])["squeal"].result(20)
+    wait_until(lambda: "squeal" in p.kafka.topics() and len(p.kafka.metadata("squeal").topics["squeal"].partitions) == 4,
+               20, "the partition")
+    p.kafka.produce("squeal", b"late", batch("late", ["k:late"]), partition=3)
+    before = a.total("squeal_audit_keys_total")
+    wait_until(lambda: a.total("squeal_audit_keys_total") > before, 45, "the key of the new partition")
+    assert a.stop() == 1
+
+
+def test_an_audit_of_a_topic_under_load_has_nothing_stale(pipeline, audit):
+    kafka_or_skip()
+    p = pipeline(clusters=["a"], kafka=True, topic={"partitions": 2}, trace_prefix="demo:")
+    a = audit(p, after="2s,4s", args=["--for", "8s"])
+    load = Load(p, rate=200, seconds=6, after=0.5, writers=4, readers=4, reads=500, items=300).start()
+    load.wait()
+    assert a.process.wait(60) == 0, a.process.log_text()[-2000:]
+    s = a.summary("4s")
+    assert s["asked"] > 200 and s["stale"] == 0 and s["unasked"] == 0 and s["refilled"] > 0
+    # Ages are told from a topic, too: most of what readers filled is known to be newer.
+    assert s["unknown"] + s["near"] < s["asked"] / 2
+
+
+def test_brokers_that_cannot_be_reached_are_named(rundir):
+    config = rundir + "/squeal.yaml"
+    with open(config, "w") as f:
+        f.write("log: {type: kafka, brokers: 127.0.0.1:%d, topic: t, state: %s/state.db}\n"
+                "clusters: [{name: a, cursors: %s/c, servers: [127.0.0.1:%d]}]\n"
+                % (free_port(), rundir, rundir, free_port()))
+    done = run_program("squeal-audit", "-c", config, "--for", "1s", timeout=60)
+    assert done.returncode == 69 and "nothing was audited" in done.stderr and "topic t" in done.stderr, done.stderr
+
+
+# --- TLS and passwords --------------------------------------------------------------------------------------
+
+
+class Secured(Memcached):
+    """A memcached that the plain client of the harness cannot ask whether it is ready."""
+
+    def wait_ready(self, timeout=20):
+        wait_until(lambda: "server listening" in self.process.log_text() or not self.process.running, timeout,
+                   "memcached")
+        self.process.check_running()
+
+
+def say(port, certs, *lines):
+    """Over TLS; the answers."""
+    context = ssl.create_default_context(cafile=certs.ca)
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as plain:
+        with context.wrap_socket(plain, server_hostname="localhost") as s:
+            f = s.makefile("rwb")
+            out = []
+            for line in lines:
+                f.write(line)
+                f.flush()
+                out.append(f.readline())
+            return out
+
+
+@pytest.fixture
+def secured(pipeline):
+    """A pipeline, and an audit's configuration whose only server wants TLS and a password, and gets no deletes."""
+    p = pipeline(clusters=["a"], servers=1)
+    certs = Certificates(p.dir)
+    auth = os.path.join(p.dir, "auth")
+    with open(auth, "w") as f:
+        f.write("router:sesame\n")
+    os.chmod(auth, 0o600)
+    cache = Secured(p.dir, "secured", options=["-v", "-v", "-Y", auth, "-Z", "-o", "ssl_chain_cert=%s,ssl_key=%s" % (
+        certs.server_cert, certs.server_key)]).start()
+
+    def configure(**settings):
+        config = p.config("a")
+        config["clusters"] = [dict(config["clusters"][0], servers=[
+            {"host": "localhost", "port": cache.port, "connect": "127.0.0.1:%d" % cache.port}], **settings)]
+        write_config(p.cluster_config_path("a"), config)
+    yield p, cache, certs, auth, configure
+    cache.kill()
+
+
+def test_a_server_with_tls_and_a_password_is_audited(secured, audit):
+    p, cache, certs, auth, configure = secured
+    configure(tls="verify", tls_ca=certs.ca, auth_file=auth)
+    a = audit(p)
+    assert say(cache.port, certs, b"set auth 0 0 13\r\nrouter sesame\r\n", b"set k:1 0 0 3\r\nold\r\n") == [
+        b"STORED\r\n", b"STORED\r\n"]
+    a.learn()
+    insert(p, ["k:1"])
+    wait_until(lambda: ("k:1", "localhost:%d" % cache.port) in a.stale(), 10, "the key to be found stale")
+    assert a.stop() == 1
+
+
+@pytest.mark.parametrize("settings, says", [
+    ({"tls": "off"}, "is not asked"),
+    ({"tls": "verify", "tls_ca": "other"}, "certificate is not good"),
+    ({"tls": "on"}, "wants a password"),
+    ({"tls": "on", "auth_file": "wrong"}, "refuses the user or the password"),
+])
+def test_a_server_that_does_not_let_the_audit_in_is_named(secured, settings, says):
+    p, cache, certs, auth, configure = secured
+    wrong = os.path.join(p.dir, "wrong")
+    with open(wrong, "w") as f:
+        f.write("router:tahini\n")
+    os.chmod(wrong, 0o600)
+    configure(**{k: {"other": certs.other_ca, "wrong": wrong}.get(v, v) for k, v in settings.items()})
+    done = run_program("squeal-audit", "-c", p.cluster_config_path("a"), "--cluster", "a", "--for", "2s", "--after", "1s",
+                       "--sample", "1")
+    assert says in done.stderr and "tahini" not in done.stderr, done.stderr
+    assert done.returncode == 69 and "no server answered" in done.stderr
+
+
+def test_a_password_that_others_can_read_is_refused(secured):
+    p, cache, certs, auth, configure = secured
+    os.chmod(auth, 0o644)
+    configure(tls="verify", tls_ca=certs.ca, auth_file=auth)
+    done = run_program("squeal-audit", "-c", p.cluster_config_path("a"), "--cluster", "a", "--for", "1s")
+    assert done.returncode == 78 and auth in done.stderr, done.stderr

@@ -678,3 +678,175 @@ def test_squeal_cache_takes_the_same_and_hold_offs_too(world):
                 if c.get(key) is None:
                     held_off += c.command(b"ms " + key.encode() + b" 1 ME\r\nx").startswith(b"NS")
     assert held_off == 2
+
+
+# --- what routers know beyond squeal.yaml -------------------------------------------------------------------
+
+
+def owners(config, keys):
+    """{key: addresses} as the router routes, by every ring that is not sealed."""
+    out = {}
+    for key in keys:
+        done = run_program("squeal-router", "-c", config, "--cluster", "a", "--explain", key)
+        assert done.returncode == 0, done.stderr
+        out[key] = {line.split(":", 1)[1].split()[0] for line in done.stdout.splitlines()
+                    if line.strip().startswith("server:")}
+    return out
+
+
+def ctl(config, *args):
+    done = run_program("squealctl", "-c", config, *args)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def holders(p, keys):
+    """{key: addresses} of the servers that hold it."""
+    out = {key: set() for key in keys}
+    for cache in p.caches["a"]:
+        with cache.client() as c:
+            for key in keys:
+                if c.get(key) is not None:
+                    out[key].add(cache.address)
+    return out
+
+
+@pytest.fixture
+def changed(pipeline):
+    """A router whose ring of two servers became one of three, and is not sealed: (pipeline, config, former config)."""
+    p = pipeline(start=False, clusters=["a"], servers=3)
+    config, former = p.cluster_config_path("a"), os.path.join(p.dir, "former.yaml")
+    all_of_it = p.config("a")
+    small = dict(all_of_it, clusters=[dict(all_of_it["clusters"][0], servers=all_of_it["clusters"][0]["servers"][:2])])
+    for path in (config, former):
+        write_config(path, small)
+    p.squeal.start()
+    router = p.routers["a"].start()
+    write_config(config, all_of_it)
+    router.reload()
+    wait_until(lambda: len(router.status()["rings"]["unsealed"]) == 1, 10, "the ring to change")
+    return p, config, former
+
+
+def test_owners_by_rings_that_are_not_sealed_get_the_deletes_as_the_routers_do(changed):
+    p, config, former = changed
+    keys = keys_of(200)
+    lines = "\n".join(keys) + "\n"
+    replay = Replay(p.dir, config)
+    wanted = owners(config, keys)
+    moved = [k for k in keys if len(wanted[k]) == 2]
+    assert moved, "no key changed its owner"
+    everybody = {c.address for c in p.caches["a"]}
+
+    def run_all(*args):
+        """The plan, of which exactly the deletes are done."""
+        p.fill(keys)
+        done = replay.run("--from", "list", "-", "--execute", "--rate", "0", *args, stdin=lines)
+        assert done.code == GOOD, done.err
+        held = holders(p, keys)
+        return done.plan, {k: everybody - held[k] for k in keys}
+
+    # The router is asked.
+    plan, deleted = run_all()
+    assert deleted == wanted
+    assert plan["deletes"] == len(keys) + len(moved) and plan["former_deletes"] == len(moved)
+    assert plan["clusters"] == [{"cluster": "a", "known_from": "router", "unsealed_rings": 1, "mode": "warm",
+                                 "note": ""}]
+    plan, deleted = run_all("--no-former")
+    assert plan["former_deletes"] == 0 and all(len(d) == 1 for d in deleted.values())
+    # It is away: its file knows the rings.
+    p.routers["a"].kill()
+    plan, deleted = run_all()
+    assert deleted == wanted and plan["clusters"][0]["known_from"] == "file"
+    assert "could not be asked" in plan["clusters"][0]["note"]
+    # There is no file: it is said, and can be said by hand.
+    os.unlink(p.log_path + ".a.cursors.rings")
+    plan, deleted = run_all()
+    assert plan["clusters"][0]["known_from"] == "nothing" and "--ring-of" in plan["clusters"][0]["note"]
+    assert plan["former_deletes"] == 0
+    plan, deleted = run_all("--ring-of", former)
+    assert deleted == wanted and plan["clusters"][0]["known_from"] == "hand"
+
+
+def test_a_ring_that_the_router_has_not_taken_yet_makes_the_routers_one_of_before(changed):
+    p, config, former = changed
+    ctl(config, "seal")
+    keys = keys_of(200)
+    replay = Replay(p.dir, config)
+    plan = replay.run("--from", "list", "-", stdin="\n".join(keys) + "\n").plan
+    assert plan["clusters"][0]["unsealed_rings"] == 0 and plan["former_deletes"] == 0
+    write_config(config, dict(p.config("a"), clusters=[dict(p.config("a")["clusters"][0], distribution="modula")]))
+    plan = replay.run("--from", "list", "-", stdin="\n".join(keys) + "\n").plan
+    assert plan["clusters"][0]["unsealed_rings"] == 1 and plan["former_deletes"] > 0
+
+
+def test_a_job_does_not_go_on_when_a_ring_was_sealed_or_changed_meanwhile(changed):
+    p, config, former = changed
+    replay = Replay(p.dir, config)
+    path = os.path.join(p.dir, "keys")
+    with open(path, "w") as f:
+        f.write("\n".join(keys_of(2000)) + "\n")
+    running = replay.start("--from", "list", path, "--execute", "--rate", "1000")
+    wait_until(lambda: any(e["event"] == "progress" and e["done"] > 100 for e in events(running)), 10, "progress")
+    running.signal(signal.SIGTERM)
+    assert running.wait(10) == STOPPED
+    ctl(config, "seal")
+    done = replay.resume(replay.job())
+    assert done.code == USAGE and "make a new plan" in done.err
+
+
+def test_a_former_owner_that_is_gone_is_named_with_what_to_do(changed):
+    p, config, former = changed
+    # The first server leaves the ring and this world.
+    write_config(config, dict(p.config("a"), clusters=[dict(p.config("a")["clusters"][0],
+                                                            servers=p.config("a")["clusters"][0]["servers"][1:])]))
+    p.routers["a"].reload()
+    wait_until(lambda: len(p.routers["a"].status()["rings"]["unsealed"]) == 2, 10, "the ring to change")
+    p.caches["a"][0].process.kill()
+    replay = Replay(p.dir, config)
+    lines = "\n".join(keys_of(100)) + "\n"
+    done = replay.run("--from", "list", "-", "--execute", "--patience", "1s", stdin=lines)
+    assert done.code == STOPPED and "--no-former" in done.report["away"], done.err
+    done = replay.run("--from", "list", "-", "--execute", "--no-former", stdin=lines)
+    assert done.code == GOOD, done.err
+
+
+def test_the_mode_that_squealctl_switched_is_the_replays(pipeline):
+    from harness.memcached import SquealCache
+    p = pipeline(start=False, clusters=["a"], servers=1, cache=SquealCache)
+    config = p.cluster_config_path("a")
+    p.squeal.start()
+    p.routers["a"].start()
+    replay = Replay(p.dir, config)
+
+    def may_be_filled(key, *args):
+        done = replay.run("--from", "list", "-", "--execute", *args, stdin=key + "\n")
+        assert done.code == GOOD, done.err
+        with p.caches["a"][0].client() as c:
+            return done.plan["clusters"][0]["mode"], c.command(b"add %s 0 0 1\r\nx" % key.encode()) == b"STORED"
+
+    assert may_be_filled("k:1") == ("warm", True)
+    ctl(config, "mode", "cold")
+    assert may_be_filled("k:2") == ("cold", False)
+    assert may_be_filled("k:3", "--mode", "warm") == ("warm", True)
+    p.routers["a"].kill()
+    # Nobody knows: what squeal.yaml says, and a sentence.
+    assert may_be_filled("k:4", "--mode", "cold") == ("cold", False)
+    plan = replay.run("--from", "list", "-", stdin="k:5\n").plan
+    assert plan["clusters"][0]["mode"] == "warm" and "could not be asked" in plan["clusters"][0]["note"]
+
+
+def test_another_router_can_be_asked_by_its_address(changed):
+    p, config, former = changed
+    port = p.routers["a"].admin_port
+    elsewhere = p.config("a")
+    elsewhere["clusters"][0]["admin"] = "127.0.0.1:1"
+    elsewhere["log"] = {"path": os.path.join(p.dir, "other.db")}
+    write_config(former, elsewhere)
+    replay = Replay(p.dir, former)
+    plan = replay.run("--from", "list", "-", stdin="k:1\n").plan
+    assert plan["clusters"][0]["known_from"] == "nothing"
+    plan = replay.run("--from", "list", "-", "--admin", "127.0.0.1:%d" % port, stdin="k:1\n").plan
+    assert plan["clusters"][0]["known_from"] == "router" and plan["clusters"][0]["unsealed_rings"] == 1
+    done = replay.run("--from", "list", "-", "--admin", "127.0.0.1:1", stdin="k:1\n")
+    assert done.code != GOOD and "--admin" in done.err

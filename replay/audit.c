@@ -22,6 +22,7 @@ struct audit_check {
 	uint64_t taken_ns; /* delays count from here */
 	uint64_t from_ns, to_ns;
 	uint64_t offset;
+	uint32_t partition;
 	size_t delay;	/* index of the next look, or of the one that runs */
 	size_t waiting; /* servers that have not answered this look */
 	size_t nholders;
@@ -43,7 +44,6 @@ struct audit {
 	const struct clock *clock;
 	const struct audit_ops *ops;
 	void *arg;
-	uint64_t end_ns; /* the log ended before the next record; 0: never seen */
 	size_t pending;
 	struct line lines[AUDIT_DELAYS_MAX];
 	struct audit_metrics metrics;
@@ -114,7 +114,7 @@ commit_from_ns(const struct audit *a, const struct audit_origin *from, uint64_t 
 	uint64_t ago_ns = now_us > stamp_us ? (now_us - stamp_us) * 1000 : 0;
 	uint64_t from_ns = now_ns > ago_ns + margin_ns ? now_ns - ago_ns - margin_ns : 0;
 
-	return from_ns < a->end_ns ? from_ns : a->end_ns;
+	return from_ns < from->end_ns ? from_ns : from->end_ns;
 }
 
 bool
@@ -145,6 +145,7 @@ audit_key(struct audit *a, const struct audit_origin *from, struct span key, str
 	c->from_ns = commit_from_ns(a, from, c->taken_ns);
 	c->to_ns = c->taken_ns;
 	c->offset = from->offset;
+	c->partition = from->partition;
 	c->copies = from->copies > 0 ? from->copies : 1;
 	c->key_len = key.len;
 	c->wire_len = wire.len;
@@ -155,12 +156,6 @@ audit_key(struct audit *a, const struct audit_origin *from, struct span key, str
 		memcpy(c->text + key.len + wire.len, from->gtid.p, from->gtid.len);
 	set_pending(a, a->pending + 1);
 	line_up(a, c);
-}
-
-void
-audit_at_end(struct audit *a, uint64_t at_ns)
-{
-	a->end_ns = at_ns;
 }
 
 /* --- asking -----------------------------------------------------------------------------------------------
@@ -204,6 +199,7 @@ say(struct audit *a, const struct audit_check *c, size_t server, bool misrouted,
 	f.key = span_make(c->text, c->key_len);
 	f.gtid = span_make(c->text + c->key_len + c->wire_len, c->gtid_len);
 	f.offset = c->offset;
+	f.partition = c->partition;
 	f.server = server;
 	f.after_ms = a->opt.delays_ms[c->delay];
 	f.least_age_ns = least_age_ns;

@@ -81,6 +81,7 @@ struct audit_finding {
 	struct span key;
 	struct span gtid;
 	uint64_t offset; /* in the log */
+	uint32_t partition;
 	size_t server;
 	uint64_t after_ms;     /* the delay */
 	uint64_t least_age_ns; /* the item's; 0: not known */
@@ -115,15 +116,15 @@ struct audit_origin {
 	uint64_t offset;
 	uint64_t seen_us; /* wall clock: when squeal had read the commit; 0: not known */
 	uint64_t at_us;	  /* wall clock: when it was appended to the log */
-	size_t copies;	  /* servers that may hold it at the same time (replicas, gutters); 0 is 1 */
+	uint64_t
+	    end_ns; /* monotonic: that part of the log had no record beyond those before it; 0: not known */
+	uint32_t partition; /* of the log */
+	size_t copies;	    /* servers that may hold it at the same time (replicas, gutters); 0 is 1 */
 };
 
 /* A key of the log.  `wire`: as servers know it, or an empty span when it cannot be asked for. */
 bool audit_samples(const struct audit *a, struct span key);
 void audit_key(struct audit *a, const struct audit_origin *from, struct span key, struct span wire);
-
-/* At that (monotonic) time the log had no record beyond those that were handed over. */
-void audit_at_end(struct audit *a, uint64_t at_ns);
 
 /* Asks for what is due. */
 void audit_run(struct audit *a);

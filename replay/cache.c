@@ -17,16 +17,19 @@ enum { HISTORY_SPARE = 64, MAX_INPUT = 4 * MC_REPLY_LINE_MAX };
 
 enum cache_state { CACHE_AWAY, CACHE_CONNECTING, CACHE_GREETING, CACHE_UP };
 
-/* What the server has been asked and has not answered; NULL is a probe. */
+/* What the server has been asked and has not answered. */
+enum asked { ASKED_LOGIN, ASKED_PROBE, ASKED_KEY };
 struct question {
-	struct audit_check *check;
+	enum asked what;
+	struct audit_check *check; /* of ASKED_KEY */
 	uint64_t sent_ns;
 };
 
 struct cache {
 	struct cache_context ctx;
 	char *name;
-	char *address; /* that it is connected by */
+	char *address;	/* that it is connected by */
+	char *tls_name; /* that its certificate must carry; "" for a socket */
 	enum cache_state state;
 	struct stream *stream;
 	struct ages *ages;
@@ -34,6 +37,7 @@ struct cache {
 	struct question *asked; /* a ring of `room`, which grows */
 	size_t first, n, room;
 	bool said_away; /* one line per absence */
+	char error[300];
 	struct buf out;
 	struct cache_metrics metrics;
 };
@@ -46,6 +50,18 @@ static uint64_t
 now_ns(const struct cache *c)
 {
 	return clock_mono_ns(loop_clock(c->ctx.loop));
+}
+
+static char *
+tls_name_of(const struct server_options *opt)
+{
+	struct span host = span_of(opt->host);
+
+	if (host.len > 0 && host.p[0] == '/')
+		host.len = 0;
+	if (host.len > 2 && host.p[0] == '[')
+		host = span_make(host.p + 1, host.len - 2);
+	return span_dup(host);
 }
 
 struct cache *
@@ -61,6 +77,7 @@ cache_create(const struct server_options *opt, const struct cache_context *ctx)
 	topology_server_address(opt, &name);
 	c->address = span_dup(buf_span(&name));
 	buf_fini(&name);
+	c->tls_name = tls_name_of(opt);
 	c->ages = ages_create((size_t)(ctx->history_ms / CACHE_PROBE_MS) + HISTORY_SPARE);
 	loop_timer_init(&c->pause, ctx->loop, cache_connect, c);
 	loop_timer_init(&c->probe, ctx->loop, cache_probe, c);
@@ -72,7 +89,7 @@ cache_create(const struct server_options *opt, const struct cache_context *ctx)
  */
 
 static void
-put_question(struct cache *c, struct audit_check *check)
+put_question(struct cache *c, enum asked what, struct audit_check *check)
 {
 	if (c->n == c->room) {
 		size_t room = c->room > 0 ? c->room * 2 : 16;
@@ -85,7 +102,7 @@ put_question(struct cache *c, struct audit_check *check)
 		c->room = room;
 		c->first = 0;
 	}
-	c->asked[(c->first + c->n++) % c->room] = (struct question){check, now_ns(c)};
+	c->asked[(c->first + c->n++) % c->room] = (struct question){what, check, now_ns(c)};
 }
 
 static struct question
@@ -104,7 +121,7 @@ drop_questions(struct cache *c)
 	while (c->n > 0) {
 		struct question q = take_question(c);
 
-		if (q.check == NULL)
+		if (q.what != ASKED_KEY)
 			continue;
 		metric_inc(&c->metrics.audit_no_answer);
 		audit_answer(c->ctx.audit, q.check, c->ctx.index, AUDIT_UNASKED, 0);
@@ -119,7 +136,7 @@ cache_ask(struct cache *c, struct audit_check *check)
 		return false;
 	}
 	metric_inc(&c->metrics.audit_questions);
-	put_question(c, check);
+	put_question(c, ASKED_KEY, check);
 	return true;
 }
 
@@ -137,12 +154,12 @@ cache_probe(void *arg)
 	struct cache *c = arg;
 
 	for (size_t i = 0; i < c->n; i++) {
-		if (c->asked[(c->first + i) % c->room].check == NULL)
+		if (c->asked[(c->first + i) % c->room].what == ASKED_PROBE)
 			return;
 	}
 	if (mc_request_put_empty(&c->out, c->ctx.probe_key, CACHE_PROBE_TTL_S) != ERR_OK)
 		return; /* the key was checked when it was given */
-	put_question(c, NULL);
+	put_question(c, ASKED_PROBE, NULL);
 	stream_write(c->stream, &c->out);
 }
 
@@ -164,6 +181,7 @@ cache_leave(struct cache *c, const char *reason)
 		log_warn(c->ctx.log, "server is away; it is not asked", F_STR("server", c->name),
 			 F_STR("reason", reason));
 	c->said_away = true;
+	snprintf(c->error, sizeof(c->error), "%s", reason);
 	stream_close(&c->stream);
 	buf_clear(&c->out);
 	loop_timer_stop(&c->probe);
@@ -214,11 +232,29 @@ fit(struct cache *c, const struct mc_reply *reply, bool has_cas, uint64_t cas)
 }
 
 static err_t
+login_answered(const struct mc_reply *reply, struct err_detail *why)
+{
+	if (reply->kind == MC_REPLY_STORED)
+		return ERR_OK;
+	if (!mc_reply_is_error(reply->kind))
+		return err_set(why, ERR_PROTOCOL, "%s answers the password", mc_reply_name(reply->kind));
+	return err_set(
+	    why, ERR_AUTH,
+	    "the server refuses the user or the password of auth_file (%s %.*s); check it against the "
+	    "server's -Y file",
+	    mc_reply_name(reply->kind), SPAN_FMT(span_first(reply->text, 80)));
+}
+
+static err_t
 probe_answered(struct cache *c, const struct mc_reply *reply, uint64_t sent_ns, struct err_detail *why)
 {
 	uint64_t cas = 0;
 	bool has_cas = mc_reply_cas(reply, &cas);
 
+	if (reply->kind == MC_REPLY_CLIENT_ERROR && span_is(reply->text, "unauthenticated"))
+		return err_set(why, ERR_AUTH,
+			       "the server wants a password; set auth_file in squeal.yaml to a file with the "
+			       "line user:password");
 	if (!fit(c, reply, has_cas, cas))
 		return err_set(why, ERR_CONFIG, "it cannot be audited");
 	if (mc_reply_is_error(reply->kind) || reply->kind == MC_REPLY_NS) {
@@ -307,8 +343,9 @@ on_bytes(void *arg, struct span bytes)
 				      mc_reply_name(reply.kind));
 		if (err == ERR_OK) {
 			q = take_question(c);
-			err = q.check == NULL ? probe_answered(c, &reply, q.sent_ns, &why)
-					      : question_answered(c, &reply, q.check, &why);
+			err = q.what == ASKED_LOGIN   ? login_answered(&reply, &why)
+			      : q.what == ASKED_PROBE ? probe_answered(c, &reply, q.sent_ns, &why)
+						      : question_answered(c, &reply, q.check, &why);
 		}
 		if (err != ERR_OK) {
 			cache_leave(c, err_why(&why));
@@ -330,8 +367,13 @@ static void
 on_open(void *arg)
 {
 	struct cache *c = arg;
+	struct span login = server_security_login(c->ctx.security);
 
 	c->state = CACHE_GREETING;
+	if (login.len > 0) {
+		mc_request_login(&c->out, login);
+		put_question(c, ASKED_LOGIN, NULL);
+	}
 	cache_probe(c);
 	loop_timer_every(&c->probe, CACHE_PROBE_MS);
 	loop_timer_every(&c->watch, c->ctx.answer_timeout_ms / 4 + 1);
@@ -345,7 +387,10 @@ cache_connect(void *arg)
 {
 	static const struct stream_ops ops = {.on_open = on_open, .on_bytes = on_bytes, .on_close = on_close};
 	struct cache *c = arg;
-	struct stream_options opt = {.connect_timeout_ms = c->ctx.connect_timeout_ms, .max_input = MAX_INPUT};
+	struct stream_options opt = {.connect_timeout_ms = c->ctx.connect_timeout_ms,
+				     .max_input = MAX_INPUT,
+				     .tls = server_security_tls(c->ctx.security),
+				     .tls_name = c->tls_name};
 	struct err_detail why = {0};
 
 	c->state = CACHE_CONNECTING;
@@ -377,6 +422,7 @@ cache_destroy(struct cache **cp)
 	free(c->asked);
 	free(c->name);
 	free(c->address);
+	free(c->tls_name);
 	free(c);
 	*cp = NULL;
 }
@@ -388,6 +434,12 @@ bool
 cache_is_up(const struct cache *c)
 {
 	return c->state == CACHE_UP;
+}
+
+const char *
+cache_error(const struct cache *c)
+{
+	return c->error;
 }
 
 const char *

@@ -2,6 +2,8 @@
  * cache - one memcached that is audited: a connection that is kept up, a probe about once a second, and
  * questions.
  *
+ * TLS and a password are those of the server in squeal.yaml, as the router uses them.
+ *
  * The probe is the only thing that is ever stored.  Answers come in the order of the questions; a server that
  * leaves one unanswered for `answer_timeout_ms`, or answers something else, is away until it can be reached
  * again, and what it was asked is AUDIT_UNASKED.  With the connection goes what was known about the ages of
@@ -21,6 +23,7 @@
 #include "lib/core/log.h"
 #include "lib/core/metric.h"
 #include "lib/core/span.h"
+#include "lib/deliver/server_security.h"
 #include "lib/net/loop.h"
 #include "replay/audit.h"
 
@@ -49,10 +52,11 @@ struct cache; /* opaque */
 struct cache_context {
 	struct loop *loop;
 	struct log *log;
-	struct audit *audit;   /* gets the answers */
-	size_t index;	       /* of the server there */
-	struct span probe_key; /* with the namespace; valid by mc_request_key_ok() */
-	uint64_t history_ms;   /* how far back ages are known */
+	const struct server_security *security; /* TLS and password; NULL: neither */
+	struct audit *audit;			/* gets the answers */
+	size_t index;				/* of the server there */
+	struct span probe_key;			/* with the namespace; valid by mc_request_key_ok() */
+	uint64_t history_ms;			/* how far back ages are known */
 	uint64_t connect_timeout_ms, answer_timeout_ms, pause_ms;
 	void (*on_unfit)(void *arg, const char *why); /* a sentence; may be called again and again */
 	void *arg;
@@ -71,7 +75,8 @@ bool cache_ask(struct cache *c, struct audit_check *check);
 void cache_flush(struct cache *c);
 
 bool cache_is_up(const struct cache *c);
-const char *cache_name(const struct cache *c); /* as squeal.yaml and the router write it: "10.0.0.1:11211" */
+const char *cache_error(const struct cache *c); /* why it was left last; "" where it never was */
+const char *cache_name(const struct cache *c);	/* as squeal.yaml and the router write it: "10.0.0.1:11211" */
 const struct cache_metrics *cache_metrics(const struct cache *c);
 
 #endif

@@ -1,10 +1,12 @@
 /*
- * follow - hands the keys of the log to the audit as they are appended, from the log's end on.
+ * follow - hands the keys of one partition of the log to the audit as they are appended, from its end on.
  *
  * What cannot be read is counted and logged, and following goes on behind it; a log that is not there, or is
- * replaced, is tried again for as long as it takes.
+ * replaced, is tried again for as long as it takes.  A partition that the log may have yet is looked for, and
+ * followed from its beginning when it comes.
  *
- * Threads: the loop's.   Blocks: on the disk, for one slice of records.   Clock: the loop's.
+ * Threads: the loop's.   Blocks: on the disk, for one slice of records; of a topic, when it is opened.
+ * Clock: the loop's.
  */
 #ifndef SQUEAL_REPLAY_FOLLOW_H
 #define SQUEAL_REPLAY_FOLLOW_H
@@ -42,7 +44,12 @@ struct follow_context {
 	struct audit *audit;
 	const struct route *route; /* of the cluster: what servers know a key as, and how many may hold it */
 	struct span probe_key;	   /* with the namespace; is not audited */
-	struct metric_registry *metrics; /* may be NULL */
+	uint32_t partition;
+	bool is_optional; /* it need not be there: that is no failure */
+	struct follow_metrics *metrics;
+	struct broker_metrics *broker_metrics;
+	void (*on_began)(void *arg, struct follow *f); /* it was opened for the first time */
+	void *arg;
 };
 
 struct follow *follow_create(const struct follow_context *ctx);
@@ -53,12 +60,10 @@ void follow_start(struct follow *f);
 /* Takes no more keys. */
 void follow_stop(struct follow *f);
 
-/* The log has been open at least once. */
+/* It has been open at least once. */
 bool follow_began(const struct follow *f);
 
-/* Why the log cannot be read now; "" when it can. */
+/* Why it cannot be read now; "" when it can, and where it need not be there. */
 const char *follow_error(const struct follow *f);
-
-const struct follow_metrics *follow_metrics(const struct follow *f);
 
 #endif

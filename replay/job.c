@@ -7,10 +7,11 @@
 #include "lib/net/admin.h"
 #include "lib/net/daemon.h"
 #include "lib/net/loop.h"
+#include "lib/route/ring.h"
 #include "lib/route/route.h"
 #include "lib/wire/mc_request.h"
 #include "replay/cache.h"
-#include "replay/follow.h"
+#include "replay/partitions.h"
 #include "replay/report.h"
 
 enum { RUN_MS = 50, SUMMARY_MS = 60000, HISTORY_SPARE_MS = 60000 };
@@ -22,8 +23,9 @@ struct job {
 	struct metric_registry *registry;
 	struct audit *audit;
 	struct cache **caches;
+	struct server_security **security; /* of each cache */
 	struct route *route;
-	struct follow *follow;
+	struct partitions *log;
 	struct admin *admin;
 	struct daemon *daemon;
 	struct loop_signal usr1;
@@ -48,7 +50,7 @@ say_summary(void *arg)
 {
 	struct job *j = arg;
 
-	report_summary(j->audit, &j->opt, follow_metrics(j->follow), j->setup->json, &j->line);
+	report_summary(j->audit, &j->opt, partitions_metrics(j->log), j->setup->json, &j->line);
 	put_line(j);
 }
 
@@ -106,8 +108,8 @@ on_until(void *arg)
 	struct job *j = arg;
 
 	j->ending = true;
-	j->began = follow_began(j->follow);
-	follow_stop(j->follow);
+	j->began = partitions_began(j->log);
+	partitions_stop(j->log);
 	log_info(j->setup->log, "no more keys are taken; waiting for the looks that are due",
 		 F_UINT("pending", audit_pending(j->audit)));
 }
@@ -120,8 +122,8 @@ ready(void *arg, struct admin_reasons *reasons)
 {
 	struct job *j = arg;
 
-	if (!j->ending && follow_error(j->follow)[0] != '\0')
-		admin_not_ready(reasons, "the log cannot be read: %s", follow_error(j->follow));
+	if (!j->ending && partitions_error(j->log)[0] != '\0')
+		admin_not_ready(reasons, "the log cannot be read: %s", partitions_error(j->log));
 }
 
 static void
@@ -131,12 +133,14 @@ status(void *arg, struct json *out)
 
 	json_kv_str(out, "cluster", j->setup->cluster->opt.name);
 	json_kv_u64(out, "pending", audit_pending(j->audit));
+	json_kv_u64(out, "log_partitions", partitions_count(j->log));
 	json_name(out, "servers");
 	json_array(out);
 	for (size_t i = 0; i < j->opt.nservers; i++) {
 		json_object(out);
 		json_kv_str(out, "server", cache_name(j->caches[i]));
 		json_kv_bool(out, "up", cache_is_up(j->caches[i]));
+		json_kv_str(out, "last_error", cache_error(j->caches[i]));
 		json_kv_u64(out, "probes", metric_get(&cache_metrics(j->caches[i])->audit_probes));
 		json_object_end(out);
 	}
@@ -205,18 +209,50 @@ make_audit(struct job *j)
 	}
 }
 
-static void
-make_caches(struct job *j)
+/* TLS and password are those of the first pool that the server is in. */
+static err_t
+make_security(struct job *j, size_t i, struct err_detail *why)
+{
+	struct buf name = BUF_INIT;
+	const struct pool_options *pool;
+	size_t server;
+	bool found;
+
+	ring_server_name(&j->setup->cluster->servers[i], &name);
+	found = route_server_find(j->route, buf_str(&name), &server);
+	buf_fini(&name);
+	if (!found)
+		return ERR_OK;
+	pool = route_server_pool(j->route, server);
+	return server_security_create(&j->security[i],
+				      &(struct server_security_options){
+					  .tls = pool->tls,
+					  .tls_ca = pool->tls_ca,
+					  .tls_cert = pool->tls_cert,
+					  .tls_key = pool->tls_key,
+					  .auth_file = pool->auth_file,
+				      },
+				      why);
+}
+
+static err_t
+make_caches(struct job *j, struct err_detail *why)
 {
 	const struct router_options *opt = &j->setup->topology->router;
+	err_t err = ERR_OK;
 
-	j->caches = mem_zalloc(j->opt.nservers, sizeof(j->caches[0]));
-	for (size_t i = 0; i < j->opt.nservers; i++) {
+	j->caches = mem_zalloc(j->opt.nservers + 1, sizeof(j->caches[0]));
+	j->security = mem_zalloc(j->opt.nservers + 1, sizeof(j->security[0]));
+	for (size_t i = 0; i < j->opt.nservers && err == ERR_OK; i++) {
 		struct cache_context ctx = {0};
 		struct buf label = BUF_INIT;
 
+		err = make_security(j, i, why);
+		if (err != ERR_OK)
+			break;
 		ctx.loop = j->loop;
 		ctx.log = j->setup->log;
+		ctx.security = j->security[i];
 		ctx.audit = j->audit;
 		ctx.index = i;
 		ctx.probe_key = buf_span(&j->probe_key);
@@ -232,10 +268,11 @@ make_caches(struct job *j)
 				    cache_metrics(j->caches[i]), buf_str(&label));
 		buf_fini(&label);
 	}
+	return err;
 }
 
 static void
-make_follow(struct job *j)
+make_log(struct job *j)
 {
 	struct follow_context ctx = {0};
 
@@ -245,8 +282,7 @@ make_follow(struct job *j)
 	ctx.audit = j->audit;
 	ctx.route = j->route;
 	ctx.probe_key = buf_span(&j->probe_key);
-	ctx.metrics = j->registry;
-	j->follow = follow_create(&ctx);
+	j->log = partitions_create(&ctx, j->registry);
 }
 
 static void
@@ -254,12 +290,23 @@ start(struct job *j)
 {
 	for (size_t i = 0; i < j->opt.nservers; i++)
 		cache_start(j->caches[i]);
-	follow_start(j->follow);
+	partitions_start(j->log);
 	loop_timer_every(&j->run, RUN_MS);
 	loop_timer_every(&j->summary, SUMMARY_MS);
 	if (j->setup->for_ms > 0)
 		loop_timer_once(&j->until, j->setup->for_ms);
 	daemon_ready(j->daemon);
+}
+
+/* No server has ever answered. */
+static bool
+was_alone(const struct job *j)
+{
+	for (size_t i = 0; i < j->opt.nservers; i++) {
+		if (metric_get(&cache_metrics(j->caches[i])->audit_probes) > 0)
+			return false;
+	}
+	return j->opt.nservers > 0;
 }
 
 /* How it went, after the loop has ended. */
@@ -271,10 +318,14 @@ conclude(struct job *j, struct job_result *result, struct err_detail *why)
 		result->stale += metric_get(&audit_check_metrics(j->audit, i)->audit_stale);
 	if (j->unfit.code != ERR_OK)
 		return err_set(why, j->unfit.code, "%s", err_why(&j->unfit));
-	if (!j->began && !follow_began(j->follow))
+	if (!j->began && !partitions_began(j->log))
 		return err_set(why, ERR_NOT_FOUND,
 			       "nothing was audited, because the log could not be read: %s",
-			       follow_error(j->follow));
+			       partitions_error(j->log));
+	if (was_alone(j))
+		return err_set(why, ERR_CONN, "nothing was audited, because no server answered; %s: %s",
+			       cache_name(j->caches[0]),
+			       cache_error(j->caches[0])[0] != '\0' ? cache_error(j->caches[0]) : "not yet");
 	if (ferror(j->setup->out))
 		return err_set(why, ERR_IO, "the report could not be written");
 	return ERR_OK;
@@ -299,8 +350,10 @@ job_run(const struct job_setup *setup, struct job_result *result, struct err_det
 	if (err != ERR_OK)
 		goto done;
 	make_audit(&j);
-	make_caches(&j);
-	make_follow(&j);
+	err = make_caches(&j, why);
+	if (err != ERR_OK)
+		goto done;
+	make_log(&j);
 	loop_timer_init(&j.run, j.loop, on_run, &j);
 	loop_timer_init(&j.summary, j.loop, say_summary, &j);
 	loop_timer_init(&j.until, j.loop, on_until, &j);
@@ -324,12 +377,14 @@ done:
 	loop_signal_fini(&j.usr1);
 	daemon_destroy(&j.daemon);
 	admin_close(&j.admin);
-	if (j.follow != NULL)
-		follow_destroy(&j.follow);
+	partitions_destroy(&j.log);
 	route_destroy(&j.route);
-	for (size_t i = 0; i < j.opt.nservers && j.caches != NULL; i++)
+	for (size_t i = 0; i < j.opt.nservers && j.caches != NULL; i++) {
 		cache_destroy(&j.caches[i]);
+		server_security_destroy(&j.security[i]);
+	}
 	free(j.caches);
+	free(j.security);
 	audit_destroy(&j.audit);
 	if (j.registry != NULL)
 		metric_registry_destroy(&j.registry);

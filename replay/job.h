@@ -39,8 +39,8 @@ struct job_result {
 
 /*
  * ERR_OK: done, or stopped in order.  ERR_CONFIG: a server that cannot be audited, or a setting that cannot
- * be used; ERR_NOT_FOUND: the log could not be read at all; others as given by the part that failed.  *why
- * says what to do.
+ * be used; ERR_NOT_FOUND: the log could not be read at all; ERR_CONN: no server has ever answered; others as
+ * given by the part that failed.  *why says what to do.
  */
 err_t job_run(const struct job_setup *setup, struct job_result *result, struct err_detail *why) MUST_CHECK;
 

@@ -1,11 +1,11 @@
-REPLAY_SRC := replay/ages.c replay/audit.c replay/cache.c replay/follow.c replay/job.c replay/report.c
+REPLAY_SRC := replay/ages.c replay/audit.c replay/cache.c replay/follow.c replay/job.c replay/partitions.c replay/report.c
 REPLAY_A   := $(BUILD)/lib/replay.a
 LIBS       += $(REPLAY_A)
 
 $(REPLAY_A): $(call objs,$(REPLAY_SRC))
 
 # Users before used.
-REPLAY_NEEDS := route net broker wire conf core
+REPLAY_NEEDS := deliver route net broker wire conf core
 REPLAY_LIBS  := $(NET_LIBS) $(CONF_LIBS) -lsqlite3 $(KAFKA_LIBS) -lprotobuf-c -lxxhash -lcrypto -lm
 
 AUDIT_BIN   := $(BUILD)/bin/squeal-audit
@@ -29,7 +29,8 @@ LIBS           += $(REPLAYER_A)
 $(REPLAYER_A): $(call objs,$(REPLAYER_SRC))
 
 # Users before used.
-REPLAYER_NEEDS := squeal-daemon binlog markers deliver route net broker wire conf core
+# ctl before router: each has a part called place or places.
+REPLAYER_NEEDS := ctl router squeal-daemon binlog markers deliver route net broker wire conf core
 REPLAYER_LIBS   = $(BINLOG_LIBS) $(NET_LIBS) $(CONF_LIBS) -lsqlite3 $(KAFKA_LIBS) -lprotobuf-c -lxxhash -lcrypto -lm
 
 REPLAYER_BIN := $(BUILD)/bin/squeal-replay

@@ -36,6 +36,7 @@ finding_json(const struct audit_finding *f, const char *server, struct buf *out)
 	json_kv_span(&j, "key", f->key);
 	json_kv_str(&j, "server", server);
 	json_kv_span(&j, "gtid", f->gtid);
+	json_kv_u64(&j, "partition", f->partition);
 	json_kv_u64(&j, "offset", f->offset);
 	json_kv_span(&j, "after", buf_span(&after));
 	json_kv_u64(&j, "age_ms", f->least_age_ns / 1000000);
@@ -55,6 +56,8 @@ report_finding(const struct audit_finding *f, const char *server, bool json, str
 		log_escape(out, span_of(server));
 		buf_put_str(out, " gtid=");
 		log_escape(out, f->gtid);
+		if (f->partition > 0)
+			buf_printf(out, " partition=%" PRIu32, f->partition);
 		buf_printf(out, " offset=%" PRIu64 " after=", f->offset);
 		report_duration(f->after_ms, out);
 		buf_printf(out, " age=%.1fs", (double)f->least_age_ns / 1e9);

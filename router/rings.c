@@ -203,6 +203,20 @@ rings_become(struct rings *r, struct rings **next)
 /* --- the file ---------------------------------------------------------------------------------------------
  */
 
+void
+rings_text(const struct rings *r, struct buf *out)
+{
+	size_t begin = out->len;
+
+	buf_printf(out, FIRST_LINE "\ncluster %s\n", r->cluster);
+	buf_printf(out, "current %s\n", r->current);
+	for (size_t i = 0; i < r->n; i++)
+		buf_printf(out, "before %" PRIu64 " %s\n", r->before[i].until_us, r->before[i].text);
+	for (size_t i = 0; i < r->nout; i++)
+		buf_printf(out, "out %s\n", r->out[i]);
+	buf_printf(out, "sum %016" PRIx64 "\n", hash_span(span_from(buf_span(out), begin), SUM_SEED));
+}
+
 static err_t
 save(const struct rings *r, struct err_detail *why)
 {
@@ -211,13 +225,7 @@ save(const struct rings *r, struct err_detail *why)
 
 	if (r->path[0] == '\0')
 		return ERR_OK;
-	buf_printf(&text, FIRST_LINE "\ncluster %s\n", r->cluster);
-	buf_printf(&text, "current %s\n", r->current);
-	for (size_t i = 0; i < r->n; i++)
-		buf_printf(&text, "before %" PRIu64 " %s\n", r->before[i].until_us, r->before[i].text);
-	for (size_t i = 0; i < r->nout; i++)
-		buf_printf(&text, "out %s\n", r->out[i]);
-	buf_printf(&text, "sum %016" PRIx64 "\n", hash_span(buf_span(&text), SUM_SEED));
+	rings_text(r, &text);
 	err = file_replace(r->path, buf_span(&text), why);
 	buf_fini(&text);
 	return err;
@@ -310,21 +318,21 @@ load_text(struct rings *r, struct span text, struct err_detail *why)
 	return err;
 }
 
-err_t
-rings_load(struct rings **out, const char *path, const char *cluster, struct err_detail *why)
+static struct rings *
+make(const char *path, const char *cluster)
 {
 	struct rings *r = MEM_NEW(struct rings);
-	struct buf text = BUF_INIT;
-	err_t err = ERR_OK;
 
-	*out = NULL;
 	r->path = mem_strdup(path);
 	r->cluster = mem_strdup(cluster);
-	if (path[0] != '\0' && (access(path, F_OK) == 0 || errno != ENOENT)) {
-		err = file_read(path, FILE_MAX, &text, why);
-		if (err == ERR_OK)
-			err = load_text(r, buf_span(&text), why);
-	}
+	return r;
+}
+
+/* The whole of it: `err` is how it went. */
+static err_t
+hand_over(struct rings **out, struct rings *r, err_t err)
+{
+	*out = NULL;
 	if (err == ERR_OK) {
 		for (size_t i = 0; i < r->n; i++)
 			r->clusters[i] = &r->before[i].topology->clusters[0];
@@ -332,8 +340,34 @@ rings_load(struct rings **out, const char *path, const char *cluster, struct err
 		r = NULL;
 	}
 	rings_destroy(&r);
-	buf_fini(&text);
 	return err;
+}
+
+err_t
+rings_load(struct rings **out, const char *path, const char *cluster, struct err_detail *why)
+{
+	struct rings *r = make(path, cluster);
+	struct buf text = BUF_INIT;
+	err_t err = ERR_OK;
+
+	if (path[0] != '\0' && (access(path, F_OK) == 0 || errno != ENOENT)) {
+		err = file_read(path, FILE_MAX, &text, why);
+		if (err == ERR_OK)
+			err = load_text(r, buf_span(&text), why);
+	}
+	buf_fini(&text);
+	return hand_over(out, r, err);
+}
+
+err_t
+rings_parse(struct rings **out, struct span text, const char *name, const char *cluster,
+	    struct err_detail *why)
+{
+	struct rings *r = make(name, cluster);
+	err_t err = load_text(r, text, why);
+
+	r->path[0] = '\0';
+	return hand_over(out, r, err);
 }
 
 /* --- changes ----------------------------------------------------------------------------------------------

@@ -39,6 +39,14 @@ err_t rings_load(struct rings **out, const char *path, const char *cluster,
 		 struct err_detail *why) MUST_CHECK;
 void rings_destroy(struct rings **r);
 
+/* Appends the file's text: what /rings of the admin port says. */
+void rings_text(const struct rings *r, struct buf *out);
+
+/* Reads such a text; errors as of rings_load(), and sentences call it `name`.  These rings are for
+ * rings_plan() and for looking: they have no file. */
+err_t rings_parse(struct rings **out, struct span text, const char *name, const char *cluster,
+		  struct err_detail *why) MUST_CHECK;
+
 /*
  * The cluster as it is to be from now on, at start and at every reload.  Where its ring differs from the last
  * one, that one is kept among those of before; *changed says so.  ERR_CONFIG: more than RINGS_MAX are not

@@ -44,15 +44,6 @@ struct router {
 	struct err_detail why;
 };
 
-void
-router_cursor_path(const struct topology *t, const struct cluster *c, struct buf *out)
-{
-	if (c->opt.cursors[0] != '\0')
-		buf_put_str(out, c->opt.cursors);
-	else
-		buf_printf(out, "%s.%s.cursors", t->log.path, c->opt.name);
-}
-
 static void
 on_acked(void *arg, const struct delivery *d, const struct server *s, const struct outbox_ack *ack)
 {
@@ -429,6 +420,17 @@ status_page(void *arg, struct json *j)
 	control_status(r->control, j);
 }
 
+/* For squeal-replay, whose deletes go where ours go. */
+static void
+rings_page(void *arg, const char *query, struct buf *out, int *status)
+{
+	const struct router *r = arg;
+
+	(void)query;
+	(void)status;
+	rings_text(routing_rings(r->routing), out);
+}
+
 /* --- what squealctl asks for ------------------------------------------------------------------------------
  */
 
@@ -513,6 +515,7 @@ open_admin(struct router *r, struct err_detail *why)
 		return err;
 	admin_on_ready(r->admin, ready_page, r);
 	admin_on_status(r->admin, status_page, r);
+	admin_page(r->admin, "/rings", "text/plain; charset=utf-8", rings_page, r);
 	control_open(r->control, r->admin);
 	log_info(setup->log, "admin port is open", F_STR("address", opt.address),
 		 F_UINT("port", admin_port(r->admin)));

@@ -48,6 +48,9 @@ enum {
 	OPT_POOL,
 	OPT_SERVER,
 	OPT_REPEATS,
+	OPT_RING_OF,
+	OPT_NO_FORMER,
+	OPT_ADMIN,
 	OPT_EXECUTE,
 	OPT_RESUME,
 	OPT_STATE,
@@ -78,6 +81,9 @@ static const struct plain {
 	{"cluster",   1, OPT_CLUSTER,   KIND_PLAN, "NAME",        "only this cluster; may come again"},
 	{"pool",      1, OPT_POOL,      KIND_PLAN, "NAME",        "only this pool"},
 	{"server",    1, OPT_SERVER,    KIND_PLAN, "HOST:PORT",   "only this server, as squeal.yaml writes it"},
+	{"ring-of",   1, OPT_RING_OF,   KIND_PLAN, "FILE",        "a squeal.yaml of before: its owners get the deletes too; may come again"},
+	{"no-former", 0, OPT_NO_FORMER, KIND_PLAN, "",            "leave out owners by rings of before, which routers have not sealed yet"},
+	{"admin",     1, OPT_ADMIN,     KIND_PLAN, "HOST:PORT",   "ask this router too for its rings and mode; may come again"},
 	{"repeats",   0, OPT_REPEATS,   KIND_PLAN, "",            "send a key as often as it comes, not once"},
 	{"execute",   0, OPT_EXECUTE,   KIND_NOW,  "",            "do it; without this only the plan is printed"},
 	{"resume",    1, OPT_RESUME,    KIND_NOW,  "JOB",         "go on with a job that was stopped or killed"},
@@ -169,8 +175,9 @@ arguments_init(struct arguments *a)
 void
 arguments_fini(struct arguments *a)
 {
-	struct names *all[] = {&a->paths, &a->keys,	&a->key_regexes, &a->except,  &a->tables, &a->sources,
-			       &a->hosts, &a->clusters, &a->pools,	 &a->servers, &a->kept};
+	struct names *all[] = {&a->paths,   &a->keys,	  &a->key_regexes, &a->except, &a->tables,
+			       &a->sources, &a->hosts,	  &a->clusters,	   &a->pools,  &a->servers,
+			       &a->kept,    &a->rings_of, &a->admin};
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		names_fini(all[i]);
@@ -298,6 +305,15 @@ take_option(struct arguments *a, int id, const char *name, const char *value, st
 	case OPT_SERVER:
 		names_add(&a->servers, value);
 		break;
+	case OPT_RING_OF:
+		names_add(&a->rings_of, value);
+		break;
+	case OPT_NO_FORMER:
+		a->no_former = true;
+		break;
+	case OPT_ADMIN:
+		names_add(&a->admin, value);
+		break;
 	case OPT_REPEATS:
 		a->repeats = true;
 		break;
@@ -378,7 +394,7 @@ arguments_read(struct arguments *a, int argc, char **argv, bool is_resumed, stru
 				       "start a new job to change it",
 				       name_of(&l, c));
 		if (optarg != NULL)
-			value = c == OPT_CONFIG ? absolute(optarg) : mem_strdup(optarg);
+			value = c == OPT_CONFIG || c == OPT_RING_OF ? absolute(optarg) : mem_strdup(optarg);
 		err = take_option(a, c, name_of(&l, c), value, why);
 		if (err == ERR_OK && kind_of(c) != KIND_NOW)
 			keep(a, name_of(&l, c), value);

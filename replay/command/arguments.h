@@ -28,6 +28,7 @@
 	OPT(hit_share,           UINT,     "100",      0,  100,           "%",        NO, "how many keys of a hundred the caches hold: for the database reads of the plan") \
 	OPT(stale,               DURATION, "0s",       0,  86400000,      "ms",       NO, "mark values as stale for so long instead of deleting them (clients must read with mg); 0s: as squeal.yaml says") \
 	OPT(holdoff,             DURATION, "0s",       0,  60000,         "ms",       NO, "and nobody may fill the keys for so long (squeal-cache)") \
+	OPT(mode,                CHOICE,   "auto",     0,  0,          "auto|warm|cold", NO, "of the clusters; auto: as their routers say; cold holds fills off") \
 	OPT(start_offset,        UINT,     "0",        0,  0,             "",         NO, "log: the first record's offset") \
 	OPT(stop_offset,         UINT,     "0",        0,  0,             "",         NO, "log: the offset behind the last record") \
 	OPT(partition,           UINT,     "0",        0,  1000,          "",         NO, "log: the partition of the topic")
@@ -57,7 +58,10 @@ struct arguments {
 	char *bounds[RANGE_NBOUNDS];
 	struct names keys, key_regexes, except, tables, sources, hosts;
 	struct names clusters, pools, servers;
-	bool repeats; /* are sent as well */
+	struct names rings_of; /* files with rings of before; absolute */
+	struct names admin;    /* addresses of routers to ask, too */
+	bool repeats;	       /* are sent as well */
+	bool no_former;	       /* owners by rings of before get nothing */
 	struct replay_plan_options plan;
 	struct replay_run_options run;
 

@@ -1,20 +1,17 @@
 /*
  * squeal-replay - deletes again what was invalidated in a stretch of time: "replay the lost hour".
  */
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "lib/broker/lockfile.h"
 #include "lib/core/hash.h"
 #include "lib/core/mem.h"
 #include "replay/command/arguments.h"
+#include "replay/command/console.h"
+#include "replay/command/folder.h"
 #include "replay/command/report.h"
 #include "replay/command/scan.h"
 #include "replay/command/stage.h"
@@ -33,8 +30,6 @@ enum {
 	EXIT_HURRIED = 130, /* by a second signal, or while planning */
 };
 
-enum { BAR_EVERY_MS = 200, NO_TERMINAL_WIDTH = 80 };
-
 static volatile sig_atomic_t stop_planning;
 
 static void
@@ -46,40 +41,21 @@ on_signal(int signo)
 
 struct command {
 	struct arguments args;
-	struct screen screen;
-	struct log *log;
+	struct console console;
 	const struct clock *clock;
-	bool is_terminal;
 	struct stage stage;
 	bool has_stage;
 	struct plan plan;
-	struct buf text;
 
 	/* of --execute */
-	char id[64];
-	char *folder, *job_path, *list_path;
-	int lock;
+	struct folder folder;
 	struct jobfile job;
 };
 
 static int
 fail(struct command *c, int exit_code, const struct err_detail *why)
 {
-	struct json j;
-
-	screen_clear(&c->screen);
-	fprintf(stderr, "squeal-replay: %s%s\n", err_why(why),
-		exit_code == EXIT_USAGE ? "; squeal-replay --help shows how" : "");
-	if (!c->args.json)
-		return exit_code;
-	buf_clear(&c->text);
-	json_init(&j, &c->text);
-	json_object(&j);
-	json_kv_str(&j, "event", "error");
-	json_kv_str(&j, "code", err_name(why->code));
-	json_kv_str(&j, "why", err_why(why));
-	json_object_end(&j);
-	puts(buf_str(&c->text));
+	console_error(&c->console, why, exit_code == EXIT_USAGE);
 	return exit_code;
 }
 
@@ -96,166 +72,6 @@ exit_of(err_t err)
 	default:
 		return EXIT_FAILED;
 	}
-}
-
-/* --- the screen -------------------------------------------------------------------------------------------
- */
-
-/* A line of the log must not stand behind the bar. */
-static void
-log_line(void *arg, enum log_level level, struct span line)
-{
-	const struct command *c = arg;
-
-	(void)level;
-	fprintf(stderr, "%s%.*s", c->is_terminal ? "\r\033[K" : "", SPAN_FMT(line));
-}
-
-static void
-open_screen(struct command *c)
-{
-	struct winsize size;
-
-	c->is_terminal = !c->args.json && isatty(STDOUT_FILENO);
-	c->screen = (struct screen){
-	    .out = stdout,
-	    .clock = c->clock,
-	    .form = c->args.json     ? PROGRESS_JSON
-		    : c->is_terminal ? PROGRESS_BAR
-				     : PROGRESS_LINE,
-	    .width = NO_TERMINAL_WIDTH,
-	    .every_ms = c->is_terminal && !c->args.progress_given ? BAR_EVERY_MS : c->args.run.progress,
-	};
-	if (c->is_terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20)
-		c->screen.width = size.ws_col - 1;
-	c->log = log_create("replay", LOG_NOTICE, c->clock, log_line, c);
-}
-
-static void
-say(struct command *c)
-{
-	screen_text(&c->screen, buf_span(&c->text));
-	buf_clear(&c->text);
-}
-
-/* A sentence, only for people. */
-static void __attribute__((format(printf, 2, 3))) say_line(struct command *c, const char *fmt, ...)
-{
-	va_list ap;
-
-	if (c->args.json)
-		return;
-	va_start(ap, fmt);
-	buf_clear(&c->text);
-	buf_vprintf(&c->text, fmt, ap);
-	va_end(ap);
-	buf_putc(&c->text, '\n');
-	say(c);
-}
-
-/* --- jobs -------------------------------------------------------------------------------------------------
- */
-
-static err_t
-make_folder(const char *path, struct err_detail *why)
-{
-	char *copy = mem_strdup(path);
-	err_t err = ERR_OK;
-
-	for (char *slash = strchr(copy + 1, '/');; slash = strchr(slash + 1, '/')) {
-		if (slash != NULL)
-			*slash = '\0';
-		if (mkdir(copy, 0700) != 0 && errno != EEXIST) {
-			err = err_set(
-			    why, ERR_SYS,
-			    "the folder for jobs %s cannot be made: %s; choose another one with --state",
-			    copy, strerror(errno));
-			break;
-		}
-		if (slash == NULL)
-			break;
-		*slash = '/';
-	}
-	free(copy);
-	return err;
-}
-
-static err_t
-find_folder(struct command *c, struct err_detail *why)
-{
-	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
-
-	buf_clear(&c->text);
-	if (c->args.state != NULL)
-		buf_put_str(&c->text, c->args.state);
-	else if (state != NULL && state[0] == '/')
-		buf_printf(&c->text, "%s/squeal-replay", state);
-	else if (home != NULL && home[0] == '/')
-		buf_printf(&c->text, "%s/.local/state/squeal-replay", home);
-	else
-		return err_set(why, ERR_USAGE,
-			       "there is no home folder to keep jobs in; choose a folder with --state");
-	c->folder = span_dup(buf_span(&c->text));
-	buf_clear(&c->text);
-	return make_folder(c->folder, why);
-}
-
-static char *
-path_of(const struct command *c, const char *suffix)
-{
-	struct buf b = BUF_INIT;
-	char *path;
-
-	buf_printf(&b, "%s/%s.%s", c->folder, c->id, suffix);
-	path = span_dup(buf_span(&b));
-	buf_fini(&b);
-	return path;
-}
-
-/* From here on nobody else works on the job. */
-static err_t
-open_job(struct command *c, struct err_detail *why)
-{
-	char *lock = path_of(c, "lock");
-	err_t err;
-
-	c->job_path = path_of(c, "job");
-	c->list_path = path_of(c, "keys");
-	err = lockfile_take(&c->lock, lock, "the job", why);
-	free(lock);
-	return err;
-}
-
-/* "20261121-083015-3f2a" */
-static void
-name_job(struct command *c)
-{
-	time_t now = (time_t)(clock_real_us(c->clock) / 1000000);
-	char day[32] = "";
-	struct tm tm;
-
-	if (localtime_r(&now, &tm) != NULL)
-		strftime(day, sizeof(day), "%Y%m%d-%H%M%S", &tm);
-	snprintf(c->id, sizeof(c->id), "%s-%04x", day, (unsigned)(hash_seed() & 0xffff));
-}
-
-/* A list that can be read once only is copied beside the job. */
-static err_t
-copy_list(struct command *c, struct err_detail *why)
-{
-	FILE *out = fopen(c->list_path, "w");
-	char chunk[65536];
-	bool bad = out == NULL;
-	size_t n;
-
-	while (!bad && (n = fread(chunk, 1, sizeof(chunk), stdin)) > 0)
-		bad = fwrite(chunk, 1, n, out) != n;
-	bad = bad || ferror(stdin) || fflush(out) != 0 || fsync(fileno(out)) != 0;
-	if (out != NULL && fclose(out) != 0)
-		bad = true;
-	return bad ? err_set(why, ERR_IO, "standard input cannot be copied to %s: %s", c->list_path,
-			     strerror(errno))
-		   : ERR_OK;
 }
 
 static bool
@@ -276,19 +92,25 @@ remembered(const struct command *c)
 static void
 print_plan(struct command *c)
 {
-	const struct plan_words words = {
+	struct buf standing = BUF_INIT, json = BUF_INIT;
+	struct plan_words words = {
 	    .rate = c->args.run.rate,
 	    .max_deletes = c->args.plan.max_keys,
 	    .hit_percent = (unsigned)c->args.plan.hit_share,
 	    .what = buf_str(&c->stage.what),
 	};
 
-	buf_clear(&c->text);
+	standings_text(c->stage.standings, &standing);
+	standings_json(c->stage.standings, &json);
+	words.standing = buf_str(&standing);
+	words.standing_json = buf_str(&json);
 	if (c->args.json)
-		plan_json(&c->plan, c->stage.targets, &words, &c->text);
+		plan_json(&c->plan, c->stage.targets, &words, &c->console.text);
 	else
-		plan_text(&c->plan, c->stage.targets, &words, &c->text);
-	say(c);
+		plan_text(&c->plan, c->stage.targets, &words, &c->console.text);
+	console_say(&c->console);
+	buf_fini(&standing);
+	buf_fini(&json);
 }
 
 /* The number to lift the cap by hand, exactly. */
@@ -319,12 +141,12 @@ static void
 say_hint(struct command *c)
 {
 	if (c->plan.keys == 0)
-		say_line(c, "nothing to do: no key is in the range and passes the filters");
+		console_line(&c->console, "nothing to do: no key is in the range and passes the filters");
 	else if (is_over_cap(c))
-		say_line(c, "nothing was deleted; to do it add --execute --max-keys %llu",
-			 (unsigned long long)c->plan.deletes);
+		console_line(&c->console, "nothing was deleted; to do it add --execute --max-keys %llu",
+			     (unsigned long long)c->plan.deletes);
 	else
-		say_line(c, "nothing was deleted; to do it add --execute");
+		console_line(&c->console, "nothing was deleted; to do it add --execute");
 }
 
 /* --- execution --------------------------------------------------------------------------------------------
@@ -351,7 +173,7 @@ fill_job(struct command *c, uint64_t seed)
 static void
 put_resume(const struct command *c, struct buf *out)
 {
-	buf_printf(out, "squeal-replay --resume %s", c->id);
+	buf_printf(out, "squeal-replay --resume %s", c->folder.id);
 	if (c->args.state != NULL)
 		buf_printf(out, " --state %s", c->args.state);
 }
@@ -362,7 +184,7 @@ execute(struct command *c)
 	struct send_setup setup = {
 	    .topology = c->stage.topology,
 	    .clock = c->clock,
-	    .log = c->log,
+	    .log = c->console.log,
 	    .tape = c->stage.tape,
 	    .filter = &c->stage.filter,
 	    .targets = c->stage.targets,
@@ -371,10 +193,10 @@ execute(struct command *c)
 	    .pace = {c->args.run.rate, c->args.run.max_ack * 1000, c->args.run.max_misses,
 		     c->args.run.max_threads_running},
 	    .patience_ms = c->args.run.patience,
-	    .screen = &c->screen,
+	    .screen = &c->console.screen,
 	    .job = &c->job,
-	    .job_id = c->id,
-	    .job_path = c->job_path,
+	    .job_id = c->folder.id,
+	    .job_path = c->folder.job_path,
 	};
 	struct send_result result;
 	struct report report = {
@@ -383,7 +205,7 @@ execute(struct command *c)
 	    .targets = c->stage.targets,
 	    .tape = &c->stage.tape->counts,
 	    .unit = c->stage.tape->unit,
-	    .job_id = c->id,
+	    .job_id = c->folder.id,
 	};
 	struct err_detail why = {0};
 	struct buf resume = BUF_INIT;
@@ -392,27 +214,28 @@ execute(struct command *c)
 
 	c->job.numbers[JOBFILE_runs]++;
 	err = send_run(&setup, &result, &why);
-	screen_clear(&c->screen);
+	screen_clear(&c->console.screen);
 	if (err != ERR_OK || result.end != SEND_DONE)
 		put_resume(c, &resume);
 	report.resume = buf_str(&resume);
 	if (err != ERR_OK) {
 		exit_code = fail(c, exit_of(err), &why);
-		say_line(c, "what was done is kept; when the cause is mended: %s", report.resume);
+		console_line(&c->console, "what was done is kept; when the cause is mended: %s",
+			     report.resume);
 		goto done;
 	}
-	buf_clear(&c->text);
+	buf_clear(&c->console.text);
 	if (c->args.json)
-		report_json(&report, &c->text);
+		report_json(&report, &c->console.text);
 	else
-		report_text(&report, &c->text);
-	say(c);
+		report_text(&report, &c->console.text);
+	console_say(&c->console);
 	exit_code = result.end == SEND_HURRIED	   ? EXIT_HURRIED
 		    : result.end != SEND_DONE	   ? EXIT_STOPPED
 		    : report_left_out(&report) > 0 ? EXIT_LEFT_OUT
 						   : EXIT_GOOD;
 	if (result.end == SEND_DONE)
-		unlink(c->list_path);
+		unlink(c->folder.list_path);
 done:
 	free(result.servers);
 	buf_fini(&resume);
@@ -427,16 +250,16 @@ say_job(struct command *c)
 
 	if (!c->args.json)
 		return;
-	buf_clear(&c->text);
-	json_init(&j, &c->text);
+	buf_clear(&c->console.text);
+	json_init(&j, &c->console.text);
 	json_object(&j);
 	json_kv_str(&j, "event", "job");
-	json_kv_str(&j, "job", c->id);
-	json_kv_str(&j, "file", c->job_path);
+	json_kv_str(&j, "job", c->folder.id);
+	json_kv_str(&j, "file", c->folder.job_path);
 	json_kv_str(&j, "state", jobfile_state_name(c->job.state));
 	json_object_end(&j);
-	buf_putc(&c->text, '\n');
-	say(c);
+	buf_putc(&c->console.text, '\n');
+	console_say(&c->console);
 }
 
 /* --- the two ways -----------------------------------------------------------------------------------------
@@ -454,7 +277,8 @@ static err_t
 open_stage(struct command *c, const char *list, struct err_detail *why)
 {
 	c->has_stage = true;
-	return stage_open(&c->stage, &c->args, list, spill_folder(), c->clock, c->log, hash_seed(), why);
+	return stage_open(&c->stage, &c->args, list, spill_folder(), c->clock, c->console.log, hash_seed(),
+			  why);
 }
 
 static int
@@ -466,19 +290,19 @@ run_new(struct command *c)
 	err_t err = ERR_OK;
 
 	if (c->args.execute)
-		err = find_folder(c, &why);
+		err = folder_find(&c->folder, c->args.state, &why);
 	if (err == ERR_OK && c->args.execute) {
-		name_job(c);
-		err = open_job(c, &why);
+		folder_name(&c->folder, c->clock);
+		err = folder_take(&c->folder, &why);
 	}
 	if (err == ERR_OK && keeps_list)
-		err = copy_list(c, &why);
+		err = folder_copy_list(&c->folder, stdin, &why);
 	if (err == ERR_OK)
-		err = open_stage(c, keeps_list ? c->list_path : NULL, &why);
+		err = open_stage(c, keeps_list ? c->folder.list_path : NULL, &why);
 	if (err != ERR_OK)
 		return fail(c, exit_of(err), &why);
 	plan_init(&c->plan, c->stage.targets);
-	err = scan_run(&c->stage, &c->plan, seed, remembered(c), &c->screen, &stop_planning, &why);
+	err = scan_run(&c->stage, &c->plan, seed, remembered(c), &c->console.screen, &stop_planning, &why);
 	if (err != ERR_OK)
 		return fail(c, exit_of(err), &why);
 	print_plan(c);
@@ -491,11 +315,11 @@ run_new(struct command *c)
 	err = stage_again(&c->stage, &why);
 	if (err == ERR_OK) {
 		fill_job(c, seed);
-		err = jobfile_write(&c->job, c->job_path, &why);
+		err = jobfile_write(&c->job, c->folder.job_path, &why);
 	}
 	if (err != ERR_OK)
 		return fail(c, exit_of(err), &why);
-	say_line(c, "job %s", c->id);
+	console_line(&c->console, "job %s", c->folder.id);
 	say_job(c);
 	return execute(c);
 }
@@ -505,23 +329,14 @@ static err_t
 read_job(struct command *c, int argc, char **argv, struct err_detail *why)
 {
 	char **job_argv;
-	err_t err = find_folder(c, why);
+	err_t err = folder_find(&c->folder, c->args.state, why);
 
-	if (err == ERR_OK && (strchr(c->args.resume, '/') != NULL ||
-			      snprintf(c->id, sizeof(c->id), "%s", c->args.resume) >= (int)sizeof(c->id)))
-		err = err_set(why, ERR_USAGE, "\"%.100s\" is no job", c->args.resume);
-	if (err == ERR_OK) {
-		char *path = path_of(c, "job");
-
-		if (access(path, F_OK) != 0)
-			err = err_set(why, ERR_USAGE, "there is no job %s in %s; --state says where jobs are",
-				      c->id, c->folder);
-		free(path);
-	}
 	if (err == ERR_OK)
-		err = open_job(c, why);
+		err = folder_choose(&c->folder, c->args.resume, why);
 	if (err == ERR_OK)
-		err = jobfile_read(&c->job, c->job_path, why);
+		err = folder_take(&c->folder, why);
+	if (err == ERR_OK)
+		err = jobfile_read(&c->job, c->folder.job_path, why);
 	if (err != ERR_OK)
 		return err;
 	arguments_fini(&c->args);
@@ -545,25 +360,32 @@ run_job(struct command *c)
 
 	if (c->job.state == JOBFILE_DONE) {
 		words_count(c->job.numbers[JOBFILE_acked], "delete", &done);
-		say_line(c, "job %s is done already: %s acknowledged", c->id, buf_str(&done));
+		console_line(&c->console, "job %s is done already: %s acknowledged", c->folder.id,
+			     buf_str(&done));
 		say_job(c);
 		buf_fini(&done);
 		return EXIT_GOOD;
 	}
-	err = open_stage(c, c->list_path, &why);
+	err = open_stage(c, c->folder.list_path, &why);
 	if (err == ERR_OK && c->stage.plan_hash != c->job.numbers[JOBFILE_plan_hash])
-		err = err_set(&why, ERR_USAGE,
-			      "servers, pools or rules in %s are not those of the plan any more, so job %s "
-			      "cannot go on: "
-			      "make a new plan (what is done already does no harm a second time)",
-			      c->args.config, c->id);
+		err =
+		    err_set(&why, ERR_USAGE,
+			    "servers, pools or rules in %s, or the rings of before that the routers have not "
+			    "sealed, are not those of the plan any more, so job %s cannot go on: make a new "
+			    "plan (what is done already does no harm a second time)",
+			    c->args.config, c->folder.id);
 	if (err != ERR_OK)
 		return fail(c, exit_of(err), &why);
 	words_number(c->job.numbers[JOBFILE_done_keys], &done);
 	words_number(c->job.numbers[JOBFILE_plan_keys], &all);
-	say_line(c, "job %s goes on: %s of %s keys are done", c->id, buf_str(&done), buf_str(&all));
+	console_line(&c->console, "job %s goes on: %s of %s keys are done", c->folder.id, buf_str(&done),
+		     buf_str(&all));
 	buf_fini(&done);
 	buf_fini(&all);
+	if (!c->args.json) {
+		standings_text(c->stage.standings, &c->console.text);
+		console_say(&c->console);
+	}
 	say_job(c);
 	return execute(c);
 }
@@ -584,25 +406,12 @@ watch_signals(void)
 static void
 close_command(struct command *c)
 {
-	screen_fini(&c->screen);
 	if (c->has_stage)
 		stage_close(&c->stage);
 	plan_fini(&c->plan);
 	jobfile_fini(&c->job);
-	lockfile_give_up(&c->lock);
-	/* A plan alone, or one that was refused, leaves nothing behind. */
-	if (c->job_path != NULL && access(c->job_path, F_OK) != 0) {
-		char *lock = path_of(c, "lock");
-
-		unlink(lock);
-		unlink(c->list_path);
-		free(lock);
-	}
-	free(c->folder);
-	free(c->job_path);
-	free(c->list_path);
-	log_destroy(&c->log);
-	buf_fini(&c->text);
+	folder_close(&c->folder);
+	console_close(&c->console);
 	arguments_fini(&c->args);
 }
 
@@ -614,8 +423,8 @@ run(struct command *c, int argc, char **argv)
 	bool resumes = c->args.resume != NULL;
 
 	if (err == ERR_OK && c->args.wanted == ARGUMENTS_HELP) {
-		arguments_help(&c->text);
-		fputs(buf_str(&c->text), stdout);
+		arguments_help(&c->console.text);
+		fputs(buf_str(&c->console.text), stdout);
 		return EXIT_GOOD;
 	}
 	if (err == ERR_OK && c->args.wanted == ARGUMENTS_VERSION) {
@@ -626,7 +435,7 @@ run(struct command *c, int argc, char **argv)
 		err = read_job(c, argc, argv, &why);
 	if (err == ERR_OK)
 		err = arguments_check(&c->args, &why);
-	open_screen(c);
+	console_open(&c->console, c->clock, c->args.json, c->args.run.progress, c->args.progress_given);
 	if (err != ERR_OK)
 		return fail(c, exit_of(err), &why);
 	watch_signals();
@@ -636,10 +445,10 @@ run(struct command *c, int argc, char **argv)
 int
 main(int argc, char **argv)
 {
-	struct command c = {.clock = clock_system(), .lock = -1};
+	struct command c = {.clock = clock_system(), .folder = FOLDER_INIT};
 	int exit_code;
 
-	c.screen.out = stdout;
+	c.console.screen.out = stdout;
 	arguments_init(&c.args);
 	exit_code = run(&c, argc, argv);
 	close_command(&c);

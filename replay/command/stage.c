@@ -74,6 +74,7 @@ make_targets(struct stage *s, struct err_detail *why)
 				  .nservers = a->servers.n,
 				  .stale_ms = (uint32_t)a->plan.stale,
 				  .holdoff_ms = (uint32_t)a->plan.holdoff,
+				  .now = standings_now(s->standings),
 			      },
 			      why);
 }
@@ -216,6 +217,8 @@ stage_open(struct stage *s, const struct arguments *args, const char *list, cons
 	if (err == ERR_OK)
 		err = make_filter(s, why);
 	if (err == ERR_OK)
+		err = standings_find(&s->standings, s->topology, args, why);
+	if (err == ERR_OK)
 		err = make_targets(s, why);
 	if (err == ERR_OK)
 		err = hash_plan(s, why);
@@ -237,6 +240,7 @@ stage_close(struct stage *s)
 {
 	tape_destroy(&s->tape);
 	targets_destroy(&s->targets);
+	standings_destroy(&s->standings);
 	filter_fini(&s->filter);
 	rule_live_fini(&s->rules);
 	topology_destroy(&s->topology);

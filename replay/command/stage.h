@@ -12,6 +12,7 @@
 #include "lib/core/log.h"
 #include "markers/rule.h"
 #include "replay/command/arguments.h"
+#include "replay/command/standing.h"
 #include "replay/plan/filter.h"
 #include "replay/plan/targets.h"
 #include "replay/tape/tape.h"
@@ -23,6 +24,7 @@ struct stage {
 	struct rule_live rules;
 	bool has_rules;
 	struct filter filter;
+	struct standings *standings;
 	struct targets *targets;
 	struct tape *tape;
 	struct buf what;    /* what is replayed, in words */

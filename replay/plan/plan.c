@@ -27,6 +27,7 @@ plan_key(void *arg, struct span key, const struct targets_answer *to)
 	for (size_t i = 0; i < to->n; i++) {
 		p->by_server[to->hops[i].server]++;
 		p->shadow_deletes += to->hops[i].shadow;
+		p->former_deletes += to->hops[i].former;
 	}
 	p->deletes += to->n;
 	return true;

@@ -25,7 +25,8 @@ struct plan {
 	bool distinct_is_exact;
 	uint64_t first_us, last_us; /* commits; 0: not known */
 	uint64_t deletes, shadow_deletes;
-	uint64_t *by_server; /* deletes per server of the targets */
+	uint64_t former_deletes; /* only because a ring of before is not sealed */
+	uint64_t *by_server;	 /* deletes per server of the targets */
 	size_t nservers;
 	/* What is not in it, and why somebody should know. */
 	uint64_t filtered_txns, filtered_keys, tables_unknown;
@@ -55,7 +56,9 @@ uint64_t plan_reads(const struct plan *p, unsigned hit_percent);
 struct plan_words {
 	uint64_t rate, max_deletes;
 	unsigned hit_percent;
-	const char *what; /* "the log /var/lib/squeal/log.db" */
+	const char *what;	   /* "the log /var/lib/squeal/log.db" */
+	const char *standing;	   /* lines about what routers know beyond squeal.yaml; may be empty */
+	const char *standing_json; /* the same as an array */
 };
 
 /* For people, in lines; and one object. */

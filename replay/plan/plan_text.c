@@ -4,14 +4,6 @@
 #include "replay/plan/plan.h"
 #include "replay/plan/words.h"
 
-enum { NAME_COLUMN = 14 };
-
-static void
-row(struct buf *out, const char *name)
-{
-	buf_printf(out, "  %-*s", NAME_COLUMN, name);
-}
-
 /* --- what somebody should know ----------------------------------------------------------------------------
  */
 
@@ -20,7 +12,7 @@ note(struct buf *out, uint64_t n, const char *noun, const char *rest)
 {
 	if (n == 0)
 		return;
-	row(out, "note");
+	words_row("note", out);
 	words_count(n, noun, out);
 	buf_printf(out, " %s\n", rest);
 }
@@ -29,13 +21,13 @@ static void
 put_notes(const struct plan *p, struct buf *out)
 {
 	if (p->tape.begins_inside) {
-		row(out, "note");
+		words_row("note", out);
 		buf_put_str(out,
 			    "nothing older than the first of these transactions was there: if the hour began "
 			    "before it, look for earlier files\n");
 	}
 	if (p->tape.bad > 0) {
-		row(out, "note");
+		words_row("note", out);
 		words_number(p->tape.bad, out);
 		buf_printf(out, " %s could not be read and are left out\n", p->unit);
 	}
@@ -57,24 +49,29 @@ put_notes(const struct plan *p, struct buf *out)
 static void
 put_numbers(const struct plan *p, const struct plan_words *w, struct buf *out)
 {
-	row(out, "from");
+	words_row("from", out);
 	buf_printf(out, "%s\n", w->what);
 	if (p->first_us != 0) {
-		row(out, "committed");
+		words_row("committed", out);
 		words_moment(p->first_us, out);
 		buf_put_str(out, " to ");
 		words_moment(p->last_us, out);
 		buf_putc(out, '\n');
 	}
-	row(out, "keys");
+	words_row("keys", out);
 	words_number(p->keys, out);
 	buf_put_str(out, " in ");
 	words_count(p->txns, p->noun, out);
 	buf_put_str(out, p->distinct_is_exact ? ", " : ", about ");
 	words_number(p->distinct, out);
 	buf_put_str(out, " of them different\n");
-	row(out, "deletes");
+	words_row("deletes", out);
 	words_number(p->deletes, out);
+	if (p->former_deletes > 0) {
+		buf_put_str(out, ", ");
+		words_number(p->former_deletes, out);
+		buf_put_str(out, " of them to owners by rings of before");
+	}
 	if (p->repeats > 0) {
 		buf_put_str(out, " (a key that comes again is deleted once: ");
 		words_count(p->repeats, "repeat", out);
@@ -89,9 +86,11 @@ put_servers(const struct plan *p, const struct targets *t, struct buf *out)
 	for (size_t i = 0; i < p->nservers; i++) {
 		if (p->by_server[i] == 0 && !targets_server_is_chosen(t, i))
 			continue;
-		row(out, targets_cluster(t, targets_server_cluster(t, i))->opt.name);
+		words_row(targets_cluster(t, targets_server_cluster(t, i))->opt.name, out);
 		buf_printf(out, "%-24s ", targets_server_name(t, i));
 		words_count(p->by_server[i], "delete", out);
+		if (targets_server_is_old(t, i))
+			buf_put_str(out, ", only by a ring of before");
 		buf_putc(out, '\n');
 	}
 }
@@ -102,7 +101,8 @@ plan_text(const struct plan *p, const struct targets *t, const struct plan_words
 	buf_put_str(out, "plan\n");
 	put_numbers(p, w, out);
 	put_servers(p, t, out);
-	row(out, "duration");
+	buf_put_str(out, w->standing);
+	words_row("duration", out);
 	if (w->rate == 0) {
 		buf_put_str(out, "as fast as the servers take them (--rate 0)\n");
 	} else {
@@ -112,7 +112,7 @@ plan_text(const struct plan *p, const struct targets *t, const struct plan_words
 		words_count(w->rate, "delete", out);
 		buf_put_str(out, " a second (--rate)\n");
 	}
-	row(out, "database");
+	words_row("database", out);
 	buf_put_str(out, "at most ");
 	words_count(plan_reads(p, w->hit_percent), "read", out);
 	buf_printf(out, ", if the caches hold %u %% of the keys (--hit-share)\n", w->hit_percent);
@@ -134,6 +134,7 @@ plan_json(const struct plan *p, const struct targets *t, const struct plan_words
 	json_kv_bool(&j, "distinct_is_exact", p->distinct_is_exact);
 	json_kv_u64(&j, "repeats", p->repeats);
 	json_kv_u64(&j, "deletes", p->deletes);
+	json_kv_u64(&j, "former_deletes", p->former_deletes);
 	json_kv_u64(&j, "first_us", p->first_us);
 	json_kv_u64(&j, "last_us", p->last_us);
 	json_kv_u64(&j, "rate", w->rate);
@@ -150,9 +151,13 @@ plan_json(const struct plan *p, const struct targets *t, const struct plan_words
 		json_kv_str(&j, "cluster", targets_cluster(t, targets_server_cluster(t, i))->opt.name);
 		json_kv_str(&j, "server", targets_server_name(t, i));
 		json_kv_u64(&j, "deletes", p->by_server[i]);
+		json_kv_bool(&j, "former", targets_server_is_old(t, i));
 		json_object_end(&j);
 	}
 	json_array_end(&j);
+	json_name(&j, "clusters");
+	buf_put_str(out, w->standing_json);
+	j.comma = true;
 	json_kv_bool(&j, "begins_inside", p->tape.begins_inside);
 	json_kv_u64(&j, "bad", p->tape.bad);
 	json_kv_u64(&j, "bad_keys", p->tape.bad_keys);

@@ -7,6 +7,7 @@
 struct target_cluster {
 	const struct cluster *cluster;
 	struct route *route;
+	struct targets_now now;
 	size_t first;	    /* number of its first server among all */
 	bool *takes_pool;   /* per pool of the route */
 	bool *takes_server; /* per server of the route */
@@ -113,16 +114,17 @@ check_clusters(const struct topology *topo, const struct targets_options *opt, s
 }
 
 static err_t
-add_cluster(struct targets *t, const struct cluster *cluster, const struct targets_options *opt,
-	    struct err_detail *why)
+add_cluster(struct targets *t, const struct cluster *cluster, const struct targets_now *now,
+	    const struct targets_options *opt, struct err_detail *why)
 {
 	struct target_cluster *c = &t->clusters[t->n];
-	err_t err = route_create(&c->route, cluster, NULL, 0, why);
+	err_t err = route_create(&c->route, cluster, now->before, now->nbefore, why);
 
 	if (err != ERR_OK)
 		return err;
 	t->n++;
 	c->cluster = cluster;
+	c->now = *now;
 	c->first = t->nservers;
 	t->nservers += route_nservers(c->route);
 	c->takes_pool = mem_zalloc(route_npools(c->route) + 1, sizeof(*c->takes_pool));
@@ -147,8 +149,11 @@ targets_create(struct targets **out, const struct topology *topology, const stru
 	t->clusters = mem_zalloc(topology->nclusters + 1, sizeof(*t->clusters));
 	err = check_clusters(topology, opt, why);
 	for (size_t i = 0; i < topology->nclusters && err == ERR_OK; i++) {
-		if (is_chosen(opt->clusters, opt->nclusters, topology->clusters[i].opt.name))
-			err = add_cluster(t, &topology->clusters[i], opt, why);
+		const struct cluster *c = &topology->clusters[i];
+		const struct targets_now as_is = {.cold = strcmp(c->opt.mode, "cold") == 0};
+
+		if (is_chosen(opt->clusters, opt->nclusters, c->opt.name))
+			err = add_cluster(t, c, opt->now != NULL ? &opt->now[i] : &as_is, opt, why);
 	}
 	if (err == ERR_OK && t->n == 0)
 		err = err_set(why, ERR_USAGE,
@@ -211,6 +216,7 @@ add_hop(const struct targets *t, const struct target_cluster *c, const struct ro
 	*hop = (struct targets_hop){
 	    .server = (uint32_t)c->first + from->server,
 	    .shadow = from->shadow,
+	    .former = from->old,
 	    .key =
 		{
 		    .prefix = from->prefix,
@@ -221,7 +227,7 @@ add_hop(const struct targets *t, const struct target_cluster *c, const struct ro
 		    .limit = from->limit,
 		},
 	};
-	if (strcmp(c->cluster->opt.mode, "cold") == 0)
+	if (c->now.cold)
 		hop->key.holdoff_ms = greatest(hop->key.holdoff_ms, (uint32_t)c->cluster->opt.cold_holdoff);
 	if (t->stale_ms > 0) {
 		hop->key.action = OUTBOX_STALE;
@@ -324,6 +330,12 @@ targets_server_name(const struct targets *t, size_t i)
 	return route_server_name(cluster_of(t, i)->route, i - cluster_of(t, i)->first);
 }
 
+bool
+targets_server_is_old(const struct targets *t, size_t i)
+{
+	return route_server_is_old(cluster_of(t, i)->route, i - cluster_of(t, i)->first);
+}
+
 /* Of a pool that was not chosen it gets nothing, which is_chosen cannot tell: it may be in several. */
 bool
 targets_server_is_chosen(const struct targets *t, size_t i)
@@ -349,6 +361,8 @@ targets_print(const struct targets *t, struct buf *out)
 		const struct target_cluster *c = &t->clusters[i];
 
 		topology_ring_text(c->cluster, true, out);
+		for (size_t b = 0; b < c->now.nbefore; b++)
+			topology_ring_text(c->now.before[b], true, out);
 		for (size_t s = 0; s < route_nservers(c->route); s++)
 			buf_printf(out, "# server %s %d\n", route_server_name(c->route, s),
 				   c->takes_server[s]);

@@ -15,12 +15,21 @@
 #include "lib/deliver/outbox.h"
 #include "lib/route/route.h"
 
+/* What the router of a cluster knows beyond squeal.yaml. */
+struct targets_now {
+	const struct cluster *const *before; /* rings of before that are not sealed, the latest first */
+	size_t nbefore;
+	bool cold; /* instead of what the cluster's mode says */
+};
+
 /* What was chosen; nothing: everything.  Borrowed during targets_create(), as lists of names. */
 struct targets_options {
 	char *const *clusters, *const *pools, *const *servers;
 	size_t nclusters, npools, nservers;
-	uint32_t stale_ms;   /* instead of what the pool says; 0: that */
-	uint32_t holdoff_ms; /* at least */
+	uint32_t stale_ms;	       /* instead of what the pool says; 0: that */
+	uint32_t holdoff_ms;	       /* at least */
+	const struct targets_now *now; /* one per cluster of the topology; NULL: squeal.yaml as it is.  Must
+					* outlive the targets. */
 };
 
 struct targets; /* opaque */
@@ -34,6 +43,7 @@ void targets_destroy(struct targets **t); /* NULL is fine */
 struct targets_hop {
 	uint32_t server; /* of all clusters, for targets_server() */
 	bool shadow;
+	bool former;	       /* only by a ring of before */
 	struct outbox_key key; /* for outbox_put() */
 };
 
@@ -63,6 +73,7 @@ size_t targets_nservers(const struct targets *t);
 const struct server_options *targets_server(const struct targets *t, size_t i);
 const struct pool_options *targets_server_pool(const struct targets *t, size_t i);
 const char *targets_server_name(const struct targets *t, size_t i);
+bool targets_server_is_old(const struct targets *t, size_t i); /* only rings of before have it */
 size_t targets_server_cluster(const struct targets *t, size_t i);
 bool targets_server_is_chosen(const struct targets *t, size_t i);
 

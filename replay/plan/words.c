@@ -3,6 +3,14 @@
 #include <string.h>
 #include <time.h>
 
+enum { NAME_COLUMN = 14 };
+
+void
+words_row(const char *name, struct buf *out)
+{
+	buf_printf(out, "  %-*s", NAME_COLUMN, name);
+}
+
 void
 words_number(uint64_t v, struct buf *out)
 {

@@ -8,6 +8,9 @@
 
 #include "lib/core/buf.h"
 
+/* The name of a line of the plan, and the blanks behind it. */
+void words_row(const char *name, struct buf *out);
+
 /* "1,234,567" */
 void words_number(uint64_t v, struct buf *out);
 

@@ -318,6 +318,13 @@ crew_away(const struct crew *c, uint64_t *for_ms, char *why, size_t size)
 			snprintf(why, size, "%s", error);
 		else
 			snprintf(why, size, "%s: %s", server_name(m->server), error);
+		if (targets_server_is_old(c->setup.targets, i)) {
+			size_t len = strlen(why);
+
+			snprintf(why + len, size - len,
+				 " (only a ring of before has it: where that is out of use, squealctl seal; "
+				 "--no-former leaves it out)");
+		}
 	}
 	return found;
 }

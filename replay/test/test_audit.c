@@ -13,6 +13,7 @@
 enum { NSERVERS = 2, MAX_PENDING = 3 };
 
 struct fixture {
+	uint64_t end_ns; /* of what is taken */
 	struct clock_fake clock;
 	struct audit_options opt;
 	struct audit *a;
@@ -80,7 +81,7 @@ static void
 take(struct fixture *f, const char *key, int64_t ago_ms)
 {
 	uint64_t at_us = clock_real_us(&f->clock.clock) - (uint64_t)(ago_ms * 1000);
-	struct audit_origin from = {SPAN_LIT("0-1-7"), 12, at_us, at_us + 5, f->copies};
+	struct audit_origin from = {SPAN_LIT("0-1-7"), 12, at_us, at_us + 5, f->end_ns, 0, f->copies};
 	struct buf wire = BUF_INIT;
 
 	buf_printf(&wire, "ns:%s", key);
@@ -245,7 +246,7 @@ the_commit_is_taken_to_be_a_second_before_its_stamp(void **state)
 	struct fixture *f = *state;
 	uint64_t now = now_ms(f);
 
-	audit_at_end(f->a, (now - 10) * 1000000);
+	f->end_ns = (now - 10) * 1000000;
 	take(f, "k", 300);
 	assert_int_equal(from_ms(f), now - 300 - AUDIT_MARGIN_MS);
 	assert_int_equal(audit_check_to_ns(f->asked[0]) / 1000000, now);
@@ -258,7 +259,7 @@ a_clock_that_is_ahead_makes_no_commit_later_than_the_last_look_at_the_log(void *
 	struct fixture *f = *state;
 	uint64_t now = now_ms(f);
 
-	audit_at_end(f->a, (now - 7000) * 1000000);
+	f->end_ns = (now - 7000) * 1000000;
 	take(f, "k", -3600000);
 	assert_int_equal(from_ms(f), now - 7000);
 	answer(f, 0, AUDIT_GONE);
@@ -270,7 +271,7 @@ a_clock_that_is_behind_makes_the_commit_earlier_only(void **state)
 	struct fixture *f = *state;
 	uint64_t now = now_ms(f);
 
-	audit_at_end(f->a, now * 1000000);
+	f->end_ns = now * 1000000;
 	take(f, "k", 50000);
 	assert_int_equal(from_ms(f), now - 50000 - AUDIT_MARGIN_MS);
 	answer(f, 0, AUDIT_GONE);
@@ -311,7 +312,7 @@ static void
 a_key_that_cannot_be_asked_for_is_counted(void **state)
 {
 	struct fixture *f = *state;
-	struct audit_origin from = {SPAN_LIT("0-1-7"), 12, 1, 1, 0};
+	struct audit_origin from = {SPAN_LIT("0-1-7"), 12, 1, 1, 0, 0, 0};
 
 	audit_key(f->a, &from, SPAN_LIT("k"), (struct span){"", 0});
 	assert_int_equal(metric_get(&audit_metrics(f->a)->audit_invalid), 1);

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -16,6 +17,7 @@ static const struct audit_finding stale = {.key = {"user 4\n2", 8},
 static void
 a_finding_is_one_line_whatever_its_key_holds(void **state)
 {
+	struct audit_finding other = stale;
 	struct buf out = BUF_INIT;
 
 	report_finding(&stale, "10.0.0.1:11211", false, &out);
@@ -23,10 +25,15 @@ a_finding_is_one_line_whatever_its_key_holds(void **state)
 	    buf_str(&out),
 	    "stale key=\"user 4\\x0a2\" server=10.0.0.1:11211 gtid=0-1-7 offset=12 after=1s age=12.3s\n");
 	buf_clear(&out);
+	other.partition = 3;
+	report_finding(&other, "s", false, &out);
+	assert_non_null(strstr(buf_str(&out), " partition=3 offset=12 "));
+	buf_clear(&out);
 	report_finding(&stale, "10.0.0.1:11211", true, &out);
-	assert_string_equal(buf_str(&out),
-			    "{\"finding\":\"stale\",\"key\":\"user 4\\n2\",\"server\":\"10.0.0.1:11211\","
-			    "\"gtid\":\"0-1-7\",\"offset\":12,\"after\":\"1s\",\"age_ms\":12340}\n");
+	assert_string_equal(
+	    buf_str(&out),
+	    "{\"finding\":\"stale\",\"key\":\"user 4\\n2\",\"server\":\"10.0.0.1:11211\","
+	    "\"gtid\":\"0-1-7\",\"partition\":0,\"offset\":12,\"after\":\"1s\",\"age_ms\":12340}\n");
 	buf_fini(&out);
 }
 

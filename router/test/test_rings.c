@@ -379,6 +379,44 @@ a_damaged_file_is_refused_and_says_what_to_do(void **state)
 }
 
 static void
+its_text_is_read_elsewhere_and_has_no_file_there(void **state)
+{
+	struct fixture *f = *state;
+	struct buf text = BUF_INIT;
+	struct rings *other = NULL;
+	struct topology *t = cluster_of("h:3");
+	struct err_detail why = {0};
+	bool changed;
+	size_t n;
+
+	load(f);
+	must_take(f, "h:1", false);
+	must_take(f, "h:2", true);
+	rings_text(f->rings, &text);
+	assert_int_equal(rings_parse(&other, buf_span(&text), "what it says", "a", &why), ERR_OK);
+	rings_before(other, &n);
+	assert_int_equal(n, 1);
+	/* The one in use there is one of before for whoever has yet another. */
+	assert_int_equal(rings_plan(other, &t->clusters[0], &why), ERR_OK);
+	rings_before(other, &n);
+	assert_int_equal(n, 2);
+	rings_destroy(&other);
+	assert_int_equal(rings_parse(&other, buf_span(&text), "what it says", "a", &why), ERR_OK);
+	assert_int_equal(rings_take(other, &t->clusters[0], 1, &changed, &why), ERR_CONFIG);
+	rings_destroy(&other);
+	assert_int_equal(rings_parse(&other, buf_span(&text), "what it says", "b", &why), ERR_CONFIG);
+	assert_null(other);
+	err_clear(&why);
+	assert_int_equal(
+	    rings_parse(&other, span_first(buf_span(&text), text.len - 1), "what it says", "a", &why),
+	    ERR_CORRUPT);
+	assert_null(other);
+	assert_non_null(strstr(why.text, "what it says"));
+	topology_destroy(&t);
+	buf_fini(&text);
+}
+
+static void
 another_clusters_file_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -505,6 +543,7 @@ main(void)
 	    TEST(a_server_that_was_out_is_so_until_it_is_flushed),
 	    TEST(status_names_what_is_not_sealed),
 	    TEST(a_damaged_file_is_refused_and_says_what_to_do),
+	    TEST(its_text_is_read_elsewhere_and_has_no_file_there),
 	    TEST(another_clusters_file_is_refused),
 	    TEST(a_crash_while_writing_leaves_one_of_the_two),
 	    TEST(what_is_kept_makes_routes_with_old_owners),

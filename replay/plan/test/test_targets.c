@@ -108,6 +108,51 @@ what_is_chosen_and_what_is_done_is_in_the_text_of_the_plan(void **state)
 		buf_fini(&texts[i]);
 }
 
+/* A ring of before gives its owners hops, which count as former; it is in the text of the plan. */
+static void
+owners_by_a_ring_of_before_get_the_deletes_as_well(void **state)
+{
+	static const char former[] = "log: {path: /l}\n"
+				     "clusters:\n"
+				     "  - {name: west, servers: [\"10.9.0.1:11211\"]}\n";
+	struct topology *topology, *before;
+	struct err_detail why = {0};
+	struct targets_now now[2] = {{.cold = false}, {.cold = true}};
+	const struct cluster *west;
+	struct targets *t, *plain = make(&(struct targets_options){0}, &topology);
+	struct targets_answer to = {0};
+	struct buf text = BUF_INIT, without = BUF_INIT;
+
+	(void)state;
+	targets_print(plain, &without);
+	targets_destroy(&plain);
+	topology_destroy(&topology);
+	assert_int_equal(topology_parse(&before, span_of(former), "former.yaml", &why), ERR_OK);
+	west = &before->clusters[0];
+	now[1].before = &west;
+	now[1].nbefore = 1;
+	t = make(&(struct targets_options){.now = now}, &topology);
+	targets_route(t, SPAN_LIT("a"), SPAN_LIT(""), 0, &to);
+	assert_int_equal(to.n, 3);
+	/* squeal.yaml says that east is cold, its router that it is not; of west the other way round. */
+	assert_int_equal(to.hops[0].key.holdoff_ms, 0);
+	assert_string_equal(targets_server_name(t, to.hops[1].server), "10.1.0.1:11211");
+	assert_false(to.hops[1].former);
+	assert_string_equal(targets_server_name(t, to.hops[2].server), "10.9.0.1:11211");
+	assert_true(to.hops[2].former);
+	assert_int_equal(to.hops[2].key.holdoff_ms, 2000);
+	assert_true(targets_server_is_old(t, to.hops[2].server));
+	assert_false(targets_server_is_old(t, to.hops[1].server));
+	targets_print(t, &text);
+	assert_false(span_eq(buf_span(&text), buf_span(&without)));
+	targets_answer_fini(&to);
+	targets_destroy(&t);
+	topology_destroy(&topology);
+	topology_destroy(&before);
+	buf_fini(&text);
+	buf_fini(&without);
+}
+
 int
 main(void)
 {
@@ -115,6 +160,7 @@ main(void)
 	    cmocka_unit_test(a_replicated_pool_gets_a_delete_on_each_server),
 	    cmocka_unit_test(the_longest_hold_off_counts_and_a_cold_cluster_has_one),
 	    cmocka_unit_test(stale_takes_the_place_of_what_the_pool_says),
+	    cmocka_unit_test(owners_by_a_ring_of_before_get_the_deletes_as_well),
 	    cmocka_unit_test(what_is_chosen_and_what_is_done_is_in_the_text_of_the_plan),
 	};
 
