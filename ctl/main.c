@@ -10,8 +10,10 @@
 #include "ctl/command.h"
 #include "lib/conf/topology.h"
 #include "lib/core/clock.h"
+#include "lib/core/flag.h"
+#include "lib/core/option.h"
 
-enum { MAX_ADMIN = 64 };
+enum { MAX_COMMANDS = 32, MAX_ADMIN = 64 };
 
 static const char help_begin[] =
     "squealctl asks squeal and its routers how they are, and steers routers, over their admin ports.\n"
@@ -79,12 +81,22 @@ take_command(struct arguments *a, char **words, int n)
 			a->command = &commands[i];
 	}
 	if (a->command == NULL) {
-		fprintf(stderr, "squealctl: there is no such command as \"%s\"; squealctl --help shows how\n",
-			words[0]);
+		const char *names[MAX_COMMANDS], *near;
+
+		size_t known = 0;
+
+		for (; known < ncommands && known < MAX_COMMANDS; known++)
+			names[known] = commands[known].name;
+		near = option_nearest_word(names, known, span_of(words[0]));
+		fprintf(stderr,
+			"squealctl: there is no such command as \"%s\"%s%s%s; squealctl --help shows how\n",
+			words[0], near != NULL ? "; did you mean " : "", near != NULL ? near : "",
+			near != NULL ? "?" : "");
 		return COMMAND_USAGE;
 	}
 	if ((size_t)n - 1 < a->command->min || (size_t)n - 1 > a->command->max) {
-		fprintf(stderr, "squealctl: it is: squealctl %s %s\n", a->command->name, a->command->words);
+		fprintf(stderr, "squealctl: it is: squealctl %s%s%s\n", a->command->name,
+			a->command->words[0] != '\0' ? " " : "", a->command->words);
 		return COMMAND_USAGE;
 	}
 	return -1;
@@ -101,9 +113,11 @@ parse(int argc, char **argv, struct arguments *a)
 	    {"json", no_argument, NULL, OPT_JSON},	   {"help", no_argument, NULL, 'h'},
 	    {"version", no_argument, NULL, 'V'},	   {NULL, 0, NULL, 0},
 	};
+	struct err_detail why = {0};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:n:hV", longs, NULL)) != -1) {
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":c:n:hV", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			a->config = optarg;
@@ -133,7 +147,8 @@ parse(int argc, char **argv, struct arguments *a)
 			puts("squealctl " SQUEAL_VERSION);
 			return COMMAND_OK;
 		default:
-			return usage("wrong option");
+			(void)flag_refused(argv, longs, c, &why);
+			return usage(err_why(&why));
 		}
 	}
 	return take_command(a, argv + optind, argc - optind);

@@ -1,6 +1,7 @@
 """What people, disks and servers do wrong: a line that says what to do, a counter, and nothing else lost."""
 
 import glob
+import json
 import os
 import random
 import re
@@ -11,6 +12,7 @@ import subprocess
 import threading
 
 import pytest
+import yaml
 
 from harness import Failure, Mariadb, wait_until, write_config
 from harness.pipeline import run_program
@@ -191,6 +193,54 @@ def test_other_mistakes_in_the_configuration(rundir, text, words):
     assert done.returncode not in (0, -6, -11)
     assert len(done.stderr.strip().splitlines()) == 1
     assert all(word in done.stderr for word in words), done.stderr
+
+
+def kafka_config(rundir, properties, **log):
+    path = os.path.join(rundir, "squeal.yaml")
+    settings = {"type": "kafka", "brokers": "127.0.0.1:1", "state": os.path.join(rundir, "state.db"),
+                "properties": properties}
+    settings.update(log)
+    with open(path, "w") as f:
+        yaml.safe_dump({"log": settings, "clusters": [{"name": "a", "servers": ["127.0.0.1:1"]}]}, f)
+    return path
+
+
+REFUSED = [
+    ({"sasl.usernam": "x"}, ['"sasl.usernam"', 'did you mean "sasl.username"?']),
+    ({"security.protocol": "sasl_ssl", "sasl.mechanisms": "PLAIN"}, ["sasl.password", "set both in log.properties"]),
+    ({"security.protocol": "sasl_plaintext"}, ["GSSAPI", "sasl.mechanisms: SCRAM-SHA-512"]),
+    ({"security.protocol": "ssl", "ssl.ca.location": "/nonexistent/ca.pem"},
+     ["ssl.ca.location", "/nonexistent/ca.pem", "No such file", "name a file"]),
+    ({"sasl.username": "x", "sasl.password": "y"}, ["sasl.password has no effect", "security.protocol: sasl_ssl"]),
+    ({"acks": 1}, ["acks cannot be set", "must survive"]),
+    ({"max.in.flight": 6}, ["max.in.flight cannot be set", "order"]),
+    ({"message.max.bytes": 1}, ["message.max.bytes", "1000..1000000000", "another value"]),
+    ({"compression.type": "brotli"}, ["compression.type", "brotli", "another value"]),
+    ({"receive.message.max.bytes": 1000}, ["receive.message.max.bytes", "fetch.max.bytes", "change one of the two"]),
+]
+
+
+@pytest.mark.parametrize("properties,words", REFUSED, ids=lambda x: ",".join(x) if isinstance(x, dict) else "")
+def test_kafka_settings_that_do_not_go_together(rundir, properties, words):
+    """Found without a broker, by the check of the configuration and by each program that would use it."""
+    path = kafka_config(rundir, properties)
+    for argv in (["squeal", "check-config", "-c", path], ["squeal-router", "-c", path, "--instance", "i"],
+                 ["squeal", "run", "-c", path], ["squeal-replay", "-c", path, "--from", "log", "--state", rundir]):
+        done = run_program(*argv)
+        said = done.stderr.strip().splitlines()
+        assert done.returncode == 78, (argv, done)
+        assert "log.properties" in said[-1] and all(word in said[-1].replace('\\"', '"') for word in words), (argv, said)
+    done = run_program("squeal", "doctor", "--json", "-c", path)
+    finding = [f for f in map(json.loads, done.stdout.splitlines()) if f["check"] == "log"][0]
+    assert finding["level"] == "broken" and finding["mend"] != "" and "see the finding" not in finding["mend"]
+    assert all(word in finding["what"] + "; " + finding["mend"] for word in words), finding
+
+
+def test_kafka_settings_that_go_together_are_ok(rundir):
+    path = kafka_config(rundir, {"security.protocol": "sasl_plaintext", "sasl.mechanisms": "PLAIN",
+                                 "sasl.username": "x", "sasl.password": "secret", "compression.type": "zstd"})
+    done = run_program("squeal", "check-config", "-c", path)
+    assert (done.returncode, done.stderr) == (0, "") and ": ok:" in done.stdout and "secret" not in done.stdout
 
 
 def test_a_cluster_that_is_not_in_the_file(pipeline):

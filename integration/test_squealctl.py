@@ -190,10 +190,12 @@ def test_actions_are_taken_from_this_machine_with_the_header_only(pipeline):
 
 @pytest.mark.parametrize("args, says", [
     ([], "a command is needed"),
-    (["stauts"], "no such command"),
+    (["stauts"], "did you mean status?"),
     (["trace"], "squealctl trace KEY"),
     (["status", "now"], "squealctl status"),
-    (["--nonsense"], "wrong option"),
+    (["--nonsense"], "there is no option --nonsense"),
+    (["--jsn", "status"], "did you mean --json?"),
+    (["-c"], "-c needs a value"),
     (["-n", "0", "top"], "-n takes"),
 ])
 def test_wrong_usage_says_what_is_right(args, says):

@@ -10,6 +10,7 @@
 #include "lib/conf/topology.h"
 #include "lib/core/buf.h"
 #include "lib/core/clock.h"
+#include "lib/core/flag.h"
 #include "lib/core/hash.h"
 #include "lib/core/log.h"
 #include "lib/core/option.h"
@@ -195,7 +196,8 @@ parse(struct arguments *a, int argc, char **argv, int *exit_code)
 	int c;
 
 	*exit_code = -1;
-	while (*exit_code < 0 && (c = getopt_long(argc, argv, "c:hV", longs, NULL)) != -1) {
+	opterr = 0;
+	while (*exit_code < 0 && (c = getopt_long(argc, argv, ":c:hV", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			a->config = optarg;
@@ -232,7 +234,8 @@ parse(struct arguments *a, int argc, char **argv, int *exit_code)
 			*exit_code = print_metrics();
 			break;
 		default:
-			*exit_code = usage("wrong option");
+			(void)flag_refused(argv, longs, c, &why);
+			*exit_code = usage(err_why(&why));
 		}
 	}
 	if (*exit_code < 0 && optind < argc)

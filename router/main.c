@@ -10,6 +10,7 @@
 #include "lib/core/buf.h"
 #include "lib/core/clock.h"
 #include "lib/core/crash.h"
+#include "lib/core/flag.h"
 #include "lib/core/hash.h"
 #include "lib/core/json.h"
 #include "lib/core/log.h"
@@ -131,11 +132,13 @@ parse(int argc, char **argv, int *exit_code)
 	    {"list-crash-points", no_argument, NULL, OPT_CRASH},
 	    {NULL, 0, NULL, 0},
 	};
+	struct err_detail why = {0};
 	struct arguments a = {0};
 	int c;
 
 	*exit_code = -1;
-	while (*exit_code < 0 && (c = getopt_long(argc, argv, "c:hV", longs, NULL)) != -1) {
+	opterr = 0;
+	while (*exit_code < 0 && (c = getopt_long(argc, argv, ":c:hV", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			a.config = optarg;
@@ -170,7 +173,8 @@ parse(int argc, char **argv, int *exit_code)
 			*exit_code = EXIT_OK;
 			break;
 		default:
-			*exit_code = usage("wrong option");
+			(void)flag_refused(argv, longs, c, &why);
+			*exit_code = usage(err_why(&why));
 		}
 	}
 	if (*exit_code < 0 && optind < argc)

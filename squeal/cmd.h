@@ -6,6 +6,8 @@
 #ifndef SQUEAL_CMD_H
 #define SQUEAL_CMD_H
 
+#include <getopt.h>
+
 /* Exit codes, for scripts and service managers. */
 enum {
 	CMD_OK = 0,
@@ -21,6 +23,9 @@ int cmd_keys(int argc, char **argv);
 int cmd_check_config(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_grant(int argc, char **argv);
+
+/* What getopt_long() has just refused, with `c`; returns CMD_USAGE. */
+int cmd_refused(char **argv, const struct option *longs, int c);
 
 /* Prints "squeal: why" and where to find help; returns CMD_USAGE. */
 int cmd_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -65,7 +65,7 @@ cmd_check_config(int argc, char **argv)
 	int exit_code;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":c:", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			config = optarg;
@@ -83,7 +83,7 @@ cmd_check_config(int argc, char **argv)
 			rules_json_schema(&out);
 			break;
 		default:
-			return CMD_USAGE;
+			return cmd_refused(argv, longs, c);
 		}
 	}
 	if (out.len > 0) {

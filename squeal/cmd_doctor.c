@@ -183,7 +183,7 @@ cmd_doctor(int argc, char **argv)
 	int exit_code;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "+c:", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+:c:", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			config = optarg;
@@ -203,7 +203,7 @@ cmd_doctor(int argc, char **argv)
 						 optarg);
 			break;
 		default:
-			return CMD_USAGE;
+			return cmd_refused(argv, longs, c);
 		}
 	}
 	if (config == NULL)

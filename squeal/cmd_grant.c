@@ -190,7 +190,7 @@ cmd_grant(int argc, char **argv)
 	err_t err;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":c:", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			config = optarg;
@@ -208,7 +208,7 @@ cmd_grant(int argc, char **argv)
 						 optarg);
 			break;
 		default:
-			return CMD_USAGE;
+			return cmd_refused(argv, longs, c);
 		}
 	}
 	if (optind < argc)

@@ -56,33 +56,17 @@ struct command {
 	struct file_list files;
 };
 
-/* getopt_long() has said no to argv[optind - 1], or to a letter in it. */
+/* getopt_long() has said no to argv[optind - 1]. */
 static int
 wrong_option(char **argv, int c)
 {
-	const char *words[sizeof(longs) / sizeof(longs[0])];
-	char given[64];
-	const char *near;
-	size_t n = 0;
-
-	snprintf(given, sizeof(given), "%s", argv[optind - 1]);
-	if (strncmp(given, "--", 2) == 0)
-		given[strcspn(given, "=")] = '\0';
-	if (c == ':')
-		return cmd_usage("%s needs a value", given);
-	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]); i++) {
-		if (strcmp(given, aliases[i].theirs) == 0)
-			return cmd_usage("there is no option %s here; write %s", given, aliases[i].ours);
+	for (size_t i = 0; i < sizeof(aliases) / sizeof(aliases[0]) && c == '?'; i++) {
+		if (strncmp(argv[optind - 1], aliases[i].theirs, strcspn(argv[optind - 1], "=")) == 0 &&
+		    strlen(aliases[i].theirs) == strcspn(argv[optind - 1], "="))
+			return cmd_usage("there is no option %s here; write %s", aliases[i].theirs,
+					 aliases[i].ours);
 	}
-	for (; longs[n].name != NULL; n++) {
-		words[n] = longs[n].name;
-		if (strncmp(given, "--", 2) == 0 && strcmp(given + 2, longs[n].name) == 0)
-			return cmd_usage("%s takes no value", given);
-	}
-	near = option_nearest_word(words, n, span_of(given + strspn(given, "-")));
-	if (near != NULL)
-		return cmd_usage("keys has no option %s; did you mean --%s?", given, near);
-	return cmd_usage("keys has no option %s; man squeal lists those that it has", given);
+	return cmd_refused(argv, longs, c);
 }
 
 /* CMD_OK, or the exit code. */
@@ -93,7 +77,6 @@ read_options(struct command *cmd, int argc, char **argv)
 	struct comment_parser parser;
 	int c;
 
-	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":", longs, NULL)) != -1) {
 		switch (c) {
 		case OPT_TAG:

@@ -43,7 +43,7 @@ cmd_run(int argc, char **argv)
 	err_t err;
 	int c;
 
-	while ((c = getopt_long(argc, argv, "c:", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":c:", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
 			opt.config = optarg;
@@ -61,7 +61,7 @@ cmd_run(int argc, char **argv)
 			opt.until_end = true;
 			break;
 		default:
-			return CMD_USAGE;
+			return cmd_refused(argv, longs, c);
 		}
 	}
 	if (optind < argc)

@@ -9,6 +9,7 @@
 #include "lib/conf/topology.h"
 #include "lib/core/buf.h"
 #include "lib/core/crash.h"
+#include "lib/core/flag.h"
 #include "lib/core/metric.h"
 #include "lib/core/option.h"
 #include "squeal/batch.h"
@@ -71,7 +72,17 @@ cmd_usage(const char *fmt, ...)
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
-	fputs("\nsqueal --help shows every command\n", stderr);
+	fputs("; squeal --help shows every command\n", stderr);
+	return CMD_USAGE;
+}
+
+int
+cmd_refused(char **argv, const struct option *longs, int c)
+{
+	struct err_detail why = {0};
+
+	(void)flag_refused(argv, longs, c, &why);
+	fprintf(stderr, "%s: %s; squeal --help shows how\n", argv[0], err_why(&why));
 	return CMD_USAGE;
 }
 
@@ -164,7 +175,10 @@ main(int argc, char **argv)
 		return cmd_usage("which command? run, keys, check-config, doctor, grant, or help");
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(argv[1], commands[i].name) == 0) {
-			/* What getopt_long() puts before its own messages. */
+			if (argc > 2 && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0))
+				return cmd_help(1, argv);
+			opterr = 0;
+			/* What stands before a refusal. */
 			snprintf(name, sizeof(name), "squeal %s", argv[1]);
 			argv[1] = name;
 			return commands[i].fn(argc - 1, argv + 1);

@@ -10,6 +10,7 @@ a second.  At the end every cached value is compared with the database.
     DEMO_KEEP=1       leave everything running, and say how to talk to it
 """
 
+import fcntl
 import os
 import shlex
 import signal
@@ -179,9 +180,30 @@ def run_load(p, screen):
     return load.check(faults=faults.windows)
 
 
+def only_one(dir):
+    """Two would take each other's folder away.  The lock is held as long as what is returned is open."""
+    os.makedirs(os.path.dirname(dir), exist_ok=True)
+    lock = open(dir + ".lock", "a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        raise Failure("another demo runs in %s (process %s); wait until it has ended, or stop it"
+                      % (os.path.relpath(dir, ROOT), lock.read().strip() or "unknown")) from None
+    lock.truncate(0)
+    lock.write("%d\n" % os.getpid())
+    lock.flush()
+    return lock
+
+
 def main():
     screen = Screen()
     dir = os.path.join(BUILD, "run", "demo")
+    try:
+        lock = only_one(dir)  # noqa: F841 - held until the end
+    except Failure as e:
+        print("demo: %s" % e, file=sys.stderr)
+        return 1
     stop_kept(dir)
     run_dir("demo")
     begin = time.monotonic()

@@ -33,14 +33,17 @@ broker_describe(const struct log_options *opt, struct buf *out)
 err_t
 broker_check_options(const struct log_options *opt, struct err_detail *why)
 {
-	return broker_is_kafka(opt) ? kafka_check_options(opt, why) : ERR_OK;
+	return broker_is_kafka(opt) ? kafka_conf_check(opt, why) : ERR_OK;
 }
 
 err_t
 broker_check(const struct log_options *opt, uint64_t batch_bytes, const struct broker_context *ctx,
 	     broker_finding_fn *fn, void *arg, struct err_detail *why)
 {
-	return broker_is_kafka(opt) ? broker_kafka_check(opt, batch_bytes, ctx, fn, arg, why) : ERR_OK;
+	err_t err = broker_check_options(opt, why);
+
+	return err == ERR_OK && broker_is_kafka(opt) ? broker_kafka_check(opt, batch_bytes, ctx, fn, arg, why)
+						     : err;
 }
 
 /* --- a writer that keeps nothing ---------------------------------------------------------------------------

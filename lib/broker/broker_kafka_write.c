@@ -310,7 +310,7 @@ broker_kafka_writer_open(struct broker_writer **out, const struct log_options *o
 	w->opt = opt;
 	w->source = mem_strdup(source);
 	state_ctx = (struct broker_context){ctx->clock, ctx->log, &w->state_metrics};
-	err = kafka_check_options(opt, why);
+	err = kafka_conf_check(opt, why);
 	if (err == ERR_OK)
 		err = broker_sqlite_state_open(&w->state, opt, source, &state_ctx, why);
 	if (err == ERR_OK)

@@ -817,7 +817,7 @@ group_kafka_open(struct group **out, const struct group_context *ctx, struct err
 	if (g->fd < 0)
 		err = err_set(why, ERR_SYS, "cannot make an eventfd: %s", strerror(errno));
 	if (err == ERR_OK)
-		err = kafka_check_options(ctx->log, why);
+		err = kafka_conf_check(ctx->log, why);
 	if (err == ERR_OK)
 		err = kafka_open(&g->looker, KAFKA_LOOKER, ctx->log, NULL, NULL, g, ctx->broker->log, why);
 	if (err == ERR_OK)

@@ -9,10 +9,6 @@
 #include "lib/core/clock.h"
 #include "lib/core/hash.h"
 #include "lib/core/mem.h"
-#include "lib/core/option.h"
-
-enum { ALL = KAFKA_LOOKER | KAFKA_PRODUCER | KAFKA_STREAM | KAFKA_MEMBER };
-enum { READERS = KAFKA_LOOKER | KAFKA_STREAM | KAFKA_MEMBER };
 
 struct kafka {
 	rd_kafka_t *rk;
@@ -22,136 +18,6 @@ struct kafka {
 	pthread_mutex_t lock; /* guards trouble; librdkafka's threads write it */
 	char trouble[KAFKA_TROUBLE_MAX];
 };
-
-/* --- settings ----------------------------------------------------------------------------------------------
- */
-
-struct role_setting {
-	unsigned roles;
-	const char *name, *value;
-	const char *refused; /* why log.properties may not change it; NULL: it may */
-};
-
-/* clang-format off */
-static const struct role_setting settings[] = {
-    {ALL,            "client.id",                     "squeal", NULL},
-    {ALL,            "socket.nagle.disable",          "true",   NULL}, /* an acknowledgement must not wait for more bytes */
-    {ALL,            "socket.keepalive.enable",       "true",   NULL},
-    {ALL,            "reconnect.backoff.ms",          "50",     NULL},
-    {ALL,            "reconnect.backoff.max.ms",      "2000",   NULL},
-    /* A broker that stands still keeps its connections open: the answer that does not come, and the new leader, are noticed by these. */
-    {ALL,            "socket.timeout.ms",             "10000",  NULL},
-    {ALL,            "topic.metadata.refresh.interval.ms", "5000", NULL},
-    {ALL,            "log.connection.close",          "false",  NULL},
-    {ALL,            "bootstrap.servers",             NULL,     "set log.brokers"},
-    {ALL,            "metadata.broker.list",          NULL,     "set log.brokers"},
-    {ALL,            "test.mock.num.brokers",         NULL,     "its brokers keep nothing"},
-    {KAFKA_PRODUCER, "acks",                          "all",    "an acknowledged record must survive the loss of a broker"},
-    {KAFKA_PRODUCER, "request.required.acks",         NULL,     "an acknowledged record must survive the loss of a broker"},
-    {KAFKA_PRODUCER, "enable.idempotence",            "true",   "records must not change their order"},
-    /* A record that no broker takes must not be overtaken: the position of the one behind it would be wrong. */
-    {KAFKA_PRODUCER, "enable.gapless.guarantee",      "true",   "records must not change their order"},
-    {KAFKA_PRODUCER, "max.in.flight",                 "1",      "records must not change their order"},
-    {KAFKA_PRODUCER, "max.in.flight.requests.per.connection", NULL, "records must not change their order"},
-    {KAFKA_PRODUCER, "message.timeout.ms",            "0",      "set log.timeout"},
-    {KAFKA_PRODUCER, "delivery.timeout.ms",           NULL,     "set log.timeout"},
-    {KAFKA_PRODUCER, "transactional.id",              NULL,     "squeal writes without Kafka's transactions"},
-    {KAFKA_PRODUCER, "retries",                       NULL,     "a record is tried until it is taken"},
-    {KAFKA_PRODUCER, "message.send.max.retries",      NULL,     "a record is tried until it is taken"},
-    {KAFKA_PRODUCER, "partitioner",                   "murmur2_random", "a source's records stay in one partition"},
-    {KAFKA_PRODUCER, "linger.ms",                     "0",      NULL}, /* squeal.linger gathers transactions before they are records */
-    {KAFKA_PRODUCER, "retry.backoff.ms",              "50",     NULL},
-    {KAFKA_PRODUCER, "compression.type",              "lz4",    NULL},
-    {READERS,        "group.id",                      NULL,     "a router's group is squeal.CLUSTER"},
-    {READERS,        "group.instance.id",             NULL,     "it is the router's name (squeal-router --instance)"},
-    {READERS,        "group.protocol.type",           NULL,     "a router's group is a consumer group"},
-    {READERS,        "partition.assignment.strategy", NULL,     "a partition that stays must not be interrupted"},
-    {READERS,        "enable.auto.commit",            "false",  "a cursor is saved when servers have acknowledged, not before"},
-    {READERS,        "auto.commit.enable",            NULL,     "a cursor is saved when servers have acknowledged, not before"},
-    {READERS,        "enable.auto.offset.store",      "false",  "a cursor is saved when servers have acknowledged, not before"},
-    {READERS,        "auto.offset.reset",             "error",  "records that are gone must be noticed"},
-    {READERS,        "enable.partition.eof",          "true",   "the end of the log must be seen"},
-    {READERS,        "allow.auto.create.topics",      "false",  "set log.create"},
-    {READERS,        "check.crcs",                    "true",   "damaged records must be noticed"},
-    {READERS,        "fetch.wait.max.ms",             "500",    NULL}, /* a fetch that waits is answered as soon as a record comes */
-    {READERS,        "fetch.min.bytes",               "1",      NULL},
-    {READERS,        "fetch.error.backoff.ms",        "20",     NULL}, /* also the pause when the queue is full */
-    {KAFKA_LOOKER,   "socket.timeout.ms",             "6000",   NULL}, /* how long a question to a dead leader blocks */
-    {KAFKA_LOOKER,   "queued.max.messages.kbytes",    "4096",   NULL},
-    {KAFKA_STREAM,   "queued.max.messages.kbytes",    "8192",   NULL},
-    {KAFKA_MEMBER,   "queued.max.messages.kbytes",    "64",     NULL},
-    {KAFKA_MEMBER,   "queued.min.messages",           "1",      NULL},
-    {KAFKA_STREAM,   "fetch.message.max.bytes",       "2097152", NULL},
-    /* A topic that was missed for a moment is not asked for again before that. */
-    {KAFKA_STREAM,   "topic.metadata.refresh.interval.ms", "5000", NULL},
-};
-/* clang-format on */
-
-static err_t
-set(rd_kafka_conf_t *conf, const char *name, const char *value, const char *where, struct err_detail *why)
-{
-	char text[512];
-
-	if (rd_kafka_conf_set(conf, name, value, text, sizeof(text)) == RD_KAFKA_CONF_OK)
-		return ERR_OK;
-	return err_set(why, ERR_CONFIG, "%s: librdkafka refuses %s: %s", where, name, text);
-}
-
-static err_t
-set_property(rd_kafka_conf_t *conf, struct span line, struct err_detail *why)
-{
-	struct span value = line, name = span_cut(&value, '=');
-	char *n = span_dup(span_trim(name)), *v = span_dup(value);
-	err_t err = ERR_OK;
-
-	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
-		if (settings[i].refused != NULL && strcmp(settings[i].name, n) == 0) {
-			err = err_set(why, ERR_CONFIG, "log.properties: %s cannot be set: %s", n,
-				      settings[i].refused);
-			goto done;
-		}
-	}
-	err = set(conf, n, v, "log.properties", why);
-done:
-	free(n);
-	free(v);
-	return err;
-}
-
-static err_t
-fill(rd_kafka_conf_t *conf, unsigned role, const struct log_options *opt, const struct kafka_setting *more,
-     struct err_detail *why)
-{
-	struct span rest = span_of(opt->properties != NULL ? opt->properties : ""), line;
-	err_t err = ERR_OK;
-
-	if (opt->brokers == NULL || opt->brokers[0] == '\0')
-		return err_set(why, ERR_CONFIG,
-			       "log.brokers is missing; set it as in kafka1:9092,kafka2:9092");
-	if (opt->topic == NULL || opt->topic[0] == '\0')
-		return err_set(why, ERR_CONFIG, "log.topic is empty; name the topic of the log");
-	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]) && err == ERR_OK; i++) {
-		if ((settings[i].roles & role) != 0 && settings[i].value != NULL)
-			err = set(conf, settings[i].name, settings[i].value, "log", why);
-	}
-	while (err == ERR_OK && option_line(&rest, &line)) {
-		if (line.len > 0)
-			err = set_property(conf, line, why);
-	}
-	for (; more != NULL && more->name != NULL && err == ERR_OK; more++)
-		err = set(conf, more->name, more->value, "log", why);
-	return err == ERR_OK ? set(conf, "bootstrap.servers", opt->brokers, "log.brokers", why) : err;
-}
-
-err_t
-kafka_check_options(const struct log_options *opt, struct err_detail *why)
-{
-	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	err_t err = fill(conf, ALL, opt, NULL, why);
-
-	rd_kafka_conf_destroy(conf);
-	return err;
-}
 
 /* --- what librdkafka says ----------------------------------------------------------------------------------
  */
@@ -276,7 +142,6 @@ kafka_open(struct kafka **out, enum kafka_role role, const struct log_options *o
 {
 	struct kafka *k = MEM_NEW(struct kafka);
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	char text[512];
 	err_t err;
 
 	*out = NULL;
@@ -284,7 +149,7 @@ kafka_open(struct kafka **out, enum kafka_role role, const struct log_options *o
 	k->log = log;
 	k->arg = arg;
 	pthread_mutex_init(&k->lock, NULL);
-	err = fill(conf, role, opt, more, why);
+	err = kafka_conf_fill(conf, role, opt, more, why);
 	if (err != ERR_OK)
 		goto done;
 	rd_kafka_conf_set_opaque(conf, k);
@@ -292,14 +157,10 @@ kafka_open(struct kafka **out, enum kafka_role role, const struct log_options *o
 	rd_kafka_conf_set_error_cb(conf, on_error);
 	if (prepare != NULL)
 		prepare(conf);
-	k->rk = rd_kafka_new(role == KAFKA_PRODUCER ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf, text,
-			     sizeof(text));
-	if (k->rk == NULL) {
-		err = err_set(why, ERR_CONFIG,
-			      "log: librdkafka refuses its settings: %s; look at log.properties", text);
-		goto done;
-	}
+	err = kafka_conf_open(&k->rk, role, conf, why);
 	conf = NULL; /* the client's now */
+	if (err != ERR_OK)
+		goto done;
 	*out = k;
 	k = NULL;
 done:

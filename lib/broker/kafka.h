@@ -1,11 +1,10 @@
 /*
- * kafka - one client of a Kafka cluster: its settings, what its errors mean, and the few questions that every
- * user of a topic asks.
+ * kafka - one client of a Kafka cluster: what its errors mean, and the few questions that every user of a
+ * topic asks.
  *
- * Private to lib/broker.  A client is made for one role; the table in kafka.c says which of librdkafka's
- * settings each role needs.  log.properties may change all but those that a promise of ours stands on, which
- * are refused with a sentence.  librdkafka's own log lines go to our log; its errors that concern the cluster
- * (nobody answers, a certificate is wrong) are kept as the client's last trouble.
+ * Private to lib/broker.  A client is made for one role (kafka_conf.h).  librdkafka's own log lines go to our
+ * log; its errors that concern the cluster (nobody answers, a certificate is wrong) are kept as the client's
+ * last trouble.
  *
  * Protocol: https://kafka.apache.org/protocol; librdkafka 2.0.2 (rdkafka.h, CONFIGURATION.md).
  *
@@ -18,15 +17,9 @@
 #include <librdkafka/rdkafka.h>
 
 #include "lib/broker/broker.h"
+#include "lib/broker/kafka_conf.h"
 #include "lib/conf/topology.h"
 #include "lib/core/err.h"
-
-enum kafka_role {
-	KAFKA_LOOKER = 1, /* asks about the cluster and reads single records */
-	KAFKA_PRODUCER = 2,
-	KAFKA_STREAM = 4, /* reads a partition from one place on */
-	KAFKA_MEMBER = 8, /* of a consumer group; reads nothing */
-};
 
 enum {
 	KAFKA_LOG_ID_LEN = 32,
@@ -34,11 +27,6 @@ enum {
 };
 
 struct kafka; /* opaque */
-
-/* A setting beside the role's own; NULL name ends a list. */
-struct kafka_setting {
-	const char *name, *value;
-};
 
 /* `prepare` (may be NULL) sets callbacks; `arg` is what they get as opaque through kafka_arg(). */
 typedef void kafka_prepare_fn(rd_kafka_conf_t *conf);
@@ -57,9 +45,6 @@ void kafka_abandon(struct kafka **k);
 
 rd_kafka_t *kafka_rk(const struct kafka *k);
 void *kafka_arg(const rd_kafka_t *rk);
-
-/* Checks brokers, topic and properties without any broker; what `squeal check-config` shows. */
-err_t kafka_check_options(const struct log_options *opt, struct err_detail *why) MUST_CHECK;
 
 /* Appends the last thing that librdkafka complained of since the last kafka_untroubled(); false: nothing. */
 bool kafka_trouble(struct kafka *k, struct buf *out);

@@ -65,6 +65,46 @@ check_region(const struct section_file *r, const struct section *f, const struct
 	return check_name(r, f, "region", o->region);
 }
 
+/* "kafka1:9092", "kafka1" or "ssl://kafka1:9092". */
+static bool
+is_broker(struct span text)
+{
+	ptrdiff_t proto = span_find(text, SPAN_LIT("://"));
+	struct span host, port;
+
+	if (proto >= 0)
+		text = span_from(text, (size_t)proto + 3);
+	return host_split(text, &host, &port) || host_is(text);
+}
+
+static err_t
+check_brokers(const struct section_file *r, const struct section *f, const char *brokers)
+{
+	struct span rest = span_of(brokers);
+
+	while (rest.len > 0) {
+		struct span broker = span_trim(span_cut(&rest, ','));
+
+		if (!is_broker(broker))
+			return section_bad(r, section_place(f, "brokers"),
+					   "brokers in log must be host:port, with \",\" between them, as in "
+					   "kafka1:9092,kafka2:9092, not \"%.*s\"",
+					   SPAN_FMT(span_first(broker, 80)));
+	}
+	return ERR_OK;
+}
+
+/* As Kafka has them. */
+static bool
+is_topic(const char *s)
+{
+	enum { MAX_TOPIC = 249 };
+	size_t n = strlen(s);
+
+	return n <= MAX_TOPIC && strcmp(s, ".") != 0 && strcmp(s, "..") != 0 &&
+	       strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") == n;
+}
+
 err_t
 check_log(const struct section_file *r, const struct section *f, const struct log_options *o)
 {
@@ -77,8 +117,19 @@ check_log(const struct section_file *r, const struct section *f, const struct lo
 		if (o->topic[0] == '\0')
 			return section_bad(r, section_place(f, "topic"),
 					   "topic in log is empty; name the topic");
-		return ERR_OK;
+		if (!is_topic(o->topic))
+			return section_bad(
+			    r, section_place(f, "topic"),
+			    "topic in log must be at most 249 letters, digits, \".\", \"_\" or "
+			    "\"-\", not \"%.80s\"",
+			    o->topic);
+		return check_brokers(r, f, o->brokers);
 	}
+	if (section_has(f, "brokers") || section_has(f, "properties"))
+		return section_bad(
+		    r, section_place(f, section_has(f, "brokers") ? "brokers" : "properties"),
+		    "%s in log has no effect with type: sqlite; set type: kafka, or take it out",
+		    section_has(f, "brokers") ? "brokers" : "properties");
 	if (o->path[0] == '\0')
 		return section_bad(r, section_place(f, "path"),
 				   "path in log is missing; name the file of the log, as in "

@@ -187,7 +187,10 @@ log_run(struct tape *tape, const struct tape_mark *from, const struct tape_sink 
 	err_t err;
 
 	run.range = t->opt.make_range(t->opt.arg, t->opt.log);
-	err = broker_reader_open_partition(&reader, &t->opt.topology->log, t->log_opt.partition, &ctx, why);
+	err = broker_check_options(&t->opt.topology->log, why);
+	if (err == ERR_OK)
+		err = broker_reader_open_partition(&reader, &t->opt.topology->log, t->log_opt.partition, &ctx,
+						   why);
 	if (err == ERR_OK)
 		err = find_bounds(&run, reader, &next, why);
 	if (err != ERR_OK)

@@ -441,7 +441,7 @@ canary_run(const struct canary *opt, struct doctor_facts *facts)
 		clean_up(opt, token, facts);
 done:
 	if (err != ERR_OK)
-		doctor_fact_printf(facts, "canary.stream_error", "%s", err_why(&why));
+		doctor_fact_sentence(facts, "canary.stream_error", err_why(&why));
 	command_fini(&command);
 	source_destroy(&src);
 	free(plain_mark);

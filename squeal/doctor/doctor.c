@@ -101,22 +101,26 @@ static void
 emit_failed(const struct doctor_facts *f, const struct doctor_row *row, const char *subject,
 	    doctor_emit_fn *emit, void *arg)
 {
-	struct buf what = BUF_INIT;
+	struct buf what = BUF_INIT, advice = BUF_INIT;
 	const char *statement, *why = doctor_fact_failure(f, row->fact, &statement);
+	struct span happened, mend;
 	struct doctor_finding finding = {
 	    .level = DOCTOR_NOTE,
 	    .check = row->check,
 	    .subject = subject,
 	    .danger = "What was not looked at may be wrong.",
 	    .place = statement != NULL ? DOCTOR_SQL : DOCTOR_ADVICE,
-	    .mend = statement != NULL ? statement : "see the finding",
 	    .keep = "",
 	};
 
-	buf_printf(&what, "not checked: %s", why);
+	doctor_split(why, &happened, &mend);
+	buf_printf(&what, "not checked: %.*s", SPAN_FMT(happened));
+	buf_put_span(&advice, mend);
+	finding.mend = statement != NULL ? statement : buf_str(&advice);
 	finding.what = buf_str(&what);
 	emit(arg, &finding);
 	buf_fini(&what);
+	buf_fini(&advice);
 }
 
 /* Judges the rows of one check; `n` of them. */

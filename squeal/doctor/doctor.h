@@ -51,6 +51,10 @@ void doctor_fact_put(struct doctor_facts *f, const char *name, struct span value
 void doctor_fact_printf(struct doctor_facts *f, const char *name, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* A sentence "what happened; what to do": the first half under `name`, the second under `name`.mend, which
+ * says something in any case. */
+void doctor_fact_sentence(struct doctor_facts *f, const char *name, const char *sentence);
+
 /* It exists, and could not be got.  `statement`: what would change that; NULL when nobody knows. */
 void doctor_fact_failed(struct doctor_facts *f, const char *name, const char *why, const char *statement);
 

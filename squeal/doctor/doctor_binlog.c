@@ -191,7 +191,7 @@ static const struct doctor_row rows[] = {
 	"squeal run waits for source.first_event, and gives up and begins again when that is too short.", YAML,
 	"source.first_event: 30m")
     ROW("resume", SERVER, BROKEN, "resume.code", resume_failed, "{resume.error}",
-	"squeal cannot read the binlog, and nothing is invalidated.", ADVICE, "see the finding: it says what to do")
+	"squeal cannot read the binlog, and nothing is invalidated.", ADVICE, "{resume.error.mend}")
     FINE("resume", SERVER, "resume.code", "{resume.text}")
 
 };

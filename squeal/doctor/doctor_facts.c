@@ -96,6 +96,42 @@ doctor_fact_printf(struct doctor_facts *f, const char *name, const char *fmt, ..
 }
 
 void
+doctor_split(const char *sentence, struct span *what, struct span *mend)
+{
+	static const char again[] = "mend what it names, and run squeal doctor again",
+			  waits[] = "; it is tried again";
+	struct span s = span_of(sentence);
+	int depth = 0;
+
+	*what = s;
+	*mend = span_of(again);
+	for (size_t i = 0; i + 2 < s.len; i++) {
+		/* Not in what others are quoted with. */
+		depth += s.p[i] == '(' ? 1 : s.p[i] == ')' && depth > 0 ? -1 : 0;
+		if (depth == 0 && s.p[i] == ';' && s.p[i + 1] == ' ') {
+			*what = span_first(s, i);
+			*mend = span_from(s, i + 2);
+			break;
+		}
+	}
+	/* Squeal tries again; its doctor does not. */
+	if (mend->len > strlen(waits) && span_is(span_from(*mend, mend->len - strlen(waits)), waits))
+		mend->len -= strlen(waits);
+}
+
+void
+doctor_fact_sentence(struct doctor_facts *f, const char *name, const char *sentence)
+{
+	struct span what, mend;
+	char mend_name[64];
+
+	doctor_split(sentence, &what, &mend);
+	snprintf(mend_name, sizeof(mend_name), "%s.mend", name);
+	put(f, name, what);
+	put(f, mend_name, mend);
+}
+
+void
 doctor_fact_failed(struct doctor_facts *f, const char *name, const char *why, const char *statement)
 {
 	struct fact *at = put(f, name, span_of(why));

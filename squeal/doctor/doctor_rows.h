@@ -75,6 +75,9 @@ bool doctor_off(const struct doctor_facts *f, const char *name);
 bool doctor_may(const struct doctor_facts *f, const char *privilege);
 bool doctor_may_more(const struct doctor_facts *f);
 
+/* The halves of a sentence "what happened; what to do". */
+void doctor_split(const char *sentence, struct span *what, struct span *mend);
+
 /* Why a fact could not be got, and what would help (or NULL); NULL when it did not fail. */
 const char *doctor_fact_failure(const struct doctor_facts *f, const char *name, const char **statement);
 

@@ -49,10 +49,10 @@ static const struct doctor_row rows[] = {
 	"Nothing yet: squeal makes it at its first start, and what was committed before that start is not deleted.",
 	SHELL, "squeal run -c {our.config}")
     ROW("log", CONFIG, BROKEN, "log.error", log_broken, "{log.error}",
-	"squeal cannot go on without its log.", ADVICE, "see the finding: it says what to do")
+	"squeal cannot go on without its log.", ADVICE, "{log.error.mend}")
     ROW("log", CONFIG, DANGER, "log.findings", log_unsafe, "{log.path}: {log.findings}",
 	"Records can be lost that brokers have acknowledged, or are gone before every cache server has had them.", ADVICE,
-	"see the finding: it has the command")
+	"{log.mends}")
     FINE("log", CONFIG, "log.error", "{log.path}, {log.text}")
 
     /* each memcached */
@@ -71,7 +71,7 @@ static const struct doctor_row rows[] = {
 	"The canary was not written, so nothing is known about the application's path.", ADVICE,
 	"make the command run SQL from its standard input, in a database where it may create a table, or give --canary-sql")
     ROW("end_to_end", CANARY, BROKEN, "canary.stream_error", stream_failed, "{canary.stream_error}",
-	"The binlog could not be followed, so nothing is known about the application's path.", ADVICE, "see the finding: it says what to do")
+	"The binlog could not be followed, so nothing is known about the application's path.", ADVICE, "{canary.stream_error.mend}")
     ROW("end_to_end", CANARY, OK, "canary.result", arrived, "key {canary.key} arrived in the binlog {canary.ms} ms after the command began", "",
 	NOWHERE, "")
     ROW("end_to_end", CANARY, BROKEN, "canary.result", rolled_back, "the canary's transaction was rolled back",

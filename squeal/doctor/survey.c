@@ -10,6 +10,7 @@
 #include "lib/broker/broker.h"
 #include "lib/conf/endpoint.h"
 #include "squeal/binlog/source_mysql.h"
+#include "squeal/doctor/doctor_rows.h"
 #include "squeal/doctor/probe.h"
 #include "squeal/doctor/questions.h"
 
@@ -38,7 +39,7 @@ static void
 look_at_password_file(const char *path, struct doctor_facts *f)
 {
 	struct stat st;
-	char why[600];
+	char why[700];
 
 	doctor_fact_printf(f, "our.password_file", "%s", path);
 	if (path[0] == '\0')
@@ -47,18 +48,31 @@ look_at_password_file(const char *path, struct doctor_facts *f)
 		doctor_fact_printf(f, "our.password_mode", "%03o", (unsigned)(st.st_mode & 0777));
 		return;
 	}
-	snprintf(why, sizeof(why), "%.500s: %s", path, strerror(errno));
+	snprintf(why, sizeof(why),
+		 "%.300s: %s; write the password into it (umask 077; echo PASSWORD > %.200s), or correct "
+		 "source.password_file",
+		 path, strerror(errno), path);
 	doctor_fact_failed(f, "our.password_mode", why, NULL);
 }
+
+/* What is wrong, and what mends it, each in one line. */
+struct log_findings {
+	struct buf what, mends;
+};
 
 static void
 add_finding(void *arg, const char *sentence)
 {
-	struct buf *all = arg;
+	struct log_findings *all = arg;
+	struct span what, mend;
 
-	if (all->len > 0)
-		buf_put_str(all, "; ");
-	buf_put_str(all, sentence);
+	doctor_split(sentence, &what, &mend);
+	if (all->what.len > 0) {
+		buf_put_str(&all->what, "; ");
+		buf_put_str(&all->mends, "; ");
+	}
+	buf_put_span(&all->what, what);
+	buf_put_span(&all->mends, mend);
 }
 
 static void
@@ -67,7 +81,8 @@ look_at_log(const struct topology *topo, const struct clock *clock, struct docto
 	struct broker_metrics metrics = {0};
 	const struct broker_context context = {clock, NULL, &metrics};
 	struct broker_reader *reader = NULL;
-	struct buf checkpoint = BUF_INIT, findings = BUF_INIT, path = BUF_INIT;
+	struct buf checkpoint = BUF_INIT, path = BUF_INIT;
+	struct log_findings findings = {BUF_INIT, BUF_INIT};
 	struct err_detail why = {0};
 	err_t err, missing;
 
@@ -81,14 +96,16 @@ look_at_log(const struct topology *topo, const struct clock *clock, struct docto
 	broker_describe(&topo->log, &path);
 	doctor_fact_printf(f, "log.path", "%s", buf_str(&path));
 	doctor_fact_printf(f, "log.code", "%s", err_name(err == ERR_NOT_FOUND ? missing : err));
-	doctor_fact_put(f, "log.findings", buf_span(&findings));
-	doctor_fact_printf(f, "log.error", "%s", err == ERR_OK ? "" : err_why(&why));
+	doctor_fact_put(f, "log.findings", buf_span(&findings.what));
+	doctor_fact_put(f, "log.mends", buf_span(&findings.mends));
+	doctor_fact_sentence(f, "log.error", err == ERR_OK ? "" : err_why(&why));
 	doctor_fact_put(f, "checkpoint", buf_span(&checkpoint));
 	doctor_fact_printf(f, "log.text", "%s%s", checkpoint.len > 0 ? "checkpoint " : "no checkpoint yet",
 			   buf_str(&checkpoint));
 	broker_reader_close(&reader);
 	buf_fini(&checkpoint);
-	buf_fini(&findings);
+	buf_fini(&findings.what);
+	buf_fini(&findings.mends);
 	buf_fini(&path);
 }
 
@@ -206,7 +223,7 @@ try_to_resume(const struct topology *topo, const struct source_options *opt, con
 	err = look_behind(topo, opt, clock, buf_str(&from), &at, &why);
 	age = age_s(clock, at);
 	doctor_fact_printf(f, "resume.code", "%s", err_name(err));
-	doctor_fact_printf(f, "resume.error", "%s", err == ERR_OK ? "" : err_why(&why));
+	doctor_fact_sentence(f, "resume.error", err == ERR_OK ? "" : err_why(&why));
 	doctor_fact_printf(f, "resume.age_s", "%llu", (unsigned long long)age);
 	if (at == 0)
 		doctor_fact_printf(f, "resume.text", "the server has what follows %s: nothing yet",

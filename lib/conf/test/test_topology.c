@@ -33,7 +33,7 @@ refuse(struct span text, struct err_detail *why)
 static void
 every_bad_file_says_where_what_and_what_would_be_right(void **state)
 {
-	files_assert_bad(DATA, 117, refuse);
+	files_assert_bad(DATA, 121, refuse);
 }
 
 static err_t
@@ -53,7 +53,7 @@ take(const char *path, struct err_detail *why)
 static void
 every_good_file_is_taken(void **state)
 {
-	files_assert_good(DATA, 8, take);
+	files_assert_good(DATA, 9, take);
 }
 
 static void

@@ -27,7 +27,8 @@ static const struct row_case cases[] = {
     {"visibility", 0, "our.visibility=off", "our.visibility=gate"},
     {"log", 0, "log.error=none there|log.code=ERR_NOT_FOUND", "log.error=|log.code=ERR_OK"},
     {"log", 1, "log.error=damaged|log.code=ERR_CORRUPT", "log.error=|log.code=ERR_OK"},
-    {"log", 2, "log.findings=one replica|log.error=|log.code=ERR_OK", "log.findings=|log.error=|log.code=ERR_OK"},
+    {"log", 2, "log.findings=one replica|log.error=|log.code=ERR_OK",
+     "log.findings=|log.error=|log.code=ERR_OK"},
     {"connect", 0, "connect.error=readable|connect.code=ERR_CONFIG", "connect.error=|connect.code=ERR_OK"},
     {"connect", 1, "connect.error=insecure while --require_secure_transport=ON.|connect.code=ERR_CONN",
      "connect.error=|connect.code=ERR_OK"},
@@ -458,6 +459,32 @@ what_could_not_be_looked_at_is_a_note_and_never_fine(void **state)
 }
 
 static void
+what_to_do_is_taken_from_the_sentence_that_says_it(void **state)
+{
+	static const char trouble[] =
+	    "topic t: refused (a:1; b:2) while asking; look at log.brokers; it is tried again";
+	struct doctor_facts *f = facts_of("log.code=ERR_CONN|log.path=t");
+	struct one one;
+
+	doctor_fact_sentence(f, "log.error", trouble);
+	one = judge(f, "log");
+	assert_int_equal(one.level, DOCTOR_BROKEN);
+	assert_string_equal(one.what, "topic t: refused (a:1; b:2) while asking");
+	assert_string_equal(one.mend, "look at log.brokers");
+	doctor_fact_sentence(f, "log.error", "it is broken");
+	one = judge(f, "log");
+	assert_string_equal(one.what, "it is broken");
+	assert_string_equal(one.mend, "mend what it names, and run squeal doctor again");
+	doctor_fact_sentence(f, "log.error", "");
+	assert_int_equal(judge(f, "log").level, DOCTOR_OK);
+	doctor_fact_failed(f, "our.password_mode", "/p: no such file; make it", NULL);
+	one = judge(f, "password_file");
+	assert_string_equal(one.what, "not checked: /p: no such file");
+	assert_string_equal(one.mend, "make it");
+	doctor_facts_destroy(&f);
+}
+
+static void
 texts_of_the_server_cannot_start_a_line(void **state)
 {
 	struct one one = judge_text("connect.error=bad\n\033[31mok|connect.code=ERR_CONN", "connect");
@@ -494,6 +521,7 @@ main(void)
 	    cmocka_unit_test(another_server_id_is_one_that_there_can_be),
 	    cmocka_unit_test(what_the_server_does_not_have_gives_no_finding),
 	    cmocka_unit_test(what_could_not_be_looked_at_is_a_note_and_never_fine),
+	    cmocka_unit_test(what_to_do_is_taken_from_the_sentence_that_says_it),
 	    cmocka_unit_test(texts_of_the_server_cannot_start_a_line),
 	    cmocka_unit_test(a_check_gives_one_finding_in_the_scope_that_was_asked_for),
 	};
