@@ -143,6 +143,8 @@ put_router(struct buf *out, const struct yaml_node *s)
 			   "    a ring change is open: deletes go to old and new owners (%" PRIu64
 			   " old rings); squealctl seal ends it\n",
 			   answer_number(s, "unsealed_rings", 0));
+	if (answer_text(s, "memory.trouble").len > 0)
+		buf_printf(out, "    %.*s\n", SPAN_FMT(answer_text(s, "memory.trouble")));
 	put_hops(out, s);
 	buf_printf(out, "    %-*s %-10s %10s %10s %12s\n", WIDTH_SERVER, "SERVER", "STATE", "BEHIND",
 		   "QUEUED B", "DELETES");

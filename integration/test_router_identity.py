@@ -7,6 +7,8 @@ import pytest
 
 from harness import Memcached, Router, free_port, run_dir, wait_until
 from harness.memcached import SquealCache
+from harness.pipeline import write_config
+from harness.proxy import Proxy
 
 CONFIG = """
 region: test
@@ -108,3 +110,79 @@ def test_the_status_says_what_a_memcached_cannot_do(start):
     assert "hold-off" in said and "readers must use mg" in said and "epochs" in said
     cache, router = start(SquealCache)
     assert not any("mg" in c or "hold-off" in c for c in status(router)["cannot"])
+
+
+def learnt(router):
+    """The router has written down who answers."""
+    wait_until(lambda: router.status()["memory"]["processes"] == 1, 10, "the router to know the server")
+    wait_until(lambda: b"\nserver " in open(router.status()["memory"]["file"], "rb").read(), 10,
+               "the router to write it down")
+
+
+def test_a_server_that_is_replaced_while_the_router_is_down_is_flushed(pipeline, rundir):
+    p = pipeline(start=False, clusters=["a"], servers=1)
+    other = Memcached(rundir, "other").start()
+    way = Proxy(p.caches["a"][0].port)
+    try:
+        config = p.config("a")
+        config["clusters"][0]["servers"][0]["connect"] = "127.0.0.1:%d" % way.port
+        write_config(p.cluster_config_path("a"), config)
+        p.squeal.start()
+        router = p.routers["a"].start()
+        p.db.sql("CREATE TABLE demo.t (id INT); INSERT INTO demo.t VALUES (1) /*inv='k:1'*/")
+        p.wait_deleted(["k:1"])
+        learnt(router)
+        # Its values are of before: nobody has deleted k:1 there.
+        other.set("k:1", "old")
+        router.kill()
+        way.target = ("127.0.0.1", other.port)
+        router.start(wait=False)
+        wait_until(lambda: other.get("k:1") is None, 15, "the other server to be flushed")
+        wait_until(lambda: status(router).get("in_gap") is False, 10, "the gap to end")
+        assert status(router)["identity"]["changed"] == "other"
+        assert router.metrics().total("squeal_router_gaps_total") == 1
+        # It is the one that is known from now on, over another crash.
+        wait_until(lambda: b"server %d " % other.process.pid in open(router.status()["memory"]["file"], "rb").read(),
+                   10, "the router to write it down")
+        other.set("k:2", "good")
+        router.kill()
+        router.start(wait=False)
+        assert greeted(router, other.process.pid)["changed"] == "same"
+        assert other.get("k:2") == b"good"
+    finally:
+        way.close()
+        other.process.kill()
+
+
+def test_a_killed_router_knows_the_server_again_and_does_not_flush_it(pipeline):
+    p = pipeline(clusters=["a"], servers=1)
+    cache, router = p.caches["a"][0], p.routers["a"]
+    learnt(router)
+    cache.set("k", "good")
+    router.kill()
+    router.start(wait=False)
+    assert greeted(router, cache.process.pid)["changed"] == "same"
+    assert cache.get("k") == b"good"
+    assert router.metrics().total("squeal_router_gaps_total") == 0
+
+
+def test_a_server_that_restarts_while_the_router_is_stopped_keeps_what_it_was_filled_with(pipeline):
+    p = pipeline(clusters=["a"], servers=1, cache=SquealCache)
+    cache, router = p.caches["a"][0], p.routers["a"]
+    learnt(router)
+    router.stop()
+    cache.kill()
+    cache.start()
+    cache.set("k", "good")
+    router.start(wait=False)
+    assert greeted(router, cache.process.pid)["changed"] == "restarted"
+    assert router.metrics().total("squeal_router_gaps_total") == 0
+    # After a crash nobody knows when the former one was last heard.
+    learnt(router)
+    router.kill()
+    cache.kill()
+    cache.start()
+    cache.set("k", "of whom?")
+    router.start(wait=False)
+    assert greeted(router, cache.process.pid)["changed"] == "other"
+    wait_until(lambda: cache.get("k") is None, 10, "the server to be flushed")

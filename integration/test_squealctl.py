@@ -1,12 +1,13 @@
 """squealctl against a running pipeline: what it shows is what happened, and what it orders is done."""
 
 import json
+import os
 import socket
 
 import pytest
 
 from harness import wait_until
-from harness.pipeline import run_program
+from harness.pipeline import run_program, write_config
 
 
 def ctl(p, *args):
@@ -171,6 +172,91 @@ def test_mode_is_switched_at_run_time_and_shown(pipeline):
     assert add(p.caches["a"][0], "k:free")
     done = ctl(p, "mode", "hot")
     assert done.returncode == 2 and "warm or cold" in done.stderr
+
+
+def restart(p, kill=True):
+    """The router of cluster a, killed unless told to stop in order."""
+    router = p.routers["a"]
+    router.kill() if kill else router.stop()
+    router.start()
+    wait_until(lambda: all(s["state"] == "up" for s in router_status(p)["servers"]), 20, "the router to be back")
+    return router
+
+
+@pytest.mark.parametrize("kill", [True, False], ids=["killed", "stopped"])
+def test_a_pause_outlives_the_router(pipeline, kill):
+    p = pipeline(clusters=["a"], servers=2)
+    server, other = (c.address for c in p.caches["a"])
+    assert ctl(p, "pause", server).returncode == 0
+    restart(p, kill)
+    keys = ["k:%d" % i for i in range(200)]
+    insert(p, keys)
+
+    def states():
+        return {s["server"]: s for s in router_status(p)["servers"]}
+    wait_until(lambda: states()[other]["deletes_acked"] > 0 and states()[other]["behind_records"] == 0, 20,
+               "the server that is not paused")
+    assert states()[server]["paused"] and states()[server]["deletes_acked"] == 0
+    assert not states()[other]["paused"]
+    assert router_status(p)["memory"]["paused"] == [server]
+    assert ctl(p, "resume", server).returncode == 0
+    p.wait_deleted(keys)
+    restart(p)
+    assert not states()[server]["paused"]
+    # All of them, but for one.
+    assert ctl(p, "pause").returncode == 0
+    assert ctl(p, "resume", other).returncode == 0
+    restart(p)
+    assert states()[server]["paused"] and not states()[other]["paused"]
+
+
+def test_a_mode_outlives_the_router_until_squeal_yaml_says_another(pipeline):
+    p = pipeline(clusters=["a"], servers=1)
+    assert ctl(p, "mode", "cold").returncode == 0
+    router = restart(p)
+    assert router_status(p)["mode"] == "cold"
+    for mode in ("cold", "warm"):
+        p.routers["a"].kill()
+        config = p.config("a")
+        config["clusters"][0]["mode"] = mode
+        write_config(p.cluster_config_path("a"), config)
+        router.start()
+        wait_until(lambda: router_status(p)["mode"] == mode, 10, "the mode of squeal.yaml")
+
+
+def test_a_pause_that_is_lost_is_said_loudly(pipeline):
+    p = pipeline(clusters=["a"], servers=1)
+    assert ctl(p, "pause").returncode == 0
+    path = router_status(p)["memory"]["file"]
+    p.routers["a"].kill()
+    with open(path, "r+b") as f:
+        f.seek(20)
+        f.write(b"?")
+    restart(p)
+    assert not router_status(p)["servers"][0]["paused"]
+    done = ctl(p, "status")
+    assert "is damaged" in done.stdout and "pause again" in done.stdout, done.stdout
+    insert(p, ["k:1"])
+    p.wait_deleted(["k:1"])
+    # Whoever says something has seen it.
+    assert ctl(p, "resume").returncode == 0
+    assert "is damaged" not in ctl(p, "status").stdout
+    restart(p)
+    assert "is damaged" not in ctl(p, "status").stdout
+
+
+def test_a_pause_that_cannot_be_written_holds_and_says_that_it_will_not_stay(pipeline):
+    p = pipeline(clusters=["a"], servers=1)
+    path = router_status(p)["memory"]["file"]
+    os.mkdir(path + ".new")  # where it is written first
+    done = ctl(p, "pause")
+    assert done.returncode == 1 and "a restart of the router forgets it" in done.stderr, done.stdout + done.stderr
+    assert router_status(p)["servers"][0]["paused"]
+    assert "cannot be written" in ctl(p, "status").stdout
+    os.rmdir(path + ".new")
+    wait_until(lambda: router_status(p)["memory"]["trouble"] == "", 10, "the next try")
+    restart(p)
+    assert router_status(p)["servers"][0]["paused"]
 
 
 def test_explain_is_the_routers_own_word(pipeline):

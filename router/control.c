@@ -214,23 +214,46 @@ watch_action(void *arg, const char *query, struct buf *out, int *status)
 	buf_fini(&key);
 }
 
+/* What was done, and how long it holds. */
+static void
+answer_held(struct control *c, err_t err, const struct err_detail *why, const char *done, struct buf *out,
+	    int *status)
+{
+	struct buf caveat = BUF_INIT;
+
+	if (err == ERR_OK) {
+		c->ctx.ops->caveat(c->ctx.arg, &caveat);
+		answer(out, "done", "%s%s", done, buf_str(&caveat));
+	} else {
+		*status = 500;
+		answer(out, "error", "%s; but a restart of the router forgets it: %s", done, err_why(why));
+	}
+	buf_fini(&caveat);
+}
+
 static void
 pause_or_resume(struct control *c, bool paused, const char *query, struct buf *out, int *status)
 {
-	struct buf server = BUF_INIT;
+	struct buf server = BUF_INIT, done = BUF_INIT;
 	bool named = admin_query(query, "server", &server);
+	struct err_detail why = {0};
+	err_t err = c->ctx.ops->pause(c->ctx.arg, named ? buf_str(&server) : NULL, paused, &why);
 
-	if (!c->ctx.ops->pause(c->ctx.arg, named ? buf_str(&server) : NULL, paused)) {
+	if (err == ERR_NOT_FOUND) {
 		*status = 400;
 		answer(out, "error", "there is no server \"%s\" here; squealctl status names them",
 		       buf_str(&server));
-	} else if (paused) {
-		answer(out, "done", "%s paused: deletes stay in the log; squealctl resume goes on",
-		       named ? buf_str(&server) : "every server is");
-	} else {
-		answer(out, "done", "%s", named ? "it goes on" : "every server goes on");
+		goto done;
 	}
+	if (paused)
+		buf_printf(&done, "%s paused: deletes stay in the log; squealctl resume goes on",
+			   named ? buf_str(&server) : "every server is");
+	else
+		buf_put_str(&done, named ? "it goes on" : "every server goes on");
+	answer_held(c, err, &why, buf_str(&done), out, status);
+done:
 	buf_fini(&server);
+	buf_fini(&done);
 }
 
 static void
@@ -249,8 +272,10 @@ static void
 mode_action(void *arg, const char *query, struct buf *out, int *status)
 {
 	struct control *c = arg;
+	struct err_detail why = {0};
 	struct buf mode = BUF_INIT;
 	bool cold;
+	err_t err;
 
 	admin_query(query, "mode", &mode);
 	cold = span_is(buf_span(&mode), "cold");
@@ -258,11 +283,10 @@ mode_action(void *arg, const char *query, struct buf *out, int *status)
 		*status = 400;
 		answer(out, "error", "a mode is warm or cold");
 	} else {
-		c->ctx.ops->mode(c->ctx.arg, cold);
-		answer(out, "done", "%s",
-		       cold ? "the cluster is cold: deletes hold fills off; write mode: cold into "
-			      "squeal.yaml to keep it"
-			    : "the cluster is warm");
+		err = c->ctx.ops->mode(c->ctx.arg, cold, &why);
+		answer_held(c, err, &why,
+			    cold ? "the cluster is cold: deletes hold fills off" : "the cluster is warm", out,
+			    status);
 	}
 	buf_fini(&mode);
 }

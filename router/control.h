@@ -33,10 +33,15 @@ struct control_ops {
 	/* Appends lines of text; the key is one that can be sent. */
 	void (*explain)(void *arg, struct span key, struct buf *text);
 
-	/* NULL: every server.  False: there is no such server. */
-	bool (*pause)(void *arg, const char *server, bool paused);
+	/* NULL: every server.  ERR_NOT_FOUND: there is no such server; any other error: it is done, and a
+	 * restart will forget it. */
+	err_t (*pause)(void *arg, const char *server, bool paused, struct err_detail *why);
 
-	void (*mode)(void *arg, bool cold);
+	/* On error it is done, and a restart will forget it. */
+	err_t (*mode)(void *arg, bool cold, struct err_detail *why);
+
+	/* Appends what is to be known of how far and how long these two hold; often nothing. */
+	void (*caveat)(void *arg, struct buf *text);
 
 	/* *rings: how many old rings there were. */
 	err_t (*seal)(void *arg, size_t *rings, struct err_detail *why);

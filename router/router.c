@@ -12,6 +12,7 @@
 #include "lib/net/loop.h"
 #include "router/control.h"
 #include "router/delivery.h"
+#include "router/recall.h"
 #include "router/routing.h"
 #include "router/status.h"
 #include "router/trace.h"
@@ -23,6 +24,7 @@ struct router {
 	struct loop *loop;
 	struct metric_registry *registry;
 	struct routing *routing;
+	struct recall *recall;
 	struct control *control;
 	struct group *group;
 	struct broker_metrics group_metrics; /* of what the group itself asks the log */
@@ -35,7 +37,6 @@ struct router {
 	struct turns turns; /* of the deliveries */
 	size_t draining;    /* deliveries that are not drained yet */
 	bool cold;	    /* every delete holds fills off */
-	bool paused;	    /* all servers: also those of partitions that come later */
 	struct admin *admin;
 	struct daemon *daemon;
 	bool leaving;
@@ -99,12 +100,6 @@ partitions_of(const struct router *r)
 	return n > 0 ? n : 1;
 }
 
-static bool
-is_cold(const struct cluster *c)
-{
-	return strcmp(c->opt.mode, "cold") == 0;
-}
-
 /* The hold-off of a cold cluster. */
 static uint32_t
 cold_of(const struct router *r)
@@ -157,8 +152,7 @@ on_assigned(void *arg, uint32_t partition, struct cursor_store *cursors)
 	}
 	r->deliveries = mem_realloc(r->deliveries, (r->n + 1) * sizeof(r->deliveries[0]));
 	r->deliveries[r->n++] = d;
-	if (r->paused)
-		delivery_pause(d, NULL, true);
+	recall_tell(r->recall, d);
 	delivery_cold(d, cold_of(r));
 	delivery_start(d);
 	for (size_t i = 0; i < r->n; i++)
@@ -180,7 +174,9 @@ static void
 on_dropped(void *arg, uint32_t partition)
 {
 	struct router *r = arg;
+	struct routing_users users = users_of(r);
 
+	recall_look(r->recall, &users);
 	for (size_t i = 0; i < r->n; i++) {
 		if (delivery_partition(r->deliveries[i]) != partition)
 			continue;
@@ -221,6 +217,7 @@ on_group_tick(void *arg)
 		delivery_partitions(r->deliveries[i], partitions_of(r));
 	users = users_of(r);
 	routing_look(r->routing, &users);
+	recall_look(r->recall, &users);
 }
 
 static err_t
@@ -310,6 +307,7 @@ changed(void *arg, const char *section, const char *name, bool taken)
 static void
 set_cold(struct router *r)
 {
+	r->cold = recall_is_cold(r->recall);
 	for (size_t i = 0; i < r->n; i++)
 		delivery_cold(r->deliveries[i], cold_of(r));
 }
@@ -320,7 +318,6 @@ reload_topology(struct router *r, struct err_detail *why)
 {
 	const struct router_setup *setup = r->setup;
 	struct routing_users users = users_of(r);
-	bool was_cold = is_cold(setup->cluster);
 	struct topology *fresh = NULL;
 	const struct cluster *cluster;
 	err_t err;
@@ -337,9 +334,7 @@ reload_topology(struct router *r, struct err_detail *why)
 		err = routing_change(r->routing, cluster, &users, why);
 	if (err == ERR_OK) {
 		topology_reload(setup->topology, fresh, changed, r);
-		/* A file that says the same as before leaves alone what squealctl mode has said. */
-		if (is_cold(setup->cluster) != was_cold)
-			r->cold = !was_cold;
+		recall_changed(r->recall, routing_route(r->routing), &users);
 	}
 	topology_destroy(&fresh);
 	return err;
@@ -417,6 +412,7 @@ status_page(void *arg, struct json *j)
 	status_write(&s, j);
 	json_kv_str(j, "mode", r->cold ? "cold" : "warm");
 	rings_status(routing_rings(r->routing), j);
+	recall_status(r->recall, j);
 	control_status(r->control, j);
 }
 
@@ -442,29 +438,42 @@ explain(void *arg, struct span key, struct buf *text)
 	route_explain(routing_route(r->routing), key, SPAN_LIT(""), text);
 }
 
-static bool
-pause_server(void *arg, const char *server, bool paused)
+static err_t
+pause_server(void *arg, const char *server, bool paused, struct err_detail *why)
 {
 	struct router *r = arg;
+	struct routing_users users = users_of(r);
 	size_t i;
 
 	if (server != NULL && !route_server_find(routing_route(r->routing), server, &i))
-		return false;
-	if (server == NULL)
-		r->paused = paused;
-	for (i = 0; i < r->n; i++)
-		delivery_pause(r->deliveries[i], server, paused);
-	return true;
+		return ERR_NOT_FOUND;
+	return recall_pause(r->recall, server, paused, &users, why);
+}
+
+static err_t
+set_mode(void *arg, bool cold, struct err_detail *why)
+{
+	struct router *r = arg;
+	err_t err = recall_mode(r->recall, cold, why);
+
+	set_cold(r);
+	log_notice(r->setup->log, "mode was set", F_STR("mode", cold ? "cold" : "warm"));
+	return err;
 }
 
 static void
-set_mode(void *arg, bool cold)
+caveat(void *arg, struct buf *text)
 {
-	struct router *r = arg;
+	const struct router *r = arg;
 
-	r->cold = cold;
-	set_cold(r);
-	log_notice(r->setup->log, "mode was set", F_STR("mode", cold ? "cold" : "warm"));
+	if (!recall_lasts(r->recall))
+		buf_put_str(text, "; a restart of the router forgets it: set cursors of the cluster in "
+				  "squeal.yaml to keep it");
+	if (r->n < group_partitions(r->group))
+		buf_printf(text,
+			   "; this router has %zu of %u partitions: tell the other routers of the cluster, "
+			   "too",
+			   r->n, (unsigned)group_partitions(r->group));
 }
 
 static err_t
@@ -474,8 +483,10 @@ seal(void *arg, size_t *rings, struct err_detail *why)
 	struct routing_users users = users_of(r);
 	err_t err = routing_seal(r->routing, r->setup->cluster, &users, rings, why);
 
-	if (err == ERR_OK && *rings > 0)
+	if (err == ERR_OK && *rings > 0) {
+		recall_changed(r->recall, routing_route(r->routing), &users);
 		log_notice(r->setup->log, "rings of before are sealed", F_UINT("rings", *rings));
+	}
 	return err;
 }
 
@@ -483,7 +494,7 @@ static void
 make_control(struct router *r)
 {
 	static const struct control_ops ops = {
-	    .explain = explain, .pause = pause_server, .mode = set_mode, .seal = seal};
+	    .explain = explain, .pause = pause_server, .mode = set_mode, .caveat = caveat, .seal = seal};
 	struct control_context ctx = {
 	    .loop = r->loop,
 	    .opt = &r->setup->topology->router,
@@ -543,10 +554,14 @@ router_run(const struct router_setup *setup, struct err_detail *why)
 	make_control(&r);
 	r.trace = trace_create(&setup->topology->router, setup->clock, &r.trace_metrics, setup->log);
 	metric_registry_add(r.registry, trace_metric_rows, trace_metric_nrows, &r.trace_metrics, "");
-	r.cold = is_cold(setup->cluster);
+	err = recall_open(&r.recall, setup, why);
+	if (err != ERR_OK)
+		goto done;
+	r.cold = recall_is_cold(r.recall);
 	err = join_group(&r, why);
 	if (err != ERR_OK)
 		goto done;
+	recall_own(r.recall);
 	err = open_admin(&r, why);
 	if (err != ERR_OK)
 		goto done;
@@ -568,6 +583,7 @@ done:
 	daemon_destroy(&r.daemon);
 	admin_close(&r.admin);
 	leave_group(&r);
+	recall_close(&r.recall);
 	trace_destroy(&r.trace);
 	control_destroy(&r.control);
 	routing_close(&r.routing);

@@ -1,6 +1,6 @@
 DELIVER_SRC := lib/deliver/bucket.c lib/deliver/limiter.c lib/deliver/outbox.c lib/deliver/outbox_reply.c \
 	       lib/deliver/outbox_send.c lib/deliver/process.c lib/deliver/server.c \
-	       lib/deliver/server_security.c lib/deliver/unsent.c
+	       lib/deliver/server_greeting.c lib/deliver/server_security.c lib/deliver/server_status.c lib/deliver/unsent.c
 DELIVER_A   := $(BUILD)/lib/deliver.a
 LIBS        += $(DELIVER_A)
 

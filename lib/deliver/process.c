@@ -35,13 +35,18 @@ process_asked(struct process *p, uint64_t asked_ms, uint64_t told_ms)
 	p->told_ms = told_ms;
 }
 
-/* When it began, at the earliest, by our monotonic clock. */
+/* How long it had run, at the most, when it was asked. */
 static uint64_t
+age_ms(const struct process *p)
+{
+	return p->age_us != 0 ? p->age_us / 1000 + 1 : p->uptime_s * 1000 + UPTIME_BEHIND_MS;
+}
+
+/* When it began, at the earliest, by our monotonic clock, which may have begun later. */
+static int64_t
 started_ms(const struct process *p)
 {
-	uint64_t age = p->age_us != 0 ? p->age_us / 1000 + 1 : p->uptime_s * 1000 + UPTIME_BEHIND_MS;
-
-	return p->asked_ms > age ? p->asked_ms - age : 0;
+	return (int64_t)p->asked_ms - (int64_t)age_ms(p);
 }
 
 static bool
@@ -66,7 +71,7 @@ is_empty(const struct process *p)
 }
 
 enum server_change
-process_compare(const struct process *former, const struct process *now, uint64_t heard_ms)
+process_compare(const struct process *former, const struct process *now, int64_t heard_ms)
 {
 	if (!former->met || (!former->known && !now->known))
 		return SERVER_SAME;
@@ -84,6 +89,30 @@ process_started_us(const struct process *p, uint64_t real_us, uint64_t mono_ms)
 
 	if (!p->known)
 		return 0;
-	ago = (mono_ms - started_ms(p)) * 1000;
+	ago = (mono_ms - p->asked_ms + age_ms(p)) * 1000;
 	return real_us > ago ? real_us - ago : 0;
+}
+
+bool
+process_past(const struct process *p, int64_t heard_ms, struct server_past *out)
+{
+	if (!p->met || !p->known)
+		return false;
+	*out = (struct server_past){.pid = p->pid,
+				    .born_s = p->time_s - p->uptime_s,
+				    .started_us = p->started_us,
+				    .connections = p->connections,
+				    .heard_ms = heard_ms};
+	return true;
+}
+
+void
+process_recall(struct process *p, const struct server_past *past)
+{
+	*p = (struct process){.met = true,
+			      .known = true,
+			      .pid = past->pid,
+			      .time_s = past->born_s,
+			      .started_us = past->started_us,
+			      .connections = past->connections};
 }

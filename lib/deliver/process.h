@@ -40,9 +40,14 @@ void process_stat(struct process *p, struct span line);
 /* "stats" was asked for at the one time and answered at the other; known when all was told. */
 void process_asked(struct process *p, uint64_t asked_ms, uint64_t told_ms);
 
-/* `heard_ms`: when the last came from the former one. */
-enum server_change process_compare(const struct process *former, const struct process *now,
-				   uint64_t heard_ms);
+/* `heard_ms`: when the last came from the former one; before the clock's zero where it was recalled. */
+enum server_change process_compare(const struct process *former, const struct process *now, int64_t heard_ms);
+
+/* What to keep of it; false: it is not known. */
+bool process_past(const struct process *p, int64_t heard_ms, struct server_past *out);
+
+/* A former one, as it was kept. */
+void process_recall(struct process *p, const struct server_past *past);
 
 /* The earliest that it can have begun, by the wall clock, where that is now; 0: not known. */
 uint64_t process_started_us(const struct process *p, uint64_t real_us, uint64_t mono_ms);

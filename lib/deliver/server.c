@@ -1,4 +1,4 @@
-#include "lib/deliver/server.h"
+#include "lib/deliver/server_inside.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,68 +6,13 @@
 
 #include "lib/core/crash.h"
 #include "lib/core/mem.h"
-#include "lib/deliver/process.h"
-#include "lib/net/stream.h"
 #include "lib/route/ring.h"
-#include "lib/wire/mc_reply.h"
-#include "lib/wire/mc_request.h"
 
 typedef struct server_metrics metric_owner;
 const struct metric_row server_metric_rows[] = {METRIC_ROWS(SERVER_METRICS)};
 const size_t server_metric_nrows = sizeof(server_metric_rows) / sizeof(server_metric_rows[0]);
 
-enum {
-	FIRST_PAUSE_MS = 10,
-	MAX_INPUT = 4 * MC_REPLY_LINE_MAX,
-	HANGUPS_BELIEVED =
-	    2, /* at "stats", in a row: the server is not asked any more until one greeting worked */
-};
-
-enum server_state { SERVER_AWAY, SERVER_CONNECTING, SERVER_GREETING, SERVER_UP };
-
-/* What the greeting waits for. */
-enum greeting_step {
-	STEP_LOGIN,
-	STEP_VERSION,
-	STEP_FENCE,
-	STEP_STATS,   /* pid, uptime, time, total_connections */
-	STEP_RESTART, /* squeal-cache: started_us */
-};
-
-struct server {
-	struct server_context ctx;
-	char *name;
-	char *address;
-	char *tls_name; /* that its certificate must carry; "" for a socket */
-	enum server_state state;
-	struct stream *stream;
-	struct outbox *outbox;
-	struct loop_timer pause; /* the next try to connect */
-	struct loop_timer watch; /* ack_timeout, and windows that wait for time */
-	uint64_t random;
-	unsigned failures; /* in a row */
-	uint64_t up_at_ms;
-	uint64_t greeting_at_ms;
-	bool was_up;
-	bool said_away; /* one line per absence */
-	bool no_probe;	/* the last server hung up on "mn": greet with "version" only */
-	enum greeting_step step;
-	unsigned stats_hangups; /* in a row: connections that ended at "stats" */
-	bool meta;
-	char version[96];
-	unsigned can;	    /* enum outbox_ability, out of the version */
-	uint64_t greetings; /* so far */
-	char last_error[200];
-	struct server_identity identity;
-	struct process process;	      /* that is connected, or was */
-	struct process fresh;	      /* being asked for */
-	uint64_t asked_at_ms;	      /* "stats" was sent */
-	uint64_t heard_at_ms;	      /* the last that came from the process that is connected, or was */
-	struct stream_counts counted; /* of the stream, already in the metrics */
-	struct buf out;
-	struct server_metrics metrics;
-	struct outbox_metrics outbox_metrics;
-};
+enum { FIRST_PAUSE_MS = 10, MAX_INPUT = 4 * MC_REPLY_LINE_MAX };
 
 static void server_connect(void *arg);
 static void server_watch(void *arg);
@@ -149,8 +94,8 @@ server_destroy(struct server **sp)
 	*sp = NULL;
 }
 
-static uint64_t
-now_ms(const struct server *s)
+uint64_t
+server_now_ms(const struct server *s)
 {
 	return clock_mono_ms(loop_clock(s->ctx.loop));
 }
@@ -178,8 +123,8 @@ pause_ms(struct server *s)
 	return ms / 2 + next_random(s) % (ms / 2 + 1);
 }
 
-static void
-count_stream(struct server *s)
+void
+server_count_stream(struct server *s)
 {
 	const struct stream_counts *c;
 
@@ -195,14 +140,14 @@ static void
 server_leave(struct server *s, const char *reason)
 {
 	/* A connection that held for a while was a good one: the next try comes soon. */
-	if (s->state == SERVER_UP && now_ms(s) - s->up_at_ms > s->ctx.opt->backoff_max)
+	if (s->state == SERVER_UP && server_now_ms(s) - s->up_at_ms > s->ctx.opt->backoff_max)
 		s->failures = 0;
 	snprintf(s->last_error, sizeof(s->last_error), "%s", reason);
 	if (!s->said_away)
 		log_warn(s->ctx.log, "server is away; its deletes wait in the log", F_STR("server", s->name),
 			 F_STR("address", s->address), F_STR("reason", reason));
 	s->said_away = true;
-	count_stream(s);
+	server_count_stream(s);
 	stream_close(&s->stream);
 	buf_clear(&s->out);
 	outbox_disconnected(s->outbox);
@@ -228,7 +173,7 @@ server_reconnect(struct server *s, const char *reason)
 static void
 server_schedule(struct server *s)
 {
-	uint64_t now = now_ms(s), due = 0, at;
+	uint64_t now = server_now_ms(s), due = 0, at;
 
 	if (s->state == SERVER_GREETING)
 		due = s->greeting_at_ms + s->ctx.opt->ack_timeout;
@@ -253,7 +198,7 @@ server_watch(void *arg)
 
 	if (s->state != SERVER_GREETING && s->state != SERVER_UP)
 		return;
-	if (since != 0 && now_ms(s) - since >= s->ctx.opt->ack_timeout) {
+	if (since != 0 && server_now_ms(s) - since >= s->ctx.opt->ack_timeout) {
 		char reason[80];
 
 		metric_inc(&s->metrics.router_ack_timeouts);
@@ -276,194 +221,19 @@ server_pump(struct server *s)
 		return;
 	if (outbox_send(s->outbox, &s->out)) {
 		stream_write(s->stream, &s->out);
-		count_stream(s);
+		server_count_stream(s);
 		CRASH_POINT("router.sent");
 	}
 	server_schedule(s);
 }
 
 static void
-ask_version(struct server *s)
-{
-	s->step = STEP_VERSION;
-	mc_request_version(&s->out);
-	if (!s->no_probe)
-		mc_request_fence(&s->out);
-	stream_write(s->stream, &s->out);
-}
-
-static void
 on_open(void *arg)
 {
 	struct server *s = arg;
-	struct span login = server_security_login(s->ctx.security);
 
-	s->state = SERVER_GREETING;
-	s->greeting_at_ms = now_ms(s);
-	if (login.len > 0) {
-		s->step = STEP_LOGIN;
-		mc_request_login(&s->out, login);
-		stream_write(s->stream, &s->out);
-	} else {
-		ask_version(s);
-	}
+	server_greet(s);
 	server_schedule(s);
-}
-
-/* squeal-cache says behind its version what it can do beyond memcached (schemas/cache-protocol.md). */
-static unsigned
-abilities_of(const char *version)
-{
-	const char *ours = strstr(version, " squeal-cache/");
-	unsigned can = 0;
-
-	if (ours == NULL)
-		return 0;
-	if (strstr(ours, " holdoff") != NULL)
-		can |= OUTBOX_HOLDOFF;
-	if (strstr(ours, " epoch") != NULL)
-		can |= OUTBOX_CAUGHT_UP;
-	if (strstr(ours, " parts") != NULL)
-		can |= OUTBOX_CAUGHT_UP_PART;
-	return can;
-}
-
-static void
-say_up(const struct server *s)
-{
-	static const char *const changes[] = {"same", "restarted", "other"};
-
-	if (s->said_away)
-		log_notice(s->ctx.log, "server is back", F_STR("server", s->name),
-			   F_STR("version", s->version), F_STR("process", changes[s->identity.changed]),
-			   F_UINT("acked_offset", outbox_acked(s->outbox)));
-	else
-		log_info(s->ctx.log, "server is up", F_STR("server", s->name), F_STR("address", s->address),
-			 F_STR("version", s->version), F_STR("deletes", s->meta ? "meta" : "classic"),
-			 F_STR("tls", server_security_tls_mode(s->ctx.security)));
-}
-
-static void
-server_greeted(struct server *s)
-{
-	uint64_t now = now_ms(s);
-
-	s->identity.changed = process_compare(&s->process, &s->fresh, s->heard_at_ms);
-	s->identity.known = s->fresh.known;
-	s->identity.pid = s->fresh.pid;
-	s->identity.started_us = process_started_us(&s->fresh, clock_real_us(loop_clock(s->ctx.loop)), now);
-	s->process = s->fresh;
-	s->process.met = true;
-	s->heard_at_ms = now;
-	s->stats_hangups = 0;
-	s->state = SERVER_UP;
-	s->up_at_ms = now;
-	if (s->was_up)
-		metric_inc(&s->metrics.router_reconnects);
-	say_up(s);
-	s->said_away = false;
-	s->was_up = true;
-	metric_set(&s->metrics.router_server_up, 1);
-	count_stream(s);
-	s->greetings++;
-	s->can = abilities_of(s->version);
-	outbox_abilities(s->outbox, s->can);
-	outbox_connected(s->outbox, s->meta);
-}
-
-static void
-ask_stats(struct server *s)
-{
-	s->fresh = (struct process){0};
-	if (s->stats_hangups >= HANGUPS_BELIEVED) {
-		server_greeted(s);
-		return;
-	}
-	s->step = STEP_STATS;
-	s->asked_at_ms = now_ms(s);
-	mc_request_stats(&s->out, "");
-	stream_write(s->stream, &s->out);
-}
-
-static err_t
-login_reply(struct server *s, const struct mc_reply *reply, struct err_detail *why)
-{
-	if (reply->kind == MC_REPLY_STORED) {
-		ask_version(s);
-		return ERR_OK;
-	}
-	if (!mc_reply_is_error(reply->kind))
-		return err_set(why, ERR_PROTOCOL, "%s answers the password", mc_reply_name(reply->kind));
-	return err_set(
-	    why, ERR_AUTH,
-	    "the server refuses the user or the password of auth_file (%s %.*s); check it against the "
-	    "server's -Y file",
-	    mc_reply_name(reply->kind), SPAN_FMT(span_first(reply->text, 80)));
-}
-
-static err_t
-version_reply(struct server *s, const struct mc_reply *reply, struct err_detail *why)
-{
-	if (reply->kind == MC_REPLY_CLIENT_ERROR && span_is(reply->text, "unauthenticated"))
-		return err_set(why, ERR_AUTH,
-			       "the server wants a password; set auth_file in squeal.yaml to a file with the "
-			       "line user:password");
-	if (reply->kind != MC_REPLY_VERSION)
-		return err_set(why, ERR_PROTOCOL, "%s %.*s answers \"version\"", mc_reply_name(reply->kind),
-			       SPAN_FMT(span_first(reply->text, 80)));
-	snprintf(s->version, sizeof(s->version), "%.*s",
-		 SPAN_FMT(span_first(reply->text, sizeof(s->version) - 1)));
-	s->step = STEP_FENCE;
-	if (s->no_probe) {
-		s->meta = false;
-		ask_stats(s);
-	}
-	return ERR_OK;
-}
-
-static err_t
-stats_reply(struct server *s, const struct mc_reply *reply, struct err_detail *why)
-{
-	if (reply->kind == MC_REPLY_STAT) {
-		process_stat(&s->fresh, reply->text);
-	} else if (mc_reply_is_error(reply->kind)) {
-		server_greeted(s);
-	} else if (reply->kind != MC_REPLY_END) {
-		return err_set(why, ERR_PROTOCOL, "%s answers \"stats\"", mc_reply_name(reply->kind));
-	} else if (s->step == STEP_STATS) {
-		process_asked(&s->fresh, s->asked_at_ms, now_ms(s));
-		if (!(abilities_of(s->version) & OUTBOX_CAUGHT_UP)) {
-			server_greeted(s);
-			return ERR_OK;
-		}
-		s->step = STEP_RESTART;
-		mc_request_stats(&s->out, "restart");
-		stream_write(s->stream, &s->out);
-	} else {
-		server_greeted(s);
-	}
-	return ERR_OK;
-}
-
-static err_t
-greeting_reply(struct server *s, const struct mc_reply *reply, struct err_detail *why)
-{
-	switch (s->step) {
-	case STEP_LOGIN:
-		return login_reply(s, reply, why);
-	case STEP_VERSION:
-		return version_reply(s, reply, why);
-	case STEP_FENCE:
-		if (reply->kind != MC_REPLY_MN && !mc_reply_is_error(reply->kind))
-			return err_set(why, ERR_PROTOCOL, "%s answers \"mn\"", mc_reply_name(reply->kind));
-		s->meta = reply->kind == MC_REPLY_MN;
-		ask_stats(s);
-		return ERR_OK;
-	case STEP_STATS:
-	case STEP_RESTART:
-		break;
-	}
-	return stats_reply(s, reply, why);
 }
 
 /*
@@ -522,7 +292,7 @@ on_bytes(void *arg, struct span bytes)
 		if (err == ERR_OK && reply.kind == MC_REPLY_MORE)
 			break;
 		if (err == ERR_OK)
-			err = s->state == SERVER_GREETING ? greeting_reply(s, &reply, &why)
+			err = s->state == SERVER_GREETING ? server_greeting_reply(s, &reply, &why)
 							  : outbox_reply(s->outbox, &reply, &why);
 		if (err != ERR_OK) {
 			server_garbage(s, &why);
@@ -531,7 +301,7 @@ on_bytes(void *arg, struct span bytes)
 		in = span_from(in, reply.used);
 	}
 	if (s->state == SERVER_UP)
-		s->heard_at_ms = now_ms(s);
+		s->heard_at_ms = (int64_t)server_now_ms(s);
 	if (metric_get(&s->outbox_metrics.router_windows_acked) != windows)
 		s->failures = 0;
 	if (outbox_acked(s->outbox) != acked)
@@ -592,152 +362,11 @@ server_start(struct server *s)
 		loop_timer_once(&s->pause, 0);
 }
 
-/* --- looking ----------------------------------------------------------------------------------------------
- */
-
-uint64_t
-server_greetings(const struct server *s)
-{
-	return s->greetings;
-}
-
-unsigned
-server_can(const struct server *s)
-{
-	return s->state == SERVER_UP ? s->can : 0;
-}
-
-struct outbox *
-server_outbox(struct server *s)
-{
-	return s->outbox;
-}
-
-bool
-server_is_up(const struct server *s)
-{
-	return s->state == SERVER_UP;
-}
-
-const char *
-server_state(const struct server *s)
-{
-	static const char *const names[] = {"away", "connecting", "greeting", "up"};
-
-	return names[s->state];
-}
-
-const char *
-server_name(const struct server *s)
-{
-	return s->name;
-}
-
-const char *
-server_address(const struct server *s)
-{
-	return s->address;
-}
-
-const char *
-server_version(const struct server *s)
-{
-	return s->version;
-}
-
-const char *
-server_last_error(const struct server *s)
-{
-	return s->last_error;
-}
-
-bool
-server_has_meta(const struct server *s)
-{
-	return s->meta;
-}
-
-const struct server_identity *
-server_identity(const struct server *s)
-{
-	return &s->identity;
-}
-
-static void
-status_cannot(const struct server *s, struct json *j)
-{
-	unsigned can = server_can(s);
-
-	json_name(j, "cannot");
-	json_array(j);
-	if (s->was_up && !(can & OUTBOX_HOLDOFF))
-		json_str(j, "hold-off: a plain delete leaves nothing behind that would refuse a late fill");
-	if (s->was_up && !s->meta)
-		json_str(j, "stale: without meta commands the value is deleted");
-	else if (s->was_up && can == 0)
-		json_str(j, "stale to readers who ask for it only: get returns a stale value as if it were a "
-			    "good one; readers must use mg");
-	if (s->was_up && !s->identity.known)
-		json_str(j,
-			 "identity: it does not answer \"stats\", so another server at this address is not "
-			 "noticed");
-	json_str(j, "epochs: every delete removes whatever is there");
-	json_array_end(j);
-}
-
 void
-server_status(const struct server *s, struct json *j)
+server_recall(struct server *s, const struct server_past *past)
 {
-	static const char *const changes[] = {"same", "restarted", "other"};
-	const struct outbox_metrics *m = &s->outbox_metrics;
-
-	json_kv_str(j, "address", s->address);
-	json_kv_str(j, "version", s->version);
-	json_kv_str(j, "deletes", s->meta ? "meta" : "classic");
-	json_kv_str(j, "tls", server_security_tls_mode(s->ctx.security));
-	json_kv_bool(j, "auth", server_security_login(s->ctx.security).len > 0);
-	json_name(j, "identity");
-	if (s->identity.known) {
-		json_object(j);
-		json_kv_u64(j, "pid", s->identity.pid);
-		json_kv_u64(j, "started_us", s->identity.started_us);
-		json_kv_str(j, "changed", changes[s->identity.changed]);
-		json_object_end(j);
-	} else {
-		json_null(j);
-	}
-	status_cannot(s, j);
-	json_kv_u64(j, "holdoff_unsupported", metric_get(&m->router_holdoff_unsupported));
-	json_kv_u64(j, "stale_unsupported", metric_get(&m->router_stale_unsupported));
-	json_kv_bool(j, "paused", outbox_is_paused(s->outbox));
-	json_kv_u64(j, "limited_waiting", metric_get(&m->router_limited_waiting));
-	json_kv_u64(j, "coalesced", metric_get(&m->router_deletes_coalesced));
-	json_kv_u64(j, "delete_hits", metric_get(&m->router_delete_hits));
-	json_kv_u64(j, "delete_misses", metric_get(&m->router_delete_misses));
-}
-
-const struct server_metrics *
-server_metrics(const struct server *s)
-{
-	return &s->metrics;
-}
-
-const struct outbox_metrics *
-server_outbox_metrics(const struct server *s)
-{
-	return &s->outbox_metrics;
-}
-
-void
-server_metrics_add(struct server *s, struct metric_registry *r, const char *labels)
-{
-	metric_registry_add(r, server_metric_rows, server_metric_nrows, &s->metrics, labels);
-	metric_registry_add(r, outbox_metric_rows, outbox_metric_nrows, &s->outbox_metrics, labels);
-}
-
-void
-server_metrics_remove(struct server *s, struct metric_registry *r)
-{
-	metric_registry_remove(r, &s->metrics);
-	metric_registry_remove(r, &s->outbox_metrics);
+	if (s->process.met)
+		return;
+	process_recall(&s->process, past);
+	s->heard_at_ms = past->heard_ms;
 }

@@ -71,6 +71,19 @@ struct server_identity {
 	enum server_change changed;
 };
 
+/*
+ * What is kept of the process that answers, so that another one is noticed even when we were not there: after
+ * a restart of ours, or on a second connection to the server.
+ */
+struct server_past {
+	uint64_t pid;
+	uint64_t born_s;      /* by its own clock */
+	uint64_t started_us;  /* 0: it does not say */
+	uint64_t connections; /* that it had had at the greeting */
+	int64_t
+	    heard_ms; /* the last that came from it, by the loop's monotonic clock; may be before its zero */
+};
+
 /* Called after every change that may let the owner go on: answers came, the connection came or went. */
 typedef void server_progress_fn(void *arg, struct server *s);
 
@@ -90,6 +103,10 @@ struct server_context {
  * to must outlive the server; of `opt` a copy is made. */
 struct server *server_create(const struct server_options *opt, const struct server_context *ctx);
 void server_destroy(struct server **s);
+
+/* The process that was there before: another one that answers is noticed at the first greeting.  Does nothing
+ * after that. */
+void server_recall(struct server *s, const struct server_past *past);
 
 /* Begins to connect. */
 void server_start(struct server *s);
@@ -118,6 +135,9 @@ bool server_has_meta(const struct server *s);	       /* md and mn, as of the las
 
 /* As of the last greeting. */
 const struct server_identity *server_identity(const struct server *s);
+
+/* The process that answered last, or was recalled; false: none is known. */
+bool server_past(const struct server *s, struct server_past *out);
 
 /*
  * Puts into the JSON object that is open: address, version, deletes, tls, auth, identity, cannot (sentences),

@@ -20,6 +20,8 @@ struct fixture {
 	struct router_options opt;
 	struct buf reply;
 	char did[80];
+	const char *caveat;
+	bool full;
 };
 
 static void
@@ -28,20 +30,33 @@ on_explain(void *arg, struct span key, struct buf *text)
 	buf_printf(text, "key: %.*s\n", SPAN_FMT(key));
 }
 
-static bool
-on_pause(void *arg, const char *server, bool paused)
+static err_t
+on_pause(void *arg, const char *server, bool paused, struct err_detail *why)
 {
 	struct fixture *f = arg;
 
 	snprintf(f->did, sizeof(f->did), "%s %s", paused ? "pause" : "resume",
 		 server != NULL ? server : "all");
-	return server == NULL || strcmp(server, "10.0.0.1:11211") == 0;
+	if (f->full)
+		return err_set(why, ERR_FULL, "no room for it");
+	return server == NULL || strcmp(server, "10.0.0.1:11211") == 0 ? ERR_OK : ERR_NOT_FOUND;
+}
+
+static err_t
+on_mode(void *arg, bool cold, struct err_detail *why)
+{
+	struct fixture *f = arg;
+
+	snprintf(f->did, 80, "mode %s", cold ? "cold" : "warm");
+	return f->full ? err_set(why, ERR_FULL, "no room for it") : ERR_OK;
 }
 
 static void
-on_mode(void *arg, bool cold)
+on_caveat(void *arg, struct buf *text)
 {
-	snprintf(((struct fixture *)arg)->did, 80, "mode %s", cold ? "cold" : "warm");
+	const struct fixture *f = arg;
+
+	buf_put_str(text, f->caveat);
 }
 
 static err_t
@@ -56,13 +71,14 @@ static int
 set_up(void **state)
 {
 	static const struct control_ops ops = {
-	    .explain = on_explain, .pause = on_pause, .mode = on_mode, .seal = on_seal};
+	    .explain = on_explain, .pause = on_pause, .mode = on_mode, .caveat = on_caveat, .seal = on_seal};
 	struct fixture *f = calloc(1, sizeof(*f));
 	const struct admin_options opt = {.address = "127.0.0.1:0"};
 	struct err_detail why = {0};
 	struct control_context ctx = {.opt = &f->opt, .seed = 1, .ops = &ops, .arg = f};
 
 	clock_fake_init(&f->clock);
+	f->caveat = "";
 	assert_int_equal(loop_create(&f->loop, &f->clock.clock, &why), ERR_OK);
 	f->opt.trace_memory = 65536;
 	ctx.loop = f->loop;
@@ -146,6 +162,29 @@ every_action_does_one_thing_and_says_what(void **state)
 	}
 }
 
+/* It is done, and the operator must know that it will not stay. */
+static void
+an_action_that_a_restart_forgets_says_so(void **state)
+{
+	struct fixture *f = *state;
+	const char *body;
+	int status;
+
+	f->caveat = "; until Sunday";
+	body = ask(f, "POST", "/pause", &status);
+	assert_int_equal(status, 200);
+	assert_non_null(strstr(body, "resume goes on; until Sunday\""));
+	f->full = true;
+	body = ask(f, "POST", "/pause", &status);
+	assert_int_equal(status, 500);
+	assert_non_null(strstr(body, "every server is paused"));
+	assert_non_null(strstr(body, "a restart of the router forgets it: no room for it"));
+	body = ask(f, "POST", "/mode?mode=cold", &status);
+	assert_int_equal(status, 500);
+	assert_non_null(strstr(body, "the cluster is cold"));
+	assert_non_null(strstr(body, "a restart of the router forgets it: no room for it"));
+}
+
 static void
 pages_that_are_read_change_nothing(void **state)
 {
@@ -197,6 +236,7 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 	    T(every_action_does_one_thing_and_says_what),
+	    T(an_action_that_a_restart_forgets_says_so),
 	    T(pages_that_are_read_change_nothing),
 	    T(a_traced_key_shows_its_deletes),
 	    T(explain_speaks_text_or_json),

@@ -150,6 +150,44 @@ one_that_never_says_who_it_is_is_the_same_and_one_that_stops_saying_is_not(void 
 	assert_false(proxy.known);
 }
 
+/* As after a restart of ours: what was kept compares as the process itself would. */
+static void
+one_that_was_kept_and_recalled_is_told_from_others(void **state)
+{
+	struct process a = memcached(17, 5000, HOUR_MS, 10), none = {0}, former;
+	struct process again = memcached(17, 5000, 2 * HOUR_MS, 11);
+	struct process old = memcached(18, 4000, 2 * HOUR_MS, 90);
+	struct process young = memcached(18, 2 * HOUR_MS - 60000, 2 * HOUR_MS, 9);
+	struct server_past past;
+
+	(void)state;
+	assert_false(process_past(&none, 0, &past));
+	assert_true(process_past(&a, HOUR_MS, &past));
+	process_recall(&former, &past);
+	assert_int_equal(process_compare(&former, &again, past.heard_ms), SERVER_SAME);
+	assert_int_equal(process_compare(&former, &old, past.heard_ms), SERVER_OTHER);
+	assert_int_equal(process_compare(&former, &young, past.heard_ms), SERVER_RESTARTED);
+}
+
+/* Our machine began after both: the clock's zero is no limit. */
+static void
+times_before_the_clocks_zero_are_told_apart(void **state)
+{
+	struct process a = memcached(17, 5000, HOUR_MS, 10), former, now = {.met = true};
+	struct server_past past;
+
+	(void)state;
+	process_stat(&now, SPAN_LIT("pid 18"));
+	process_stat(&now, SPAN_LIT("uptime 600"));
+	process_stat(&now, SPAN_LIT("time 1700009999"));
+	process_stat(&now, SPAN_LIT("total_connections 5"));
+	process_asked(&now, 1000, 1000);
+	assert_true(process_past(&a, -900000, &past));
+	process_recall(&former, &past);
+	assert_int_equal(process_compare(&former, &now, past.heard_ms), SERVER_RESTARTED);
+	assert_int_equal(process_compare(&former, &now, -300000), SERVER_OTHER);
+}
+
 static void
 the_start_is_told_by_our_wall_clock_and_never_later_than_it_was(void **state)
 {
@@ -176,6 +214,8 @@ main(void)
 	    cmocka_unit_test(with_the_same_pid_and_birth_the_count_of_connections_tells),
 	    cmocka_unit_test(squeal_cache_says_to_the_millisecond_when_it_began),
 	    cmocka_unit_test(one_that_never_says_who_it_is_is_the_same_and_one_that_stops_saying_is_not),
+	    cmocka_unit_test(one_that_was_kept_and_recalled_is_told_from_others),
+	    cmocka_unit_test(times_before_the_clocks_zero_are_told_apart),
 	    cmocka_unit_test(the_start_is_told_by_our_wall_clock_and_never_later_than_it_was),
 	};
 
