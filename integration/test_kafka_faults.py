@@ -4,6 +4,7 @@ Where records themselves are gone (retention), deletes cannot be made up for: th
 """
 
 import random
+import re
 import threading
 import time
 
@@ -11,7 +12,8 @@ import pytest
 
 from harness import Load, wait_until
 from harness.kafka import batch
-from test_kafka import GROUP, clean, complaints, insert, remove_state, says_not_ready, there_is_a_kafka, wait_complaint  # noqa: F401
+from test_kafka import GROUP, clean, complaints, insert, remove_state, says_not_ready, supervised, there_is_a_kafka, \
+    wait_complaint  # noqa: F401
 
 pytest.importorskip("confluent_kafka")
 
@@ -124,20 +126,31 @@ def test_a_router_without_its_broker_goes_on_when_it_is_back(pipeline):
     p.routers["a"].wait_ready()
 
 
+def longest_queue(p, seconds=2):
+    """The most that squeal's queue has held within the next seconds."""
+    end, longest = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        longest = max(longest, p.squeal.metrics().total("squeal_queue_bytes"))
+        time.sleep(0.02)
+    return longest
+
+
 def test_a_broker_that_is_far_away_costs_latency_and_no_throughput(pipeline):
     """A tenth of a second each way: many appends are under way at a time."""
     p = pipeline(kafka={"proxies": True}, trace_prefix="demo:")
     p.kafka.brokers[0].proxy.delay = 0.1
     load = loaded(p, rate=600)
+    delivering(p)
+    queued = longest_queue(p)
     before, began = load.progress()["commits"], time.monotonic()
     going_on(load, 3000)
     delivering(p)
-    # What is not yet delivered does not grow: the log keeps up with what is committed.
     rate = (load.progress()["commits"] - before) / (time.monotonic() - began)
     assert rate > 300, "%d commits per second" % rate
-    wait_until(lambda: p.squeal.metrics().total("squeal_queue_bytes") < 64 << 10, 10, "the queue to be short")
+    # It holds what is committed while an append or two are under way, and does not grow: the log keeps up.
+    assert longest_queue(p) < 2 * queued
     verdict = clean(load, p)
-    assert 100 < verdict["p50_ms"] < 5000, verdict
+    assert 100 < verdict["p50_ms"] < 1500, verdict
 
 
 def test_connections_to_the_broker_break_and_stand_still(pipeline):
@@ -254,14 +267,6 @@ def test_state_lost_and_retention_passed_is_no_silent_start(pipeline):
     assert len(complaints(p.squeal, "checkpoint", "topic", "flush")) == lines
 
 
-def supervised(p, cond):
-    """Whoever left is started again, as a supervisor would."""
-    for daemon in p.daemons():
-        if not daemon.process.running:
-            daemon.start(wait=False)
-    return cond()
-
-
 def flushed_and_going_on(p, key):
     """What was deleted while there was no topic, or in the topic that is gone, is gone; later ones are delivered."""
     wait_until(lambda: supervised(p, lambda: p.held("a", key) == 0), 40, "%s to be gone" % key)
@@ -365,39 +370,56 @@ class Sources:
             self.ended.set()
             self.thread.join()
 
+    @staticmethod
+    def acked(p, cluster):
+        out = {}
+        for us, _, _, key in p.trace(cluster):
+            out.setdefault(key, us / 1e6)
+        return out
+
+    def written(self, partition, begin, end):
+        return {key: at for key, at in self.sent[partition].items() if begin <= at < end}
+
     def latencies(self, p, partition, begin, end):
         """Seconds until the delete was acknowledged of what was written between the two moments."""
-        acked = {}
-        for us, _, _, key in p.trace("a"):
-            acked.setdefault(key, us / 1e6)
-        return [acked.get(key, float("inf")) - at for key, at in self.sent[partition].items() if begin <= at < end]
+        acked = self.acked(p, "a")
+        return [acked[key] - at for key, at in self.written(partition, begin, end).items()]
 
     def check_not_held_up(self, p, partitions, begin, end):
-        """No delete of them took longer than a second, or than three times the slowest before `begin` on this machine."""
+        """No delete of them came a second later than in cluster b, which reads the same records with routers of its own that
+        nothing happens to.  A machine that is busy with other things delays both in the same moment."""
+        a, b = self.acked(p, "a"), self.acked(p, "b")
         for partition in partitions:
-            limit = max(1, 3 * max(self.latencies(p, partition, begin - 2, begin)))
-            worst = max(self.latencies(p, partition, begin, end))
-            assert worst < limit, "partition %d stayed, and stood still for %.2f s" % (partition, worst)
+            keys = self.written(partition, begin, end)
+            assert len(keys) > 20
+            worst = max(a[key] - b[key] for key in keys)
+            assert worst < 1, "partition %d stayed, and stood still for %.2f s" % (partition, worst)
 
 
-def assigned(p, n=4):
+def assigned(p, n=4, group=GROUP):
     """{instance: partitions} when each of the `n` partitions has an owner; None before."""
-    found = {name: {partition for _, partition in rows} for name, rows in p.kafka.members(GROUP).items()}
+    found = {name: {partition for _, partition in rows} for name, rows in p.kafka.members(group).items()}
     owned = [partition for rows in found.values() for partition in rows]
     return found if sorted(owned) == list(range(n)) else None
 
 
-def settled(p, instances, timeout=30):
+def settled(p, instances, timeout=30, group=GROUP):
     def cond():
-        found = assigned(p)
+        found = assigned(p, group=group)
         return found if found and set(found) == set(instances) and all(found.values()) else None
     return wait_until(cond, timeout, "every one of %s to have partitions" % instances)
 
 
+def given_up(router):
+    """The partitions that the group has ever taken away from the router."""
+    return {int(n) for n in re.findall(r"group: a partition is no longer ours .*partition=(\d+)", router.process.log_text())}
+
+
 @pytest.fixture
 def group_of_two(pipeline):
-    p = pipeline(kafka=True, topic={"partitions": 4}, clusters=["a"], instances=["one", "two"])
+    p = pipeline(kafka=True, topic={"partitions": 4}, clusters=["a", "b"], instances=["one", "two"])
     before = settled(p, ["one", "two"])
+    settled(p, ["one", "two"], group="squeal.b")
     sources = Sources(p.kafka, 4).start()
     yield p, sources, before
     sources.stop()
@@ -432,8 +454,8 @@ def test_a_new_instance_takes_its_share_and_what_stays_is_not_held_up(group_of_t
     time.sleep(1)
     moved = time.time()
     everything_arrived(p, sources)
-    # One has to move; a commit that crosses the rebalance may make librdkafka move one more.
-    stayed = [part for name in before for part in before[name] & after[name]]
+    # One has to move.  A commit that crosses the rebalance may make librdkafka move one more, or take one away and give it back.
+    stayed = [part for router in p.instances("a")[:2] for part in before[router.instance] - given_up(router)]
     assert stayed, "%s became %s" % (before, after)
     sources.check_not_held_up(p, stayed, begin, moved)
     for partition in set(range(4)) - set(stayed):
@@ -496,3 +518,48 @@ def test_a_router_that_is_stopped_while_it_joins_ends_in_order(pipeline):
         assert router.stop() == 0, router.process.log_text()[-2000:]
     insert(p, ["k:after"])
     p.wait_deleted(["k:after"])
+
+
+def test_two_routers_of_one_name_take_turns_and_lose_nothing(pipeline):
+    """Static membership gives the place to the one that came last; the other one says so, and has it again afterwards."""
+    p = pipeline(clusters=["a"], kafka=True, instances=["one"], topic={"partitions": 2})
+    elder = p.routers["a"]
+    insert(p, ["k:1"])
+    p.wait_deleted(["k:1"])
+    younger = p.add_router("a", "two", start=False)
+    argv = younger.process.argv
+    argv[argv.index("two")] = "one"
+    younger.start(wait=False)
+    wait_complaint(elder, "place", "taken", "joining again", timeout=30)
+    wait_until(lambda: "a partition is ours" in younger.process.log_text(), 30, "the younger one to have the place")
+    keys = ["k:while-two:%d" % i for i in range(50)]
+    for key in keys:
+        insert(p, [key])
+        time.sleep(0.02)
+    p.wait_deleted(keys, timeout=30)
+    # The one that is out says why, until it has the place again.
+    wait_until(lambda: any(names_the_other(r) for r in (elder, younger)), 60, "one of them to say that the other has its name")
+    out, holder = (elder, younger) if names_the_other(elder) else (younger, elder)
+    assert holder.stop() == 0
+    before = len(complaints(out, "place", "taken"))
+    insert(p, ["k:alone"])
+    p.wait_deleted(["k:alone"], timeout=60)
+    out.wait_ready(timeout=60)
+    wait_until(lambda: assigned_to(p, "one", 2), 30, "the group to have one member with everything")
+    assert len(complaints(out, "place", "taken")) == before
+    insert(p, ["k:after"])
+    p.wait_deleted(["k:after"])
+
+
+def names_the_other(router):
+    """Whether /readyz says that another router has its name."""
+    try:
+        status, body = router.get("/readyz")
+    except OSError:
+        router.process.check_running()
+        return False
+    return status == 503 and "same name" in body
+
+
+def assigned_to(p, instance, n):
+    return p.kafka.members(GROUP) == {instance: [("squeal", i) for i in range(n)]}
