@@ -273,7 +273,7 @@ def test_a_region_that_is_far_away_or_cut_off_is_late_alone(rundir):
         far.delay = 0.08
         p.start()
 
-        def some(name, n=100):
+        def some(name, n=40):
             committed = {}
             for i in range(n):
                 key = "k:%s:%d" % (name, i)
@@ -289,7 +289,7 @@ def test_a_region_that_is_far_away_or_cut_off_is_late_alone(rundir):
         assert near < 0.08 < late < 1
         # Cut off: the others do not notice, and it catches up.
         far.stall()
-        p.fill(["k:cut:%d" % i for i in range(100)])
+        p.fill(["k:cut:%d" % i for i in range(40)])
         two = some("cut")
         p.wait_deleted(two, clusters=["near"])
         assert statistics.median(latencies(p, "near", two, two)) < 0.08
