@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from harness import Kafka, Pipeline, show_logs, wait_until
+from harness import Kafka, Pipeline, show_logs, wait_until, write_config
+from harness.pipeline import run_program
 from harness.process import ROOT, free_port
 from harness.proxy import Proxy
 from test_bad_input import fill_disk, small_disk  # noqa: F401
@@ -125,9 +126,9 @@ def test_the_connections_of_a_router_are_what_the_formula_says(pipeline):
 class Rights(Pipeline):
     """squeal and the routers have accounts of their own."""
 
-    def config(self, cluster=None, router=None):
+    def config(self, cluster=None, router=None, who=None):
         sections = super().config(cluster, router)
-        who = "router" if router or cluster else "squeal"
+        who = who or ("router" if router or cluster else "squeal")
         sections["log"]["properties"].update({"security.protocol": "sasl_plaintext", "sasl.mechanism": "PLAIN",
                                               "sasl.username": who, "sasl.password": "of-" + who})
         return sections
@@ -140,7 +141,7 @@ def grants():
 
 
 def test_the_rights_of_the_page_are_enough_and_a_missing_one_is_named(rundir):
-    kafka = Kafka(rundir, users={"squeal": "of-squeal", "router": "of-router"}, properties={
+    kafka = Kafka(rundir, users={who: "of-" + who for who in ("squeal", "router", "replay")}, properties={
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         # Brokers among themselves, and the harness.
         "super.users": "User:ANONYMOUS"})
@@ -153,14 +154,20 @@ def test_the_rights_of_the_page_are_enough_and_a_missing_one_is_named(rundir):
         for daemon in (p.squeal, p.routers["a"]):
             wait_complaint(daemon, "squeal", "authoriz|not allowed|denied|permission")
             wait_until(lambda: says_not_ready(daemon), 10, "%s not to be ready" % daemon.name)
+        replay = os.path.join(rundir, "replay.yaml")
+        write_config(replay, p.config(who="replay"))
+        plan = ["squeal-replay", "-c", replay, "--state", os.path.join(rundir, "jobs"), "--from", "log", "--partition", "0"]
+        assert run_program(*plan).returncode != 0
         commands = grants()
-        assert len(commands) == 3
+        assert len(commands) == 4
         for words in commands:
             kafka.tool("org.apache.kafka.tools.AclCommand", "--bootstrap-server", kafka.inner, *words)
         for daemon in (p.squeal, p.routers["a"]):
             daemon.wait_ready(60)
         insert(p, ["k:1"])
         p.wait_deleted(["k:1"], timeout=30)
+        done = run_program(*plan)
+        assert done.returncode == 0, done.stdout + done.stderr
         # Everything that a start asks for: the topic's settings could be read.
         p.squeal.stop()
         lines = len(p.squeal.process.log_text())
