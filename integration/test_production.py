@@ -19,7 +19,7 @@ from test_bad_input import fill_disk, small_disk  # noqa: F401
 
 pytest.importorskip("confluent_kafka")
 pytestmark = pytest.mark.usefixtures("there_is_a_kafka")
-from test_kafka import complaints, insert, says_not_ready, there_is_a_kafka, wait_complaint  # noqa: E402,F401
+from test_kafka import insert, remove_state, says_not_ready, there_is_a_kafka, wait_complaint  # noqa: E402,F401
 
 
 def page():
@@ -185,6 +185,24 @@ def test_the_rights_of_the_page_are_enough_and_a_missing_one_is_named(rundir):
         raise
     finally:
         p.stop()
+
+
+# --- lost state ---------------------------------------------------------------------------------------------
+
+
+def test_keys_of_a_prepared_transaction_that_went_with_the_state_are_a_gap(pipeline):
+    p = pipeline(kafka=True, clusters=["a"])
+    p.db.sql("CREATE TABLE demo.t (id INT); XA START 'x'; INSERT INTO demo.t VALUES (1) /*inv='k:xa'*/; XA END 'x'; XA PREPARE 'x'")
+    insert(p, ["k:1"])
+    p.wait_deleted(["k:1"])
+    p.squeal.kill()
+    remove_state(p)
+    p.squeal.start()
+    insert(p, ["k:2"])
+    p.wait_deleted(["k:2"])
+    p.db.sql("XA COMMIT 'x'")
+    assert p.squeal.process.wait(20) == 20  # ERR_GAP's
+    assert "whose keys were in the state file that is lost: flush the caches" in p.squeal.process.log_text()
 
 
 # --- full disks ---------------------------------------------------------------------------------------------
