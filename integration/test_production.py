@@ -187,6 +187,26 @@ def test_the_rights_of_the_page_are_enough_and_a_missing_one_is_named(rundir):
         p.stop()
 
 
+# --- partitions -----------------------------------------------------------------------------------------------
+
+
+def test_a_source_stays_in_its_partition_when_the_topic_gets_more(pipeline):
+    p = pipeline(kafka=True, clusters=["a"])
+    insert(p, ["k:1"])
+    p.wait_deleted(["k:1"])
+    p.kafka.tool("org.apache.kafka.tools.TopicCommand", "--bootstrap-server", p.kafka.inner, "--alter", "--topic", "squeal",
+                 "--partitions", "7")
+    for n, lost in enumerate((False, True)):
+        p.squeal.stop()
+        if lost:
+            remove_state(p)
+        p.squeal.start()
+        insert(p, ["k:more:%d" % n])
+        p.wait_deleted(["k:more:%d" % n], timeout=30)
+        wait_complaint(p.squeal, "more partitions now; this source stays in its own")
+    assert sum(p.kafka.bounds("squeal", n)[1] for n in range(1, 7)) == 0
+
+
 # --- lost state ---------------------------------------------------------------------------------------------
 
 
