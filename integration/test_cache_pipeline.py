@@ -74,7 +74,7 @@ def test_a_restarted_cache_comes_back_warm_and_serves_nothing_that_was_deleted_m
         assert classic_get(cache, key) == b"before"
         value, flags = value_and_flags(cache, key)
         assert value == b"before" and b"X" not in flags
-    assert router.metrics().total("squeal_router_caught_up_total") >= 1
+    wait_until(lambda: router.metrics().total("squeal_router_caught_up_total") >= 1, 10, "the router to count it")
 
 
 def test_a_hold_off_of_a_transaction_keeps_late_fills_out(pipeline):

@@ -205,7 +205,8 @@ def test_a_real_prometheus_scrapes_the_programs_and_every_alert_and_panel_has_so
         return [rule for group in ask("/api/v1/rules")["groups"] for rule in group["rules"]]
     wait_until(lambda: all(rule["health"] != "unknown" for rule in rules()), 15, "every rule to be evaluated")
     assert [(r["name"], r.get("lastError")) for r in rules() if r["health"] != "ok"] == []
-    assert [r["name"] for r in rules() if r["alerts"]] == [], "nothing is wrong, and somebody would be woken"
+    # A scrape that a busy machine has missed passes.
+    wait_until(lambda: not [r["name"] for r in rules() if r["alerts"]], 15, "no alert, for nothing is wrong")
     # What the alerts watch is there, and has the labels that they and the panels name.
     labels = exported(http_get(n, "/metrics")[1] for n in here.values())
     watched = [(r["name"], r["query"], json.dumps(r["annotations"])) for r in rules()] + list(exprs())

@@ -11,14 +11,15 @@ import time
 
 import pytest
 
-from harness import Kafka, Pipeline, show_logs, wait_until
+from harness import Kafka, Pipeline, show_logs, wait_until, write_config
+from harness.pipeline import run_program
 from harness.process import ROOT, free_port
 from harness.proxy import Proxy
 from test_bad_input import fill_disk, small_disk  # noqa: F401
 
 pytest.importorskip("confluent_kafka")
 pytestmark = pytest.mark.usefixtures("there_is_a_kafka")
-from test_kafka import complaints, insert, says_not_ready, there_is_a_kafka, wait_complaint  # noqa: E402,F401
+from test_kafka import insert, remove_state, says_not_ready, there_is_a_kafka, wait_complaint  # noqa: E402,F401
 
 
 def page():
@@ -125,9 +126,9 @@ def test_the_connections_of_a_router_are_what_the_formula_says(pipeline):
 class Rights(Pipeline):
     """squeal and the routers have accounts of their own."""
 
-    def config(self, cluster=None, router=None):
+    def config(self, cluster=None, router=None, who=None):
         sections = super().config(cluster, router)
-        who = "router" if router or cluster else "squeal"
+        who = who or ("router" if router or cluster else "squeal")
         sections["log"]["properties"].update({"security.protocol": "sasl_plaintext", "sasl.mechanism": "PLAIN",
                                               "sasl.username": who, "sasl.password": "of-" + who})
         return sections
@@ -140,7 +141,7 @@ def grants():
 
 
 def test_the_rights_of_the_page_are_enough_and_a_missing_one_is_named(rundir):
-    kafka = Kafka(rundir, users={"squeal": "of-squeal", "router": "of-router"}, properties={
+    kafka = Kafka(rundir, users={who: "of-" + who for who in ("squeal", "router", "replay")}, properties={
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         # Brokers among themselves, and the harness.
         "super.users": "User:ANONYMOUS"})
@@ -153,14 +154,20 @@ def test_the_rights_of_the_page_are_enough_and_a_missing_one_is_named(rundir):
         for daemon in (p.squeal, p.routers["a"]):
             wait_complaint(daemon, "squeal", "authoriz|not allowed|denied|permission")
             wait_until(lambda: says_not_ready(daemon), 10, "%s not to be ready" % daemon.name)
+        replay = os.path.join(rundir, "replay.yaml")
+        write_config(replay, p.config(who="replay"))
+        plan = ["squeal-replay", "-c", replay, "--state", os.path.join(rundir, "jobs"), "--from", "log", "--partition", "0"]
+        assert run_program(*plan).returncode != 0
         commands = grants()
-        assert len(commands) == 3
+        assert len(commands) == 4
         for words in commands:
             kafka.tool("org.apache.kafka.tools.AclCommand", "--bootstrap-server", kafka.inner, *words)
         for daemon in (p.squeal, p.routers["a"]):
             daemon.wait_ready(60)
         insert(p, ["k:1"])
         p.wait_deleted(["k:1"], timeout=30)
+        done = run_program(*plan)
+        assert done.returncode == 0, done.stdout + done.stderr
         # Everything that a start asks for: the topic's settings could be read.
         p.squeal.stop()
         lines = len(p.squeal.process.log_text())
@@ -178,6 +185,44 @@ def test_the_rights_of_the_page_are_enough_and_a_missing_one_is_named(rundir):
         raise
     finally:
         p.stop()
+
+
+# --- partitions -----------------------------------------------------------------------------------------------
+
+
+def test_a_source_stays_in_its_partition_when_the_topic_gets_more(pipeline):
+    p = pipeline(kafka=True, clusters=["a"])
+    insert(p, ["k:1"])
+    p.wait_deleted(["k:1"])
+    p.kafka.tool("org.apache.kafka.tools.TopicCommand", "--bootstrap-server", p.kafka.inner, "--alter", "--topic", "squeal",
+                 "--partitions", "7")
+    for n, lost in enumerate((False, True)):
+        p.squeal.stop()
+        if lost:
+            remove_state(p)
+        p.squeal.start()
+        insert(p, ["k:more:%d" % n])
+        p.wait_deleted(["k:more:%d" % n], timeout=30)
+        wait_complaint(p.squeal, "more partitions now; this source stays in its own")
+    assert sum(p.kafka.bounds("squeal", n)[1] for n in range(1, 7)) == 0
+
+
+# --- lost state ---------------------------------------------------------------------------------------------
+
+
+def test_keys_of_a_prepared_transaction_that_went_with_the_state_are_a_gap(pipeline):
+    p = pipeline(kafka=True, clusters=["a"])
+    p.db.sql("CREATE TABLE demo.t (id INT); XA START 'x'; INSERT INTO demo.t VALUES (1) /*inv='k:xa'*/; XA END 'x'; XA PREPARE 'x'")
+    insert(p, ["k:1"])
+    p.wait_deleted(["k:1"])
+    p.squeal.kill()
+    remove_state(p)
+    p.squeal.start()
+    insert(p, ["k:2"])
+    p.wait_deleted(["k:2"])
+    p.db.sql("XA COMMIT 'x'")
+    assert p.squeal.process.wait(20) == 20  # ERR_GAP's
+    assert "whose keys were in the state file that is lost: flush the caches" in p.squeal.process.log_text()
 
 
 # --- full disks ---------------------------------------------------------------------------------------------
@@ -273,7 +318,7 @@ def test_a_region_that_is_far_away_or_cut_off_is_late_alone(rundir):
         far.delay = 0.08
         p.start()
 
-        def some(name, n=100):
+        def some(name, n=40):
             committed = {}
             for i in range(n):
                 key = "k:%s:%d" % (name, i)
@@ -289,7 +334,7 @@ def test_a_region_that_is_far_away_or_cut_off_is_late_alone(rundir):
         assert near < 0.08 < late < 1
         # Cut off: the others do not notice, and it catches up.
         far.stall()
-        p.fill(["k:cut:%d" % i for i in range(100)])
+        p.fill(["k:cut:%d" % i for i in range(40)])
         two = some("cut")
         p.wait_deleted(two, clusters=["near"])
         assert statistics.median(latencies(p, "near", two, two)) < 0.08

@@ -16,7 +16,7 @@ from harness.memcached import Memcached, SquealCache
 from harness.pipeline import run_program
 from test_faults import running, verdict_of
 
-STAND_STILL = float(os.environ.get("STAND_STILL", "8"))
+STAND_STILL = float(os.environ.get("STAND_STILL", "5"))
 CACHES = {"memcached": Memcached, "squeal-cache": SquealCache}
 
 
