@@ -445,3 +445,22 @@ def test_a_password_that_others_can_read_is_refused(secured):
     configure(tls="verify", tls_ca=certs.ca, auth_file=auth)
     done = run_program("squeal-audit", "-c", p.cluster_config_path("a"), "--cluster", "a", "--for", "1s")
     assert done.returncode == 78 and auth in done.stderr, done.stderr
+
+
+def test_brokers_that_go_away_do_not_make_the_audit_forget_its_servers(pipeline, audit):
+    kafka_or_skip()
+    p = pipeline(clusters=["a"], kafka=True)
+    a = audit(p)
+    wait_until(lambda: json.loads(http_get(a.port, "/status")[1])["log_partitions"] == 1, 20, "the partition")
+    before = a.total("squeal_audit_probes_total")
+    for broker in p.kafka.brokers:
+        broker.pause()
+    try:
+        # Longer than one look for a partition more, which nobody answers.
+        wait_until(lambda: a.total("squeal_audit_probes_total") >= before + 2 * 40, 90, "probes")
+    finally:
+        for broker in p.kafka.brokers:
+            broker.resume()
+    assert a.total("squeal_audit_forgotten_total") == 0
+    insert(p, ["k:1"])
+    wait_until(lambda: a.total("squeal_audit_keys_total") > 0, 30, "a key")

@@ -333,6 +333,23 @@ def test_ranges_by_gtid_time_place_and_offset(world):
     assert w.replay.run("--from", "log", "--start-offset", "4000000").code == FAILED
 
 
+def test_a_range_without_anything_says_what_is_there(world):
+    w = world()
+    began = int(time.time()) * 1000000
+    w.commit(keys_of(20))
+    w.logged(20)
+    for kind in ("log", "server", "binlog"):
+        plan = w.replay.run(*w.source(kind), "--start-datetime", "2001-01-01 00:00:00", "--stop-datetime",
+                            "2001-01-01 01:00:00").plan
+        assert plan["keys"] == 0 and plan["outside"] >= 20
+        assert began <= plan["seen_first_us"] <= plan["seen_last_us"] <= (time.time() + 1) * 1000000
+    said = run_program("squeal-replay", "-c", w.p.config_path, "--from", "log", "--start-offset", "1", "--stop-datetime",
+                       "2001-01-01 00:00:00").stdout
+    assert "there is in the range; they were committed 20" in said
+    done = w.replay.run("--from", "server", "--start", "none.000009:4")
+    assert done.code == FAILED and "none.000009" in done.err and "the last one is " in done.err
+
+
 def test_filters_by_key_table_and_source(world):
     w = world(db_options={"binlog_format": "ROW"})
     w.commit(["user:1", "user:2", "feed:1"], table="users")

@@ -36,6 +36,7 @@ struct cache {
 	struct loop_timer pause, probe, watch;
 	struct question *asked; /* a ring of `room`, which grows */
 	size_t first, n, room;
+	uint64_t watched_ns;
 	bool said_away; /* one line per absence */
 	char error[300];
 	struct buf out;
@@ -197,8 +198,13 @@ static void
 cache_watch(void *arg)
 {
 	struct cache *c = arg;
+	uint64_t before_ns = c->watched_ns;
 	char reason[80];
 
+	c->watched_ns = now_ns(c);
+	/* Where this program stood still, the answers may be here and not read yet. */
+	if (c->watched_ns - before_ns > c->ctx.answer_timeout_ms * 1000000)
+		return;
 	if (c->n == 0 || now_ns(c) - c->asked[c->first].sent_ns < c->ctx.answer_timeout_ms * 1000000)
 		return;
 	snprintf(reason, sizeof(reason), "no answer for %llu ms",
@@ -376,6 +382,7 @@ on_open(void *arg)
 	}
 	cache_probe(c);
 	loop_timer_every(&c->probe, CACHE_PROBE_MS);
+	c->watched_ns = now_ns(c);
 	loop_timer_every(&c->watch, c->ctx.answer_timeout_ms / 4 + 1);
 }
 

@@ -93,8 +93,10 @@ log_failed(struct follow *f, err_t err, const struct err_detail *why)
 {
 	bool is_topic = broker_is_kafka(f->ctx.log_opt);
 
-	if (f->ctx.is_optional && err == ERR_NOT_FOUND && !follow_began(f)) {
+	/* Once it was missing, nobody who cannot be asked makes it more than that. */
+	if (f->ctx.is_optional && !follow_began(f) && (err == ERR_NOT_FOUND || f->was_missing)) {
 		f->was_missing = true;
+		f->error[0] = '\0';
 		loop_timer_once(&f->reopen, LOOK_MS);
 		return;
 	}

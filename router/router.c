@@ -28,6 +28,7 @@ struct router {
 	struct control *control;
 	struct group *group;
 	struct broker_metrics group_metrics; /* of what the group itself asks the log */
+	struct broker_context broker;	     /* the group keeps it */
 	struct loop_fd group_fd;
 	char trouble[400]; /* with the group; "" when there is none */
 	struct trace *trace;
@@ -226,18 +227,18 @@ join_group(struct router *r, struct err_detail *why)
 	static const struct group_ops ops = {
 	    .on_assigned = on_assigned, .on_dropped = on_dropped, .on_trouble = on_trouble};
 	const struct router_setup *setup = r->setup;
-	struct broker_context broker = {setup->clock, setup->log, &r->group_metrics};
 	struct group_context ctx = {
 	    .log = &setup->topology->log,
 	    .cluster = setup->cluster->opt.name,
 	    .instance = setup->instance,
-	    .broker = &broker,
+	    .broker = &r->broker,
 	    .ops = &ops,
 	    .arg = r,
 	};
 	struct buf path = BUF_INIT;
 	err_t err;
 
+	r->broker = (struct broker_context){setup->clock, setup->log, &r->group_metrics};
 	router_cursor_path(setup->topology, setup->cluster, &path);
 	ctx.cursor_path = buf_str(&path);
 	err = group_open(&r->group, &ctx, why);

@@ -43,7 +43,7 @@ struct group_context {
 	const char *cluster;	 /* name */
 	const char *instance;	 /* of this router, unique in the cluster; stays the same over restarts */
 	const char *cursor_path; /* where the log is a file */
-	const struct broker_context *broker;
+	const struct broker_context *broker; /* outlives the group */
 	const struct group_ops *ops;
 	void *arg;
 };

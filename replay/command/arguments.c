@@ -70,7 +70,7 @@ static const struct plain {
 	enum kind kind;
 	const char *value, *help;
 } plains[] = {
-	{"config",    1, OPT_CONFIG,    KIND_PLAN, "squeal.yaml", "the configuration; also -c"},
+	{"config",    1, OPT_CONFIG,    KIND_RUN, "squeal.yaml", "the configuration; also -c"},
 	{"from",      1, OPT_FROM,      KIND_PLAN, "KIND",        "binlog FILE..., server, log, list FILE..., spool FOLDER..."},
 	{"key",       1, OPT_KEY,       KIND_PLAN, "GLOB",        "only keys that match; may come again"},
 	{"key-regex", 1, OPT_KEY_REGEX, KIND_PLAN, "REGEX",       "only keys in which this extended regular expression is found"},

@@ -100,7 +100,7 @@ report_text(const struct report *r, struct buf *out)
 		buf_put_str(out, "done in ");
 		break;
 	case SEND_IMPATIENT:
-		buf_printf(out, "stopped, because %s; after ", s->away);
+		buf_printf(out, "stopped, because a server was away (%s); after ", s->away);
 		break;
 	case SEND_STOPPED:
 		buf_put_str(out, "stopped after ");

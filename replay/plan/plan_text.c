@@ -17,9 +17,36 @@ note(struct buf *out, uint64_t n, const char *noun, const char *rest)
 	buf_printf(out, " %s\n", rest);
 }
 
+/* A range without anything may be a wrong one, or its hour may be gone from there. */
+static void
+put_emptiness(const struct plan *p, struct buf *out)
+{
+	if (p->txns > 0)
+		return;
+	words_row("note", out);
+	if (p->tape.left_out == 0) {
+		buf_printf(out, "there is no %s at all: was the hour trimmed or purged here?\n", p->noun);
+		return;
+	}
+	buf_put_str(out, "none of the ");
+	words_count(p->tape.left_out, p->noun, out);
+	buf_put_str(out, " there is in the range");
+	if (p->tape.seen_first_us != 0) {
+		buf_put_str(out, "; they were committed ");
+		words_moment(p->tape.seen_first_us, out);
+		buf_put_str(out, " to ");
+		words_moment(p->tape.seen_last_us, out);
+		buf_put_str(out, " (");
+		words_zone(p->tape.seen_last_us, out);
+		buf_putc(out, ')');
+	}
+	buf_putc(out, '\n');
+}
+
 static void
 put_notes(const struct plan *p, struct buf *out)
 {
+	put_emptiness(p, out);
 	if (p->tape.begins_inside) {
 		words_row("note", out);
 		buf_put_str(out,
@@ -56,7 +83,9 @@ put_numbers(const struct plan *p, const struct plan_words *w, struct buf *out)
 		words_moment(p->first_us, out);
 		buf_put_str(out, " to ");
 		words_moment(p->last_us, out);
-		buf_putc(out, '\n');
+		buf_put_str(out, " (");
+		words_zone(p->last_us, out);
+		buf_put_str(out, ")\n");
 	}
 	words_row("keys", out);
 	words_number(p->keys, out);
@@ -95,13 +124,9 @@ put_servers(const struct plan *p, const struct targets *t, struct buf *out)
 	}
 }
 
-void
-plan_text(const struct plan *p, const struct targets *t, const struct plan_words *w, struct buf *out)
+static void
+put_costs(const struct plan *p, const struct plan_words *w, struct buf *out)
 {
-	buf_put_str(out, "plan\n");
-	put_numbers(p, w, out);
-	put_servers(p, t, out);
-	buf_put_str(out, w->standing);
 	words_row("duration", out);
 	if (w->rate == 0) {
 		buf_put_str(out, "as fast as the servers take them (--rate 0)\n");
@@ -116,6 +141,18 @@ plan_text(const struct plan *p, const struct targets *t, const struct plan_words
 	buf_put_str(out, "at most ");
 	words_count(plan_reads(p, w->hit_percent), "read", out);
 	buf_printf(out, ", if the caches hold %u %% of the keys (--hit-share)\n", w->hit_percent);
+}
+
+void
+plan_text(const struct plan *p, const struct targets *t, const struct plan_words *w, struct buf *out)
+{
+	buf_put_str(out, "plan\n");
+	put_numbers(p, w, out);
+	if (p->deletes > 0)
+		put_servers(p, t, out);
+	buf_put_str(out, w->standing);
+	if (p->deletes > 0)
+		put_costs(p, w, out);
 	put_notes(p, out);
 }
 
@@ -159,6 +196,9 @@ plan_json(const struct plan *p, const struct targets *t, const struct plan_words
 	buf_put_str(out, w->standing_json);
 	j.comma = true;
 	json_kv_bool(&j, "begins_inside", p->tape.begins_inside);
+	json_kv_u64(&j, "outside", p->tape.left_out);
+	json_kv_u64(&j, "seen_first_us", p->tape.seen_first_us);
+	json_kv_u64(&j, "seen_last_us", p->tape.seen_last_us);
 	json_kv_u64(&j, "bad", p->tape.bad);
 	json_kv_u64(&j, "bad_keys", p->tape.bad_keys);
 	json_kv_u64(&j, "xa_unknown", p->tape.xa_unknown);

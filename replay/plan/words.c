@@ -58,3 +58,14 @@ words_moment(uint64_t us, struct buf *out)
 	else
 		buf_put_str(out, text);
 }
+
+void
+words_zone(uint64_t us, struct buf *out)
+{
+	time_t s = (time_t)(us / 1000000);
+	char text[64];
+	struct tm tm;
+
+	if (localtime_r(&s, &tm) != NULL && strftime(text, sizeof(text), "%Z", &tm) > 0)
+		buf_put_str(out, text);
+}

@@ -23,4 +23,7 @@ void words_duration(uint64_t ms, struct buf *out);
 /* "2026-11-21 08:15:00" in the local time zone. */
 void words_moment(uint64_t us, struct buf *out);
 
+/* "UTC", the zone of words_moment() at that time. */
+void words_zone(uint64_t us, struct buf *out);
+
 #endif

@@ -322,8 +322,8 @@ crew_away(const struct crew *c, uint64_t *for_ms, char *why, size_t size)
 			size_t len = strlen(why);
 
 			snprintf(why + len, size - len,
-				 " (only a ring of before has it: where that is out of use, squealctl seal; "
-				 "--no-former leaves it out)");
+				 " (owner only by a ring of before: squealctl seal, or "
+				 "--no-former)");
 		}
 	}
 	return found;

@@ -49,7 +49,7 @@ put_reasons(const struct progress *p, struct buf *out)
 	if (p->throttled[0] != '\0')
 		buf_printf(out, "; throttled: %s", p->throttled);
 	if (p->waiting[0] != '\0')
-		buf_printf(out, "; waiting for %s", p->waiting);
+		buf_printf(out, "; waiting: %s", p->waiting);
 }
 
 /* On a terminal there is little room, and the reason matters more than the rest. */

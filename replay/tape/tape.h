@@ -62,12 +62,13 @@ struct tape_sink {
 
 /* What a run met; begins at 0 with each run. */
 struct tape_counts {
-	uint64_t txns;	     /* in the range */
-	uint64_t bad;	     /* records or lines that make no sense, left out */
-	uint64_t bad_keys;   /* keys that cannot be sent, left out */
-	uint64_t left_out;   /* transactions that are not in the range */
-	uint64_t xa_unknown; /* XA transactions whose keys were before the range */
-	bool begins_inside;  /* nothing before the range's beginning was there: more may be missing */
+	uint64_t txns;			      /* in the range */
+	uint64_t bad;			      /* records or lines that make no sense, left out */
+	uint64_t bad_keys;		      /* keys that cannot be sent, left out */
+	uint64_t left_out;		      /* transactions that are not in the range */
+	uint64_t seen_first_us, seen_last_us; /* when all that is there was committed; 0: not known */
+	uint64_t xa_unknown;		      /* XA transactions whose keys were before the range */
+	bool begins_inside; /* nothing before the range's beginning was there: more may be missing */
 };
 
 struct tape;

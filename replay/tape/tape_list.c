@@ -132,6 +132,7 @@ list_run(struct tape *tape, const struct tape_mark *from, const struct tape_sink
 		err = err_set(why, ERR_NOT_FOUND, "%.*s has no line %llu any more: the list was changed",
 			      SPAN_FMT(run.from->file), (unsigned long long)run.from->at);
 	list_line_fini(&run.line);
+	range_seen(run.range, &tape->counts.seen_first_us, &tape->counts.seen_last_us);
 	range_destroy(&run.range);
 	return err;
 }

@@ -201,6 +201,7 @@ log_run(struct tape *tape, const struct tape_mark *from, const struct tape_sink 
 		err = err_set(why, ERR_NOT_FOUND, "offset %llu is not there any more: this is another log",
 			      (unsigned long long)run.from->at);
 done:
+	range_seen(run.range, &tape->counts.seen_first_us, &tape->counts.seen_last_us);
 	broker_reader_close(&reader);
 	arena_fini(&run.arena);
 	range_destroy(&run.range);

@@ -125,6 +125,7 @@ server_run(struct tape *tape, const struct tape_mark *from, const struct tape_si
 		err = read_server(t, reading, range, why);
 	}
 	tape->counts.left_out = range_left_out(range);
+	range_seen(range, &tape->counts.seen_first_us, &tape->counts.seen_last_us);
 	if (err == ERR_CLOSED)
 		err = ERR_OK;
 	else if (err == ERR_OK && txn.from != NULL)

@@ -136,6 +136,7 @@ spool_run(struct tape *tape, const struct tape_mark *from, const struct tape_sin
 done:
 	spool_files_fini(&files);
 	spool_line_fini(&run.line);
+	range_seen(run.range, &tape->counts.seen_first_us, &tape->counts.seen_last_us);
 	range_destroy(&run.range);
 	return err;
 }

@@ -48,6 +48,7 @@ struct range {
 	uint64_t at;
 	bool skip;
 	uint64_t taken, left_out;
+	uint64_t seen_first_us, seen_last_us;
 };
 
 const char *
@@ -122,6 +123,13 @@ uint64_t
 range_left_out(const struct range *r)
 {
 	return r->left_out;
+}
+
+void
+range_seen(const struct range *r, uint64_t *first_us, uint64_t *last_us)
+{
+	*first_us = r->seen_first_us;
+	*last_us = r->seen_last_us;
 }
 
 /* --- bounds from text ------------------------------------------------------------------------------------
@@ -504,6 +512,10 @@ range_commit(struct range *r, uint64_t commit_us, uint64_t end)
 		wanted = false;
 	if (r->given[RANGE_STOP_TIME] && commit_us >= r->stop_us)
 		wanted = false;
+	if (commit_us != 0 && (r->seen_first_us == 0 || commit_us < r->seen_first_us))
+		r->seen_first_us = commit_us;
+	if (commit_us > r->seen_last_us)
+		r->seen_last_us = commit_us;
 	if (wanted)
 		r->taken++;
 	else

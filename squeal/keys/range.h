@@ -113,4 +113,7 @@ err_t range_finish(struct range *r, struct err_detail *why) MUST_CHECK;
 uint64_t range_taken(const struct range *r);
 uint64_t range_left_out(const struct range *r);
 
+/* When the first and the last of all that were seen were committed, wanted or not; 0: none had a time. */
+void range_seen(const struct range *r, uint64_t *first_us, uint64_t *last_us);
+
 #endif

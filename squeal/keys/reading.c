@@ -447,7 +447,12 @@ reading_server(struct reading *r, struct source *src, struct span from, struct e
 	if (err == ERR_OK && r->has_range && !r->past_stop && !range_is_over(r->opt.range))
 		err = range_leave_file(r->opt.range, decoder.pos, why);
 	if (err == ERR_OK && r->before_start)
-		err = err_set(why, ERR_NOT_FOUND, "the server's binlog has no such file as --start names");
+		err = err_set(
+		    why, ERR_NOT_FOUND,
+		    "the server's binlog has no such file as --start %s names (the last one is %s, SHOW "
+		    "BINARY LOGS has them all); what was purged may be in a copy (--from binlog), or on "
+		    "another server",
+		    range_text(r->opt.range, RANGE_START), buf_str(&r->file));
 	err = explain(r, err, why);
 done:
 	source_close(src);

@@ -20,7 +20,7 @@ static struct targets *
 make(const struct targets_options *opt, struct topology **topology)
 {
 	struct err_detail why = {0};
-	struct targets *t;
+	struct targets *t = NULL;
 
 	if (topology_parse(topology, span_of(config), "test.yaml", &why) != ERR_OK ||
 	    targets_create(&t, *topology, opt, &why) != ERR_OK)

@@ -54,6 +54,11 @@ moments_are_in_the_local_time_zone(void **state)
 	tzset();
 	words_moment(1289416829836000, &b);
 	assert_string_equal(buf_str(&b), "2010-11-10 20:20:29");
+	buf_clear(&b);
+	setenv("TZ", "XYZ-1", 1);
+	tzset();
+	words_zone(1289416829836000, &b);
+	assert_string_equal(buf_str(&b), "XYZ");
 	buf_fini(&b);
 }
 

@@ -39,7 +39,7 @@ a_pipe_gets_a_plain_line_with_the_reason_of_the_throttle(void **state)
 	check(&p, PROGRESS_LINE, 0,
 	      "replaying 43 %, 430,000 of 1,000,000 keys, 9,800 deletes/s; throttled: 10.0.0.1:11211 acks 48 "
 	      "ms; "
-	      "waiting for 10.0.0.2:11211");
+	      "waiting: 10.0.0.2:11211");
 }
 
 static void
