@@ -251,6 +251,27 @@ def test_a_cluster_that_is_not_in_the_file(pipeline):
     assert '"aa"' in done.stderr
 
 
+@pytest.mark.parametrize("how,says,not_says", [("kill", "error 20", "nothing heard"),
+                                               ("pause", "nothing heard", "error 20")])
+@pytest.mark.parametrize("link", ["socket", "tcp", "tls"])
+def test_a_database_that_died_is_told_from_one_that_is_silent(pipeline, certificates, link, how, says, not_says):
+    p = pipeline(start=False, clusters=["a"], db_options={"tls": certificates} if link == "tls" else {})
+    if link != "socket":
+        p.extra.setdefault("source", {}).update(p.db.tcp(), tls="required" if link == "tls" else "off")
+        p.write_configs()
+    for daemon in (p.squeal, p.routers["a"]):
+        daemon.start()
+    insert(p, ["k:1"])
+    p.wait_deleted(["k:1"])
+    getattr(p.db.process, how)()
+    try:
+        lines = wait_until(lambda: complaints(p.squeal, "no stream from the source"), 10, "squeal to notice")
+        assert says in lines[0] and not_says not in lines[0], lines[0]
+    finally:
+        if how == "pause":
+            p.db.process.resume()
+
+
 @pytest.mark.parametrize("which", ["squeal", "router"])
 def test_a_port_in_use(pipeline, which):
     p = pipeline(start=False, clusters=["a"])
