@@ -196,6 +196,22 @@ def test_other_mistakes_in_the_configuration(rundir, text, words):
     assert all(word in done.stderr for word in words), done.stderr
 
 
+@pytest.mark.parametrize("mode,says", [(0o600, ""), (0o644, "chmod 600"), (None, "No such file")])
+def test_a_password_file_that_squeal_could_not_use_is_noted(rundir, mode, says):
+    password = os.path.join(rundir, "password")
+    if mode:
+        with open(password, "w") as f:
+            f.write("secret\n")
+        os.chmod(password, mode)
+    path = os.path.join(rundir, "squeal.yaml")
+    with open(path, "w") as f:
+        f.write("log: {path: log.db}\nsource: {password_file: password}\n")
+    done = run_program("squeal", "check-config", "-c", path)
+    notes = [line for line in done.stdout.splitlines() if ": note: " in line]
+    assert done.returncode == 0 and "secret" not in done.stdout
+    assert len(notes) == (1 if says else 0) and all(says in line for line in notes), done.stdout
+
+
 def kafka_config(rundir, properties, **log):
     path = os.path.join(rundir, "squeal.yaml")
     settings = {"type": "kafka", "brokers": "127.0.0.1:1", "state": os.path.join(rundir, "state.db"),
