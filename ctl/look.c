@@ -70,7 +70,10 @@ put_moment(struct buf *out, uint64_t us)
 
 	gmtime_r(&seconds, &tm);
 	strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
-	buf_printf(out, "%s.%06" PRIu64 " UTC", text, us % 1000000);
+	if (us % 1000000 == 0)
+		buf_printf(out, "%s UTC", text);
+	else
+		buf_printf(out, "%s.%06" PRIu64 " UTC", text, us % 1000000);
 }
 
 static void
@@ -113,7 +116,11 @@ put_delete(struct buf *out, const struct yaml_node *d)
 		us = answer_text(d, path);
 		if (us.len == 0)
 			continue;
-		buf_printf(out, "%s%s %.*s us", any ? ", " : "    ", hops[i][1], SPAN_FMT(us));
+		/* MariaDB's binlog, and an old MySQL's, tells whole seconds. */
+		if (i == 0 && answer_number(d, "at_us.commit", 0) % 1000000 == 0)
+			buf_printf(out, "    commit to squeal unknown (the binlog has whole seconds)");
+		else
+			buf_printf(out, "%s%s %.*s us", any ? ", " : "    ", hops[i][1], SPAN_FMT(us));
 		any = true;
 	}
 	if (any)
@@ -185,7 +192,7 @@ put_top(struct buf *out, const struct yaml_node *root)
 	else
 		buf_put_str(out, "none sampled, so nobody knows how many were for nothing\n");
 	if (keys != NULL && keys->n > 0)
-		buf_printf(out, "  %10s %7s  %s\n", "DELETES", "SHARE", "KEY");
+		buf_printf(out, "  %10s %7s  %s\n", "ABOUT", "SHARE", "KEY");
 	for (const struct yaml_node *k = keys != NULL ? keys->first : NULL; k != NULL; k = k->next)
 		buf_printf(out, "  %10" PRIu64 " %7.*s  %.*s\n", answer_number(k, "deletes", 0),
 			   SPAN_FMT(answer_text(k, "share")), SPAN_FMT(answer_text(k, "key")));

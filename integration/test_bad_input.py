@@ -195,6 +195,22 @@ def test_other_mistakes_in_the_configuration(rundir, text, words):
     assert all(word in done.stderr for word in words), done.stderr
 
 
+@pytest.mark.parametrize("mode,says", [(0o600, ""), (0o644, "chmod 600"), (None, "No such file")])
+def test_a_password_file_that_squeal_could_not_use_is_noted(rundir, mode, says):
+    password = os.path.join(rundir, "password")
+    if mode:
+        with open(password, "w") as f:
+            f.write("secret\n")
+        os.chmod(password, mode)
+    path = os.path.join(rundir, "squeal.yaml")
+    with open(path, "w") as f:
+        f.write("log: {path: log.db}\nsource: {password_file: password}\n")
+    done = run_program("squeal", "check-config", "-c", path)
+    notes = [line for line in done.stdout.splitlines() if ": note: " in line]
+    assert done.returncode == 0 and "secret" not in done.stdout
+    assert len(notes) == (1 if says else 0) and all(says in line for line in notes), done.stdout
+
+
 def kafka_config(rundir, properties, **log):
     path = os.path.join(rundir, "squeal.yaml")
     settings = {"type": "kafka", "brokers": "127.0.0.1:1", "state": os.path.join(rundir, "state.db"),
@@ -248,6 +264,27 @@ def test_a_cluster_that_is_not_in_the_file(pipeline):
     done = run_program("squeal-router", "-c", p.config_path, "--cluster", "aa")
     assert done.returncode not in (0, -6, -11) and len(done.stderr.strip().splitlines()) == 1
     assert '"aa"' in done.stderr
+
+
+@pytest.mark.parametrize("how,says,not_says", [("kill", "error 20", "nothing heard"),
+                                               ("pause", "nothing heard", "error 20")])
+@pytest.mark.parametrize("link", ["socket", "tcp", "tls"])
+def test_a_database_that_died_is_told_from_one_that_is_silent(pipeline, certificates, link, how, says, not_says):
+    p = pipeline(start=False, clusters=["a"], db_options={"tls": certificates} if link == "tls" else {})
+    if link != "socket":
+        p.extra.setdefault("source", {}).update(p.db.tcp(), tls="required" if link == "tls" else "off")
+        p.write_configs()
+    for daemon in (p.squeal, p.routers["a"]):
+        daemon.start()
+    insert(p, ["k:1"])
+    p.wait_deleted(["k:1"])
+    getattr(p.db.process, how)()
+    try:
+        lines = wait_until(lambda: complaints(p.squeal, "no stream from the source"), 10, "squeal to notice")
+        assert says in lines[0] and not_says not in lines[0], lines[0]
+    finally:
+        if how == "pause":
+            p.db.process.resume()
 
 
 @pytest.mark.parametrize("which", ["squeal", "router"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 
 import pytest
@@ -74,6 +75,15 @@ def test_a_server_that_is_away_is_shown_with_the_reason(pipeline):
         line = [x for x in ctl(p, "status").stdout.splitlines() if x.split()[:1] == [p.caches["a"][0].address]]
         return len(line) == 1 and " away " in line[0] and "refused" in line[0].lower()
     wait_until(shown, 15, "the server to be shown as away, and why")
+
+
+def test_a_binlog_of_whole_seconds_gives_no_time_of_the_first_hop(pipeline):
+    p = pipeline(clusters=["a"], servers=1)
+    p.db.sql("CREATE TABLE demo.t (id INT); INSERT INTO demo.t VALUES (1) /*inv='k:1'*/")
+    p.wait_deleted(["k:1"])
+    said = wait_until(lambda: (lambda t: "server " in t and t)(ctl(p, "trace", "k:1").stdout), 10, "the delete to be told")
+    assert "commit to squeal unknown (the binlog has whole seconds), squeal to log " in said, said
+    assert re.search(r"committed [-0-9]+ \d\d:\d\d:\d\d UTC on main", said), said
 
 
 def test_trace_tells_the_story_of_a_key(pipeline):

@@ -6,6 +6,7 @@
 #include "lib/conf/rules.h"
 #include "lib/conf/topology.h"
 #include "lib/core/buf.h"
+#include "lib/core/file.h"
 #include "markers/rule_set.h"
 #include "squeal/cmd.h"
 
@@ -44,6 +45,19 @@ print_effective(const struct topology *topo, const char *path)
 	       pools == 1 ? "" : "s", servers, servers == 1 ? "" : "s");
 	buf_fini(&log);
 	return CMD_OK;
+}
+
+/* Not an error of the file: on another machine, or for another user, it may be there. */
+static void
+note_password(const struct topology *topo, const char *path)
+{
+	struct err_detail why = {0};
+	struct buf password = BUF_INIT;
+
+	if (topo->source.password_file[0] != '\0' &&
+	    file_read_secret(topo->source.password_file, &password, &why) != ERR_OK)
+		printf("%s: note: %s; squeal run cannot log in without it\n", path, err_why(&why));
+	buf_fini(&password);
 }
 
 int
@@ -116,6 +130,7 @@ cmd_check_config(int argc, char **argv)
 		return CMD_CONFIG;
 	}
 	exit_code = print_effective(topo, config);
+	note_password(topo, config);
 	if (exit_code == CMD_OK && rules == NULL && topo->markers.rules[0] != '\0')
 		rules = topo->markers.rules;
 	if (exit_code == CMD_OK && rules != NULL)

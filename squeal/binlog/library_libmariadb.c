@@ -17,6 +17,7 @@
 
 struct library {
 	MYSQL *m;
+	bool tls; /* at library_enter() */
 };
 
 const char *
@@ -86,13 +87,18 @@ library_set_timeout(struct library *l, uint64_t ms)
 void
 library_enter(struct library *l)
 {
+	l->tls = mysql_get_ssl_cipher(l->m) != NULL;
 	errno = 0;
 }
 
 int
 library_leave(struct library *l)
 {
-	return errno == EAGAIN ? ETIMEDOUT : errno;
+	/* Without TLS it looks first and then waits with poll(): EAGAIN is of the look, and says nothing of
+	 * how the wait ended.  A TLS library reads the socket itself, for as long as that lets it. */
+	if (errno == EAGAIN)
+		return l->tls ? ETIMEDOUT : 0;
+	return errno;
 }
 
 static int

@@ -28,7 +28,7 @@ static const struct doctor_row rows[] = {
     ROW("connect", SERVER, BROKEN, "connect.error", wants_tls, "{connect.error}",
 	"The server lets nobody in without TLS, and nothing is invalidated.", YAML, "source.tls: required")
     ROW("connect", SERVER, BROKEN, "connect.error", refused, "{connect.error}",
-	"squeal cannot log in, and nothing is invalidated.", SQL,
+	"squeal cannot log in, and nothing is invalidated; where there is no such account yet, squeal grant -c {our.config} prints it.", SQL,
 	"ALTER USER '{our.user}'@'HOST' IDENTIFIED BY 'the first line of source.password_file'")
     ROW("connect", SERVER, BROKEN, "connect.error", unreachable, "{connect.error}",
 	"squeal cannot read the binlog, and nothing is invalidated.", ADVICE,

@@ -114,6 +114,15 @@ doctor_split(const char *sentence, struct span *what, struct span *mend)
 			break;
 		}
 	}
+	/* The client library's own end with their number: "TEXT (error 1236): ADVICE". */
+	if (what->len == s.len) {
+		ptrdiff_t at = span_find(s, SPAN_LIT("): "));
+
+		if (at >= 0) {
+			*what = span_first(s, (size_t)at + 1);
+			*mend = span_from(s, (size_t)at + 3);
+		}
+	}
 	/* Squeal tries again; its doctor does not. */
 	if (mend->len > strlen(waits) && span_is(span_from(*mend, mend->len - strlen(waits)), waits))
 		mend->len -= strlen(waits);

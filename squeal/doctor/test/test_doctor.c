@@ -471,6 +471,10 @@ what_to_do_is_taken_from_the_sentence_that_says_it(void **state)
 	assert_int_equal(one.level, DOCTOR_BROKEN);
 	assert_string_equal(one.what, "topic t: refused (a:1; b:2) while asking");
 	assert_string_equal(one.mend, "look at log.brokers");
+	doctor_fact_sentence(f, "log.error", "it is gone (error 1236): start elsewhere");
+	one = judge(f, "log");
+	assert_string_equal(one.what, "it is gone (error 1236)");
+	assert_string_equal(one.mend, "start elsewhere");
 	doctor_fact_sentence(f, "log.error", "it is broken");
 	one = judge(f, "log");
 	assert_string_equal(one.what, "it is broken");
