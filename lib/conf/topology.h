@@ -104,7 +104,7 @@
 	OPT(name,            STR,      "",            0, 0,           "",       NO,  "name of the cluster; required") \
 	OPT(admin,           STR,      "127.0.0.1:9402", 0, 0,        "",       NO,  "address of this cluster's router for /metrics /healthz /readyz /status; empty for none") \
 	OPT(cursors,         STR,      "",            0, 0,           "",       NO,  "file of the delivery cursors and of what else the router must know after a restart; empty: beside the log; with Kafka the cursors are its committed offsets") \
-	OPT(mode,            CHOICE,   "warm",        0, 0,           "warm|cold", YES, "cold: the cluster is being filled from another one, so every delete holds fills off for cold_holdoff; squealctl mode switches it until the next start") \
+	OPT(mode,            CHOICE,   "warm",        0, 0,           "warm|cold", YES, "cold: the cluster is being filled from another one, so every delete holds fills off for cold_holdoff; squealctl mode switches it until this setting is changed") \
 	OPT(cold_holdoff,    DURATION, "2s",          1, 60000,       "ms",     YES, "hold-off of the deletes of a cold cluster") \
 	OPT(distribution,    CHOICE,   "ketama",      0, 0,           ALGORITHM_CHOICES, YES, "how clients spread keys over servers (docs/routing.md)") \
 	OPT(hash,            CHOICE,   "default",     0, 0,           KEY_HASHES, YES, "hash of the clients, in the words of their program; which there are depends on the distribution (docs/routing.md)") \
