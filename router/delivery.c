@@ -376,6 +376,18 @@ delivery_pause(struct delivery *d, const char *server, bool pause)
 }
 
 void
+delivery_sharers(struct delivery *d, size_t i, unsigned sharers)
+{
+	struct lane *lane = d->lanes.lane[i];
+
+	if (lane->sharers == sharers)
+		return;
+	lane->sharers = sharers;
+	delivery_look(d, lane, places_live(&d->places));
+	server_pump(lane->server);
+}
+
+void
 delivery_drain(struct delivery *d, void (*done)(void *arg), void *arg)
 {
 	d->draining = true;

@@ -133,9 +133,12 @@ void delivery_partitions(struct delivery *d, uint32_t partitions);
 
 /*
  * Sends nothing more to `server` (NULL: to all), or goes on.  What is in flight is awaited; the server falls
- * behind alone.  False: there is no such server.  A restart of the program forgets it.
+ * behind alone.  False: there is no such server.
  */
 bool delivery_pause(struct delivery *d, const char *server, bool pause);
+
+/* So many lanes of server i, in all partitions, share catch_up_rate. */
+void delivery_sharers(struct delivery *d, size_t i, unsigned sharers);
 
 /*
  * Reads nothing more; calls done(arg) once when every server that is up and not paused has acknowledged what

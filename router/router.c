@@ -12,6 +12,7 @@
 #include "lib/net/loop.h"
 #include "router/control.h"
 #include "router/delivery.h"
+#include "router/pace.h"
 #include "router/recall.h"
 #include "router/routing.h"
 #include "router/status.h"
@@ -225,6 +226,7 @@ on_group_tick(void *arg)
 	users = users_of(r);
 	routing_look(r->routing, &users);
 	recall_look(r->recall, &users);
+	pace_share(&users);
 }
 
 static err_t
