@@ -90,6 +90,7 @@ struct delivery_context {
 	delivery_coalesced_fn *on_coalesced; /* may be NULL */
 	delivery_settled_fn *on_settled;     /* may be NULL */
 	delivery_greeted_fn *on_greeted;     /* may be NULL */
+	void (*on_saving)(void *arg);	     /* cursors are about to be saved; may be NULL */
 	void *arg;
 };
 

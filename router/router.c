@@ -80,6 +80,14 @@ on_settled(void *arg)
 	trace_flush(r->trace);
 }
 
+static void
+on_saving(void *arg)
+{
+	struct router *r = arg;
+
+	recall_saving(r->recall);
+}
+
 /* A cache that wants to be told when it has caught up wants it from every partition, the empty ones too. */
 static void
 on_greeted(void *arg, const struct server *s, unsigned can)
@@ -145,6 +153,7 @@ on_assigned(void *arg, uint32_t partition, struct cursor_store *cursors)
 	    .on_acked = on_acked,
 	    .on_coalesced = on_coalesced,
 	    .on_settled = on_settled,
+	    .on_saving = on_saving,
 	    .on_greeted = on_greeted,
 	    .arg = r,
 	};

@@ -216,6 +216,56 @@ when_it_was_heard_is_known_after_an_end_in_order_only(void **state)
 	assert_int_equal(past.heard_ms, (START_S + 11) * SECOND_MS);
 }
 
+/* What the cursors that were saved last can say was heard before they were saved. */
+static void
+after_a_crash_nobody_was_heard_later_than_cursors_were_saved(void **state)
+{
+	struct fixture *f = *state;
+	struct server_past past;
+	char path[120];
+
+	snprintf(path, sizeof(path), "%s.heard", f->path);
+	memory_learn(f->memory, a, &process);
+	must_save(f);
+	for (int i = 0; i < 3; i++) {
+		clock_fake_advance_ms(&f->clock, 2000);
+		memory_heard(f->memory);
+	}
+	clock_fake_advance_ms(&f->clock, 50000);
+	crash(f);
+	assert_true(memory_past(f->memory, a, &past));
+	assert_int_equal(past.heard_ms, (START_S + 6) * SECOND_MS);
+	/* Nothing was saved since. */
+	must_save(f);
+	clock_fake_advance_ms(&f->clock, 1000);
+	crash(f);
+	assert_true(memory_past(f->memory, a, &past));
+	assert_int_equal(past.heard_ms, (START_S + 6) * SECOND_MS);
+	/* The wall clock was set: nobody knows. */
+	f->clock.epoch_us += 5000000;
+	load(f);
+	assert_true(memory_past(f->memory, a, &past));
+	assert_int_equal(past.heard_ms, (START_S + 57) * SECOND_MS);
+	f->clock.epoch_us -= 5000000;
+	/* Nor after a start of the machine. */
+	f->clock.now_ns -= UINT64_C(500000000000);
+	f->clock.epoch_us += 600000000;
+	load(f);
+	assert_true(memory_past(f->memory, a, &past));
+	assert_int_equal(past.heard_ms, (START_S + 57 - 500) * SECOND_MS);
+	f->clock.now_ns += UINT64_C(500000000000);
+	f->clock.epoch_us -= 600000000;
+	/* Or where the file is damaged, or empty. */
+	for (int i = 0; i < 2; i++) {
+		struct span text = i == 0 ? SPAN_LIT("00000000000000000001 1 0\n") : SPAN_LIT("");
+
+		assert_int_equal(file_replace(path, text, &f->why), ERR_OK);
+		load(f);
+		assert_true(memory_past(f->memory, a, &past));
+		assert_int_equal(past.heard_ms, (START_S + 57) * SECOND_MS);
+	}
+}
+
 /* After a start of the machine its uptime says nothing; a wall clock that went back says "just now". */
 static void
 the_wall_clock_tells_over_a_start_of_the_machine_and_never_too_early(void **state)
@@ -364,6 +414,7 @@ main(void)
 	    TEST(a_mode_holds_until_the_configuration_says_another),
 	    TEST(a_process_comes_back_as_it_was),
 	    TEST(when_it_was_heard_is_known_after_an_end_in_order_only),
+	    TEST(after_a_crash_nobody_was_heard_later_than_cursors_were_saved),
 	    TEST(the_wall_clock_tells_over_a_start_of_the_machine_and_never_too_early),
 	    TEST(what_left_the_cluster_is_forgotten),
 	    TEST(a_damaged_file_is_put_aside_and_said),
