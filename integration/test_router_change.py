@@ -339,6 +339,29 @@ def test_servers_that_are_behind_at_different_places_catch_up_from_a_topic_besid
     assert router.metrics().total("squeal_router_gaps_total") <= 3, "only for how fast they were back"
 
 
+def test_a_pause_that_every_router_was_told_holds_for_partitions_that_move(pipeline):
+    p = pipeline(clusters=["a"], servers=2, kafka=True, topic={"partitions": 3}, instances=["one", "two"])
+    routers, (paused, other) = p.instances("a"), [c.address for c in p.caches["a"]]
+
+    def parts(router):
+        return {part["partition"]: part for part in router.status()["partitions"]}
+    wait_until(lambda: all(parts(r) for r in routers) and sorted(n for r in routers for n in parts(r)) == [0, 1, 2],
+               30, "the partitions to be shared out")
+    for r in routers:
+        code, said = act(r, "/pause?server=" + paused)
+        assert code == 200 and "tell the other routers" in said["done"]
+    gone, left = routers
+    gone.kill()
+    wait_until(lambda: sorted(parts(left)) == [0, 1, 2], 60, "the partitions to move")
+    insert(p, ["k:%d" % i for i in range(100)])
+    wait_until(lambda: left.metrics().total("squeal_router_deletes_acked_total", server=other) > 0, 30, "deletes")
+    for part in parts(left).values():
+        assert {s["server"]: s["paused"] for s in part["servers"]} == {paused: True, other: False}
+    assert left.metrics().total("squeal_router_deletes_acked_total", server=paused) == 0
+    assert act(left, "/resume?server=" + paused)[0] == 200
+    p.wait_deleted(["k:%d" % i for i in range(100)], timeout=30)
+
+
 def test_an_empty_partition_costs_no_connection(pipeline):
     p = pipeline(clusters=["a"], servers=2, kafka=True, topic={"partitions": 4})
     router = p.routers["a"]

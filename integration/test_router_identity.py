@@ -170,6 +170,7 @@ def test_a_server_that_restarts_while_the_router_is_stopped_keeps_what_it_was_fi
     p = pipeline(clusters=["a"], servers=1, cache=SquealCache)
     cache, router = p.caches["a"][0], p.routers["a"]
     learnt(router)
+    router_memory = router.status()["memory"]["file"]
     router.stop()
     cache.kill()
     cache.start()
@@ -177,9 +178,22 @@ def test_a_server_that_restarts_while_the_router_is_stopped_keeps_what_it_was_fi
     router.start(wait=False)
     assert greeted(router, cache.process.pid)["changed"] == "restarted"
     assert router.metrics().total("squeal_router_gaps_total") == 0
-    # After a crash nobody knows when the former one was last heard.
+    # After a crash, too: the cursors tell when the former one was last heard.
+    learnt(router)
+    p.db.sql("CREATE TABLE demo.t (id INT); INSERT INTO demo.t VALUES (1) /*inv='k:1'*/")
+    p.wait_deleted(["k:1"])
+    wait_until(lambda: os.path.getsize(router.status()["memory"]["file"] + ".heard") > 0, 10, "the cursor to be saved")
+    router.kill()
+    cache.kill()
+    cache.start()
+    cache.set("k", "good")
+    router.start(wait=False)
+    assert greeted(router, cache.process.pid)["changed"] == "restarted"
+    assert cache.get("k") == b"good"
+    # Where that is not known it may be anybody.
     learnt(router)
     router.kill()
+    os.unlink(router_memory + ".heard")
     cache.kill()
     cache.start()
     cache.set("k", "of whom?")

@@ -38,6 +38,15 @@ on_lane_coalesced(void *arg, uint64_t ref, uint64_t offset)
 		d->ctx.on_coalesced(d->ctx.arg, ref, offset);
 }
 
+static void
+on_saving(void *arg)
+{
+	const struct delivery *d = arg;
+
+	if (d->ctx.on_saving != NULL)
+		d->ctx.on_saving(d->ctx.arg);
+}
+
 /* --- making -----------------------------------------------------------------------------------------------
  */
 
@@ -152,6 +161,7 @@ delivery_create(struct delivery **out, const struct delivery_context *ctx, struc
 	    .on_progress = on_progress,
 	    .on_acked = on_lane_acked,
 	    .on_coalesced = on_lane_coalesced,
+	    .on_saving = on_saving,
 	    .owner = d,
 	};
 	struct intake_context in = {
@@ -373,6 +383,18 @@ delivery_pause(struct delivery *d, const char *server, bool pause)
 
 	drain_check(d);
 	return found;
+}
+
+void
+delivery_sharers(struct delivery *d, size_t i, unsigned sharers)
+{
+	struct lane *lane = d->lanes.lane[i];
+
+	if (lane->sharers == sharers)
+		return;
+	lane->sharers = sharers;
+	delivery_look(d, lane, places_live(&d->places));
+	server_pump(lane->server);
 }
 
 void

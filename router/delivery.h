@@ -92,6 +92,7 @@ struct delivery_context {
 	delivery_coalesced_fn *on_coalesced; /* may be NULL */
 	delivery_settled_fn *on_settled;     /* may be NULL */
 	delivery_greeted_fn *on_greeted;     /* may be NULL */
+	void (*on_saving)(void *arg);	     /* cursors are about to be saved; may be NULL */
 	void *arg;
 };
 
@@ -135,9 +136,12 @@ void delivery_partitions(struct delivery *d, uint32_t partitions);
 
 /*
  * Sends nothing more to `server` (NULL: to all), or goes on.  What is in flight is awaited; the server falls
- * behind alone.  False: there is no such server.  A restart of the program forgets it.
+ * behind alone.  False: there is no such server.
  */
 bool delivery_pause(struct delivery *d, const char *server, bool pause);
+
+/* So many lanes of server i, in all partitions, share catch_up_rate. */
+void delivery_sharers(struct delivery *d, size_t i, unsigned sharers);
 
 /*
  * Reads nothing more; calls done(arg) once when every server that is up and not paused has acknowledged what

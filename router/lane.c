@@ -60,13 +60,16 @@ lane_in_gap(const struct lane *lane)
 	return outbox_flushes_pending(lane->outbox) > 0;
 }
 
-/* As long as the lane is behind it takes no more than catch_up_rate. */
+/* As long as the lane is behind it takes no more than its share of catch_up_rate. */
 static void
 lane_rate(struct lane *lane, uint64_t log_end, uint64_t live)
 {
-	bool behind = lane->next_read < live || log_end > lane->next_read + BEHIND_RECORDS;
+	uint64_t rate = lane->opt->catch_up_rate;
 
-	outbox_rate(lane->outbox, behind ? lane->opt->catch_up_rate : 0);
+	lane->behind = lane->next_read < live || log_end > lane->next_read + BEHIND_RECORDS;
+	if (rate > 0 && lane->sharers > 1)
+		rate = rate > lane->sharers ? rate / lane->sharers : 1;
+	outbox_rate(lane->outbox, lane->behind ? rate : 0);
 }
 
 static uint64_t

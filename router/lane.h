@@ -59,6 +59,8 @@ struct lane {
 	bool unproven;	    /* what the server holds may be anything until its flush is done */
 	bool distrust;	    /* flush it when it is placed */
 	bool paused;
+	bool behind;	  /* of the live feed: catch_up_rate applies */
+	unsigned sharers; /* lanes of the server that are behind and share it; 0: nobody has counted */
 	uint64_t told;	  /* the greeting (server_greetings()) that lane_caught_up() has answered */
 	uint64_t asked;	  /* broker_ask() after that greeting */
 	uint64_t greeted; /* the greeting that lane_greeted() has looked at */

@@ -348,6 +348,8 @@ lanes_save(struct lanes *l, size_t *n, struct err_detail *why)
 		*n += lane_cursor(l->lane[i], &cursors[*n]);
 	if (*n == 0)
 		goto done;
+	if (l->ctx.on_saving != NULL)
+		l->ctx.on_saving(l->ctx.owner);
 	CRASH_POINT("router.cursor.before");
 	err = cursor_save(l->ctx.cursors, cursors, *n, why);
 	CRASH_POINT("router.cursor.after");

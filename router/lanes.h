@@ -24,6 +24,7 @@ struct lanes_context {
 	server_progress_fn *on_progress;   /* arg: the lane */
 	outbox_acked_fn *on_acked;	   /* arg: the lane */
 	outbox_coalesced_fn *on_coalesced; /* arg: the lane */
+	void (*on_saving)(void *owner);	   /* cursors are about to be saved; may be NULL */
 	void *owner;			   /* of each lane */
 };
 

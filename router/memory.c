@@ -1,6 +1,7 @@
 #include "router/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,10 +25,13 @@
  *				(pid, born, start, connections; last heard in microseconds since 1970 and in
  *				milliseconds of the machine's uptime, 0 0 where that is not known; the name)
  *     sum 0123456789abcdef	(of everything above)
+ *
+ * The file of memory_heard(), in one line: microseconds since 1970, milliseconds of uptime, sum.
  */
 #define FIRST_LINE "squeal-memory 1"
+#define HEARD_LINE "%020" PRIu64 " %020" PRIu64 " "
 
-enum { FILE_MAX = 16 << 20, SUM_SEED = 0, BORN_JITTER_S = 2 };
+enum { FILE_MAX = 16 << 20, SUM_SEED = 0, BORN_JITTER_S = 2, SAME_CLOCK_MS = 1000 };
 
 enum said { SAID_NOTHING, SAID_WARM, SAID_COLD };
 
@@ -48,9 +52,72 @@ struct memory {
 	struct known *known;
 	size_t nknown;
 	bool own, stopped, changed;
+	int heard_fd;	   /* of the file of memory_heard(); -1: there is none */
+	int64_t heard_ms;  /* by all of them at the latest, before this start */
 	bool lost;	   /* the trouble is the damaged file */
 	char trouble[600]; /* "" for none */
 };
+
+/* --- when anybody was heard -------------------------------------------------------------------------------
+ */
+
+static void
+heard_path(const struct memory *m, struct buf *out)
+{
+	buf_printf(out, "%s.heard", m->path);
+}
+
+void
+memory_heard(struct memory *m)
+{
+	char line[80];
+	int n;
+
+	if (m->heard_fd < 0)
+		return;
+	n = snprintf(line, sizeof(line), HEARD_LINE, clock_real_us(m->clock), clock_mono_ms(m->clock));
+	n += snprintf(line + n, sizeof(line) - (size_t)n, "%016" PRIx64 "\n",
+		      hash_span(span_make(line, (size_t)n), SUM_SEED));
+	if (pwrite(m->heard_fd, line, (size_t)n, 0) == n)
+		return;
+	/* What it says is too early from now on. */
+	if (ftruncate(m->heard_fd, 0) == 0) {
+		close(m->heard_fd);
+		m->heard_fd = -1;
+	}
+}
+
+/* Now where it is not known, or where the machine, or its clock, is not the one of then. */
+static int64_t
+load_heard(const struct memory *m)
+{
+	uint64_t now_us = clock_real_us(m->clock), now_ms = clock_mono_ms(m->clock), us, ms, ago_us, ago_ms;
+	struct buf path = BUF_INIT, text = BUF_INIT;
+	struct err_detail why = {0};
+	int64_t at = (int64_t)now_ms;
+	char line[80], sum[32];
+	struct span rest;
+
+	heard_path(m, &path);
+	if (m->path[0] == '\0' || file_read(buf_str(&path), sizeof(line), &text, &why) != ERR_OK)
+		goto done;
+	rest = buf_span(&text);
+	if (!span_u64(span_cut(&rest, ' '), &us) || !span_u64(span_cut(&rest, ' '), &ms))
+		goto done;
+	snprintf(line, sizeof(line), HEARD_LINE, us, ms);
+	snprintf(sum, sizeof(sum), "%016" PRIx64 "\n", hash_span(span_of(line), SUM_SEED));
+	if (!span_is(rest, sum) || us > now_us || ms > now_ms)
+		goto done;
+	ago_us = now_us - us;
+	ago_ms = now_ms - ms;
+	if (ago_us / 1000 > ago_ms + SAME_CLOCK_MS || ago_ms > ago_us / 1000 + SAME_CLOCK_MS)
+		goto done;
+	at = (int64_t)ms;
+done:
+	buf_fini(&path);
+	buf_fini(&text);
+	return at;
+}
 
 /* --- servers by name --------------------------------------------------------------------------------------
  */
@@ -186,8 +253,18 @@ memory_stop(struct memory *m, struct err_detail *why)
 void
 memory_own(struct memory *m)
 {
+	struct buf path = BUF_INIT;
+
 	/* When servers were heard is written at the end only. */
 	m->own = m->changed = true;
+	if (m->path[0] == '\0' || m->heard_fd >= 0)
+		return;
+	heard_path(m, &path);
+	m->heard_fd = open(buf_str(&path), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	/* What is not kept up says nothing. */
+	if (m->heard_fd < 0)
+		unlink(buf_str(&path));
+	buf_fini(&path);
 }
 
 static err_t
@@ -212,7 +289,11 @@ static int64_t
 heard_ms(const struct memory *m, uint64_t heard_us, uint64_t uptime_ms)
 {
 	uint64_t now_us = clock_real_us(m->clock), now_ms = clock_mono_ms(m->clock);
-	uint64_t ago_ms = heard_us != 0 && now_us > heard_us ? (now_us - heard_us) / 1000 : 0;
+	uint64_t ago_ms;
+
+	if (heard_us == 0)
+		return m->heard_ms;
+	ago_ms = now_us > heard_us ? (now_us - heard_us) / 1000 : 0;
 
 	if (uptime_ms != 0 && now_ms >= uptime_ms && now_ms - uptime_ms < ago_ms)
 		ago_ms = now_ms - uptime_ms;
@@ -327,6 +408,8 @@ memory_load(struct memory **out, const char *path, const char *cluster, const st
 	m->path = mem_strdup(path);
 	m->cluster = mem_strdup(cluster);
 	m->clock = clock;
+	m->heard_fd = -1;
+	m->heard_ms = load_heard(m);
 	if (path[0] != '\0' && (access(path, F_OK) == 0 || errno != ENOENT)) {
 		err = file_read(path, FILE_MAX, &text, why);
 		if (err == ERR_OK)
@@ -353,6 +436,8 @@ memory_destroy(struct memory **mp)
 	if (m == NULL)
 		return;
 	clear(m);
+	if (m->heard_fd >= 0)
+		close(m->heard_fd);
 	free(m->but);
 	free(m->known);
 	free(m->path);

@@ -5,9 +5,10 @@
  * says.  And what the router learnt: which process answered at each server's address, so that another one
  * which came while the router was down is noticed (lib/deliver/process.h).
  *
- * When a process was last heard is only known after an end in order: as long as the router runs the file does
- * not say it, for it would be too early after a crash; then whatever began before the router's start may have
- * been there before.
+ * When a process was last heard is written at an end in order only; as long as the router runs that would be
+ * too early.  After a crash it is the time of the last memory_heard(), which has a file of its own that is
+ * overwritten in place: it outlives kill -9, and is not believed after a start of the machine.  Where nothing
+ * is known, whatever began before the router's start may have been there before.
  *
  * Changes are made in memory, and written, whole, by memory_save().  A damaged file is put aside: what it
  * said is lost, memory_trouble() says so, and it goes on.  Without a file (a log that is not on this machine,
@@ -69,6 +70,9 @@ void memory_learn(struct memory *m, const char *server, const struct server_past
 
 /* False: none is known. */
 bool memory_past(const struct memory *m, const char *server, struct server_past *out);
+
+/* To be called before cursors are saved: what they say was heard no later than now. */
+void memory_heard(struct memory *m);
 
 /* Forgets what is not a server any more. */
 void memory_keep(struct memory *m, bool (*is_server)(void *arg, const char *server), void *arg);

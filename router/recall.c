@@ -149,6 +149,12 @@ recall_look(struct recall *r, const struct routing_users *users)
 	(void)save(r, &why);
 }
 
+void
+recall_saving(struct recall *r)
+{
+	memory_heard(r->memory);
+}
+
 /* --- what squealctl says ----------------------------------------------------------------------------------
  */
 

@@ -47,6 +47,9 @@ void recall_changed(struct recall *r, const struct route *route, const struct ro
  * partition goes. */
 void recall_look(struct recall *r, const struct routing_users *users);
 
+/* Cursors are about to be saved: whatever they say of servers was heard by now. */
+void recall_saving(struct recall *r);
+
 /* What squealctl says.  It counts at once; an error is that a restart forgets it. */
 err_t recall_pause(struct recall *r, const char *server, bool paused, const struct routing_users *users,
 		   struct err_detail *why) MUST_CHECK;

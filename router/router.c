@@ -12,6 +12,7 @@
 #include "lib/net/loop.h"
 #include "router/control.h"
 #include "router/delivery.h"
+#include "router/pace.h"
 #include "router/recall.h"
 #include "router/routing.h"
 #include "router/status.h"
@@ -70,6 +71,14 @@ on_settled(void *arg)
 	struct router *r = arg;
 
 	trace_flush(r->trace);
+}
+
+static void
+on_saving(void *arg)
+{
+	struct router *r = arg;
+
+	recall_saving(r->recall);
 }
 
 /* A cache that wants to be told when it has caught up wants it from every partition, the empty ones too. */
@@ -138,6 +147,7 @@ on_assigned(void *arg, uint32_t partition, struct cursor_store *cursors)
 	    .on_acked = on_acked,
 	    .on_coalesced = on_coalesced,
 	    .on_settled = on_settled,
+	    .on_saving = on_saving,
 	    .on_greeted = on_greeted,
 	    .arg = r,
 	};
@@ -219,6 +229,7 @@ on_group_tick(void *arg)
 	users = users_of(r);
 	routing_look(r->routing, &users);
 	recall_look(r->recall, &users);
+	pace_share(&users);
 }
 
 static err_t

@@ -89,7 +89,7 @@
 	OPT(ack_timeout,     DURATION, "1s",          10, 600000,     "ms",     YES, "a server that leaves a window unacknowledged for this long is away") \
 	OPT(backoff_max,     DURATION, "1s",          10, 600000,     "ms",     YES, "longest pause between two tries to reach a server") \
 	OPT(cursor_interval, DURATION, "200ms",       10, 60000,      "ms",     YES, "cursors are written this often; what is delivered again after a crash") \
-	OPT(catch_up_rate,   UINT,     "0",           0, 100000000,   "keys/s", YES, "deletes per second, at most, for a server that is behind; 0: as fast as it takes them") \
+	OPT(catch_up_rate,   UINT,     "0",           0, 100000000,   "keys/s", YES, "deletes per second, at most, for a server that is behind, over all partitions of the log that the router has; 0: as fast as it takes them") \
 	OPT(sample_hits,     UINT,     "100",         0, 1000000,     "",       YES, "one window in so many asks the server whether it had the keys: how many deletes were for nothing; 0: none") \
 	OPT(trace_memory,    SIZE,     "4MiB",        0, 1ull << 30,  "bytes",  NO,  "the last deletes, for squealctl trace; 0: none are kept") \
 	OPT(trace_prefix,    STR,      "",            0, 0,           "",       NO,  "acknowledged deletes of keys that start with this are written to trace_file") \
@@ -104,7 +104,7 @@
 	OPT(name,            STR,      "",            0, 0,           "",       NO,  "name of the cluster; required") \
 	OPT(admin,           STR,      "127.0.0.1:9402", 0, 0,        "",       NO,  "address of this cluster's router for /metrics /healthz /readyz /status; empty for none") \
 	OPT(cursors,         STR,      "",            0, 0,           "",       NO,  "file of the delivery cursors and of what else the router must know after a restart; empty: beside the log; with Kafka the cursors are its committed offsets") \
-	OPT(mode,            CHOICE,   "warm",        0, 0,           "warm|cold", YES, "cold: the cluster is being filled from another one, so every delete holds fills off for cold_holdoff; squealctl mode switches it until the next start") \
+	OPT(mode,            CHOICE,   "warm",        0, 0,           "warm|cold", YES, "cold: the cluster is being filled from another one, so every delete holds fills off for cold_holdoff; squealctl mode switches it until this setting is changed") \
 	OPT(cold_holdoff,    DURATION, "2s",          1, 60000,       "ms",     YES, "hold-off of the deletes of a cold cluster") \
 	OPT(distribution,    CHOICE,   "ketama",      0, 0,           ALGORITHM_CHOICES, YES, "how clients spread keys over servers (docs/routing.md)") \
 	OPT(hash,            CHOICE,   "default",     0, 0,           KEY_HASHES, YES, "hash of the clients, in the words of their program; which there are depends on the distribution (docs/routing.md)") \
@@ -150,7 +150,7 @@
 
 #define LIMIT_OPTIONS(OPT)                                                                                         \
 	OPT(prefix,          STR,      "",            0, 0,           "",       YES, "keys that begin so, the longest prefix wins; required") \
-	OPT(rate,            UINT,     "1000",          1, 100000000,   "keys/s", YES, "deletes of these keys per second and server, at most; required")
+	OPT(rate,            UINT,     "1000",          1, 100000000,   "keys/s", YES, "deletes of these keys per second and server, at most; of each partition of the log; required")
 /* clang-format on */
 
 struct region_options {
