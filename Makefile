@@ -72,7 +72,7 @@ GENERATED :=
 
 all: programs
 
-MODULES := lib/core lib/net lib/wire lib/broker lib/conf lib/route lib/deliver markers squeal/binlog squeal squeal/schema squeal/keys squeal/doctor \
+MODULES := lib/core lib/net lib/wire lib/broker lib/conf lib/route lib/rings lib/ask lib/deliver markers squeal/binlog squeal squeal/schema squeal/keys squeal/doctor \
 	   router replay ctl cache-server integration
 include $(patsubst %,%/module.mk,$(MODULES))
 

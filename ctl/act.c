@@ -3,9 +3,9 @@
 #include <string.h>
 #include <time.h>
 
-#include "ctl/answer.h"
-#include "ctl/ask.h"
 #include "ctl/command.h"
+#include "lib/ask/answer.h"
+#include "lib/ask/ask.h"
 
 enum { DRAIN_POLL_MS = 50 };
 

@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ctl/place.h"
+#include "lib/ask/place.h"
 #include "lib/core/buf.h"
 #include "lib/core/clock.h"
 

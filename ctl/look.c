@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "ctl/answer.h"
-#include "ctl/ask.h"
 #include "ctl/command.h"
+#include "lib/ask/answer.h"
+#include "lib/ask/ask.h"
 
 /* Asks, and prints what cannot be shown: everything with --json, and the errors otherwise. */
 static int

@@ -1,11 +1,11 @@
-CTL_SRC := ctl/act.c ctl/answer.c ctl/ask.c ctl/command.c ctl/look.c ctl/place.c ctl/status.c
+CTL_SRC := ctl/act.c ctl/command.c ctl/look.c ctl/status.c
 CTL_A   := $(BUILD)/lib/ctl.a
 LIBS    += $(CTL_A)
 
 $(CTL_A): $(call objs,$(CTL_SRC))
 
 # Users before used.
-CTL_NEEDS := net conf core
+CTL_NEEDS := ask net conf core
 CTL_LIBS  := $(NET_LIBS) $(CONF_LIBS) -lxxhash -lm
 
 CTL_BIN     := $(BUILD)/bin/squealctl

@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "ctl/answer.h"
 #include "ctl/command.h"
+#include "lib/ask/answer.h"
 
 enum { WIDTH_SERVER = 28 };
 

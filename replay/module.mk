@@ -29,8 +29,7 @@ LIBS           += $(REPLAYER_A)
 $(REPLAYER_A): $(call objs,$(REPLAYER_SRC))
 
 # Users before used.
-# ctl before router: each has a part called place or places.
-REPLAYER_NEEDS := ctl router squeal-daemon binlog markers deliver route net broker wire conf core
+REPLAYER_NEEDS := squeal-daemon binlog markers ask rings deliver route net broker wire conf core
 REPLAYER_LIBS   = $(BINLOG_LIBS) $(NET_LIBS) $(CONF_LIBS) -lsqlite3 $(KAFKA_LIBS) -lprotobuf-c -lxxhash -lcrypto -lm
 
 REPLAYER_BIN := $(BUILD)/bin/squeal-replay

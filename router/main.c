@@ -20,7 +20,7 @@
 #include "router/delivery.h"
 #include "router/feed.h"
 #include "router/lane.h"
-#include "router/rings.h"
+#include "lib/rings/rings.h"
 #include "router/router.h"
 #include "router/trace.h"
 

@@ -6,7 +6,7 @@ $(ROUTER_A): $(call objs,$(ROUTER_SRC))
 $(BUILD)/crash/router.a: $(call tobjs,$(ROUTER_SRC))
 
 # Users before used.
-ROUTER_NEEDS := deliver route net broker wire conf core
+ROUTER_NEEDS := rings deliver route net broker wire conf core
 ROUTER_LIBS  := $(NET_LIBS) $(CONF_LIBS) -lsqlite3 $(KAFKA_LIBS) -lprotobuf-c -lxxhash -lcrypto -lm
 
 ROUTER_BIN := $(BUILD)/bin/squeal-router

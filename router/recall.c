@@ -20,7 +20,7 @@ recall_path(const struct topology *t, const struct cluster *c, const char *insta
 
 	if (c->opt.cursors[0] == '\0' && !file)
 		return;
-	router_cursor_path(t, c, out);
+	topology_cursor_path(t, c, out);
 	if (!file)
 		buf_putc(out, '.');
 	for (const char *p = instance; *p != '\0' && !file; p++)

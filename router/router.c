@@ -250,7 +250,7 @@ join_group(struct router *r, struct err_detail *why)
 	err_t err;
 
 	r->broker = (struct broker_context){setup->clock, setup->log, &r->group_metrics};
-	router_cursor_path(setup->topology, setup->cluster, &path);
+	topology_cursor_path(setup->topology, setup->cluster, &path);
 	ctx.cursor_path = buf_str(&path);
 	err = group_open(&r->group, &ctx, why);
 	buf_fini(&path);

@@ -28,7 +28,4 @@ struct router_setup {
  */
 err_t router_run(const struct router_setup *setup, struct err_detail *why) MUST_CHECK;
 
-/* Where the cluster's cursors are: what squeal.yaml says, or a file beside the log. */
-void router_cursor_path(const struct topology *t, const struct cluster *c, struct buf *out);
-
 #endif

@@ -11,9 +11,9 @@
 #include "lib/core/clock.h"
 #include "lib/core/err.h"
 #include "lib/core/log.h"
+#include "lib/rings/rings.h"
 #include "lib/route/route.h"
 #include "router/delivery.h"
-#include "router/rings.h"
 
 struct routing; /* opaque */
 

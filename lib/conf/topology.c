@@ -344,3 +344,12 @@ topology_reload(struct topology *t, const struct topology *fresh, topology_chang
 	}
 	reload_clusters(t, fresh, fn, arg);
 }
+
+void
+topology_cursor_path(const struct topology *t, const struct cluster *c, struct buf *out)
+{
+	if (c->opt.cursors[0] != '\0')
+		buf_put_str(out, c->opt.cursors);
+	else
+		buf_printf(out, "%s.%s.cursors", t->log.path, c->opt.name);
+}

@@ -252,6 +252,9 @@ void topology_reload(struct topology *t, const struct topology *fresh, topology_
  */
 void topology_ring_text(const struct cluster *c, bool reach, struct buf *out);
 
+/* Where the cluster's cursors are: what squeal.yaml says, or a file beside the log. */
+void topology_cursor_path(const struct topology *t, const struct cluster *c, struct buf *out);
+
 /* The sections in the file's order, for --help, samples and docs. */
 enum {
 	TOPOLOGY_TOP, /* values at the top level */

@@ -4,13 +4,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ctl/answer.h"
-#include "ctl/ask.h"
-#include "ctl/place.h"
+#include "lib/ask/answer.h"
+#include "lib/ask/ask.h"
+#include "lib/ask/place.h"
 #include "lib/core/json.h"
 #include "lib/core/mem.h"
+#include "lib/rings/rings.h"
 #include "replay/plan/words.h"
-#include "router/rings.h"
 
 /* Of one cluster. */
 struct standing {

@@ -4,8 +4,8 @@
  * Threads: any.   Blocks: until the answer is whole, or for the time given.   Clock: the system's monotonic
  * one.
  */
-#ifndef SQUEAL_CTL_ASK_H
-#define SQUEAL_CTL_ASK_H
+#ifndef SQUEAL_LIB_ASK_ASK_H
+#define SQUEAL_LIB_ASK_ASK_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -14,7 +14,7 @@
 
 #include "lib/core/file.h"
 #include "lib/route/route.h"
-#include "router/rings.h"
+#include "lib/rings/rings.h"
 
 struct fixture {
 	char dir[64], path[96];

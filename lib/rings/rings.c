@@ -1,4 +1,4 @@
-#include "router/rings.h"
+#include "lib/rings/rings.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -11,7 +11,6 @@
 #include "lib/core/hash.h"
 #include "lib/core/mem.h"
 #include "lib/route/ring.h"
-#include "router/router.h"
 
 /*
  * The file, by lines; a ring is its topology_ring_text() with what it takes to reach the servers, which has
@@ -51,7 +50,7 @@ rings_path(const struct topology *t, const struct cluster *c, struct buf *out)
 {
 	if (c->opt.cursors[0] == '\0' && strcmp(t->log.type, "sqlite") != 0)
 		return;
-	router_cursor_path(t, c, out);
+	topology_cursor_path(t, c, out);
 	buf_put_str(out, ".rings");
 }
 

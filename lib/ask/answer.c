@@ -1,10 +1,10 @@
-#include "ctl/answer.h"
+#include "lib/ask/answer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "ctl/ask.h"
+#include "lib/ask/ask.h"
 #include "lib/core/mem.h"
 
 void

@@ -5,13 +5,13 @@
  *
  * Threads: any.   Blocks: answers_ask(), for one timeout per port that does not answer.
  */
-#ifndef SQUEAL_CTL_ANSWER_H
-#define SQUEAL_CTL_ANSWER_H
+#ifndef SQUEAL_LIB_ASK_ANSWER_H
+#define SQUEAL_LIB_ASK_ANSWER_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "ctl/place.h"
+#include "lib/ask/place.h"
 #include "lib/conf/yaml.h"
 #include "lib/core/json.h"
 

@@ -3,8 +3,8 @@
  *
  * Threads: any.   Blocks: never.
  */
-#ifndef SQUEAL_CTL_PLACE_H
-#define SQUEAL_CTL_PLACE_H
+#ifndef SQUEAL_LIB_ASK_PLACE_H
+#define SQUEAL_LIB_ASK_PLACE_H
 
 #include <stdbool.h>
 #include <stddef.h>

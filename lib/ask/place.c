@@ -1,4 +1,4 @@
-#include "ctl/place.h"
+#include "lib/ask/place.h"
 
 #include <stdlib.h>
 #include <string.h>

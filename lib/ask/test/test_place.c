@@ -5,8 +5,8 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "ctl/ask.h"
-#include "ctl/place.h"
+#include "lib/ask/ask.h"
+#include "lib/ask/place.h"
 
 static const char yaml[] = "log: {path: /tmp/x.db}\n"
 			   "squeal: {admin: 0.0.0.0:9401}\n"

@@ -1,4 +1,4 @@
-#include "ctl/ask.h"
+#include "lib/ask/ask.h"
 
 #include <stdlib.h>
 

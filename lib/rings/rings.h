@@ -14,8 +14,8 @@
  *
  * Threads: the loop's.   Blocks: on the disk.   Time: microseconds since 1970, as given by the caller.
  */
-#ifndef SQUEAL_ROUTER_RINGS_H
-#define SQUEAL_ROUTER_RINGS_H
+#ifndef SQUEAL_LIB_RINGS_RINGS_H
+#define SQUEAL_LIB_RINGS_RINGS_H
 
 #include "lib/conf/topology.h"
 #include "lib/core/buf.h"
