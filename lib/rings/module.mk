@@ -13,3 +13,8 @@ RINGS_TESTS := $(patsubst lib/rings/test/%.c,$(BUILD)/test/lib/rings/test/%,$(wi
 TESTS       += $(RINGS_TESTS)
 $(RINGS_TESTS): $(RINGS_A) $(patsubst %,$(BUILD)/lib/%.a,$(RINGS_NEEDS))
 $(RINGS_TESTS): TEST_LIBS := $(RINGS_LIBS)
+
+RINGS_FUZZERS := $(patsubst lib/rings/fuzz/%.c,$(BUILD)/fuzz/lib/rings/fuzz/%,$(wildcard lib/rings/fuzz/fuzz_*.c))
+FUZZERS       += $(RINGS_FUZZERS)
+$(RINGS_FUZZERS): $(RINGS_A) $(patsubst %,$(BUILD)/lib/%.a,$(RINGS_NEEDS))
+$(RINGS_FUZZERS): TEST_LIBS := $(RINGS_LIBS)

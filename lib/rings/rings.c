@@ -25,7 +25,7 @@
  */
 #define FIRST_LINE "squeal-rings 1"
 
-enum { FILE_MAX = 64 << 20, SUM_SEED = 0 };
+enum { FILE_MAX = 64 << 20 };
 
 struct before {
 	uint64_t until_us;
@@ -213,7 +213,7 @@ rings_text(const struct rings *r, struct buf *out)
 		buf_printf(out, "before %" PRIu64 " %s\n", r->before[i].until_us, r->before[i].text);
 	for (size_t i = 0; i < r->nout; i++)
 		buf_printf(out, "out %s\n", r->out[i]);
-	buf_printf(out, "sum %016" PRIx64 "\n", hash_span(span_from(buf_span(out), begin), SUM_SEED));
+	buf_printf(out, "sum %016" PRIx64 "\n", hash_span(span_from(buf_span(out), begin), RINGS_SUM_SEED));
 }
 
 static err_t
@@ -304,7 +304,7 @@ load_text(struct rings *r, struct span text, struct err_detail *why)
 	if (text.len < end)
 		return damaged(r, "it is cut off", why);
 	body = span_first(text, text.len - end);
-	snprintf(sum, sizeof(sum), "sum %016" PRIx64 "\n", hash_span(body, SUM_SEED));
+	snprintf(sum, sizeof(sum), "sum %016" PRIx64 "\n", hash_span(body, RINGS_SUM_SEED));
 	if (!span_is(span_from(text, body.len), sum))
 		return damaged(r, "its checksum does not match", why);
 	rest = body;
