@@ -2,7 +2,7 @@
  * group_inside - a member of a consumer group, for the two files that are it: group_kafka.c (membership:
  * joining, being fenced, leaving) and group_parts.c (what it was assigned, and the cursors of that).
  *
- * Private to lib/broker.   Threads: the group's.   Blocks: group_parts_commit_last() for CLOSE_MS; nothing
+ * Private to lib/broker.   Threads: the group's.   Blocks: group_parts_close() for GROUP_CLOSE_MS; nothing
  * else.
  */
 #ifndef SQUEAL_LIB_BROKER_GROUP_INSIDE_H
