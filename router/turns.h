@@ -17,7 +17,7 @@ enum {
 	TURNS_LIVE_US = 50000, /* so long after its last record the live feed is at work */
 	TURNS_SLICE_US = 250,
 	TURNS_SLICE_BESIDE_LIVE_US = 50,
-	TURNS_PAUSES = 2,
+	TURNS_PAUSES = 3,
 	TURNS_AFTER_YOU_US = 20,
 };
 
