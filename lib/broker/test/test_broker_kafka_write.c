@@ -340,7 +340,7 @@ settings_that_a_promise_stands_on_are_refused(void **state)
 	}
 	m->f->opt.properties = (char *)"no.such.thing=1\n";
 	assert_err(m->f, broker_writer_open(&w, &m->f->opt, "main", &m->f->ctx, &m->f->why), ERR_CONFIG,
-		   "No such configuration property");
+		   "librdkafka has no setting");
 	m->f->opt.properties = (char *)"compression.type=zstd\nclient.id=mine\n";
 	w = fixture_writer(m->f);
 	fixture_append(m->f, w, "x", "p");
