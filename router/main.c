@@ -15,12 +15,12 @@
 #include "lib/core/json.h"
 #include "lib/core/log.h"
 #include "lib/core/option.h"
+#include "lib/rings/rings.h"
 #include "lib/route/route.h"
 #include "lib/wire/mc_request.h"
 #include "router/delivery.h"
 #include "router/feed.h"
 #include "router/lane.h"
-#include "lib/rings/rings.h"
 #include "router/router.h"
 #include "router/trace.h"
 

@@ -36,10 +36,10 @@
 #include "cache-server/settings/settings.h"
 #include "cache-server/sight/latency.h"
 #include "cache-server/sight/prefix.h"
-#include "lib/core/topk.h"
 #include "lib/core/buf.h"
 #include "lib/core/clock.h"
 #include "lib/core/err.h"
+#include "lib/core/topk.h"
 #include "lib/net/admin.h"
 
 /* Arrays have one entry for each worker; an array that is NULL: that is not kept. */

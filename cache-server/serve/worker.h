@@ -24,9 +24,9 @@
 #include "cache-server/serve/datagram.h"
 #include "cache-server/sight/latency.h"
 #include "cache-server/sight/prefix.h"
+#include "lib/core/err.h"
 #include "lib/core/sample.h"
 #include "lib/core/topk.h"
-#include "lib/core/err.h"
 
 struct server;
 

@@ -22,9 +22,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lib/core/sample.h"
 #include "lib/core/buf.h"
 #include "lib/core/histogram.h"
+#include "lib/core/sample.h"
 #include "lib/core/span.h"
 
 /* clang-format off */

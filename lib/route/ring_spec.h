@@ -6,9 +6,9 @@
 #ifndef SQUEAL_LIB_ROUTE_RING_SPEC_H
 #define SQUEAL_LIB_ROUTE_RING_SPEC_H
 
+#include "lib/conf/algorithm.h"
 #include "lib/conf/topology.h"
 #include "lib/core/err.h"
-#include "lib/conf/algorithm.h"
 
 enum { RING_SERVERS_MAX = 1 << 23 }; /* as mcrouter */
 

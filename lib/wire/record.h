@@ -48,8 +48,8 @@ struct record {
 void record_encode(const struct record *rec, struct buf *out);
 
 /*
- * Decodes; keys and texts in *rec point into `bytes`, lists live in `arena`.  ERR_BAD_RECORD: not a record, or of a
- * version that this program does not know (*why says which and what to upgrade).
+ * Decodes; keys and texts in *rec point into `bytes`, lists live in `arena`.  ERR_BAD_RECORD: not a record,
+ * or of a version that this program does not know (*why says which and what to upgrade).
  */
 err_t record_decode(struct span bytes, struct arena *arena, struct record *rec,
 		    struct err_detail *why) MUST_CHECK;

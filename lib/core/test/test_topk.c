@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/core/topk.h"
 #include "lib/core/hash.h"
 #include "lib/core/test/test.h"
+#include "lib/core/topk.h"
 
 enum { SEED = 12345 };
 

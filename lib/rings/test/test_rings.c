@@ -13,8 +13,8 @@
 #include <cmocka.h>
 
 #include "lib/core/file.h"
-#include "lib/route/route.h"
 #include "lib/rings/rings.h"
+#include "lib/route/route.h"
 
 struct fixture {
 	char dir[64], path[96];

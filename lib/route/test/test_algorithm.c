@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "lib/core/buf.h"
 #include "lib/conf/algorithm.h"
+#include "lib/core/buf.h"
 #include "lib/route/keyhash.h"
 
 static void
