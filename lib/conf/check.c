@@ -125,11 +125,11 @@ check_log(const struct section_file *r, const struct section *f, const struct lo
 			    o->topic);
 		return check_brokers(r, f, o->brokers);
 	}
-	if (section_has(f, "brokers") || section_has(f, "properties"))
+	if (o->brokers[0] != '\0' || o->properties[0] != '\0')
 		return section_bad(
-		    r, section_place(f, section_has(f, "brokers") ? "brokers" : "properties"),
+		    r, section_place(f, o->brokers[0] != '\0' ? "brokers" : "properties"),
 		    "%s in log has no effect with type: sqlite; set type: kafka, or take it out",
-		    section_has(f, "brokers") ? "brokers" : "properties");
+		    o->brokers[0] != '\0' ? "brokers" : "properties");
 	if (o->path[0] == '\0')
 		return section_bad(r, section_place(f, "path"),
 				   "path in log is missing; name the file of the log, as in "

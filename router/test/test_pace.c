@@ -11,8 +11,12 @@ struct second {
 static void
 start_second(struct second *s, struct fixture *f)
 {
-	struct delivery_context ctx = {
-	    .loop = f->loop, .log_opt = &f->log_opt, .opt = &f->opt, .route = f->route, .seed = 5};
+	struct delivery_context ctx = {.loop = f->loop,
+				       .log_opt = &f->log_opt,
+				       .opt = &f->opt,
+				       .route = f->route,
+				       .turns = &f->turns,
+				       .seed = 5};
 	struct err_detail why = {0};
 	char path[128];
 
@@ -48,17 +52,17 @@ catch_up_ms(struct fixture *f, unsigned sharers, int from, int to)
 	return clock_mono_ms(clock_system()) - begin;
 }
 
+/* However slow the machine is, it is not faster than the rate. */
 static void
 a_share_of_the_rate_is_slower(void **state)
 {
 	struct fixture *f = *state;
-	uint64_t alone, shared;
+	uint64_t shared;
 
 	f->opt.catch_up_rate = 4000;
 	start(f);
-	alone = catch_up_ms(f, 1, 0, MANY);
-	shared = catch_up_ms(f, 4, MANY, 2 * MANY);
-	assert_true(shared > 2 * alone);
+	shared = catch_up_ms(f, 4, 0, MANY);
+	assert_true(shared > 1000); /* 370 without */
 }
 
 static void
