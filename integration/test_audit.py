@@ -294,6 +294,12 @@ def test_exit_codes_tell_a_wrong_call_a_wrong_file_and_no_log(rundir):
     done = run_program("squeal-audit", "-c", config, "--for", "1s")
     assert done.returncode == 69
     assert "nothing was audited" in done.stderr
+    with open(config, "w") as f:
+        f.write("log:\n  type: kafka\n  brokers: 127.0.0.1:%d\n  properties:\n    no.such.thing: 1\n"
+                "clusters:\n  - name: a\n    servers:\n      - 127.0.0.1:%d\n" % (free_port(), free_port()))
+    done = run_program("squeal-audit", "-c", config, "--for", "1s")
+    assert done.returncode == 78
+    assert "no.such.thing" in done.stderr
 
 
 # --- a topic of Kafka ---------------------------------------------------------------------------------------

@@ -299,7 +299,7 @@ main(int argc, char **argv)
 	parse(&a, argc, argv, &exit_code);
 	if (exit_code >= 0)
 		goto done;
-	if (topology_load(&t, a.config, &why) != ERR_OK) {
+	if (topology_load(&t, a.config, &why) != ERR_OK || broker_check_options(&t->log, &why) != ERR_OK) {
 		fprintf(stderr, "squeal-audit: %s\n", err_why(&why));
 		exit_code = EXIT_CONFIG;
 		goto done;

@@ -5,6 +5,7 @@
     catch-up   how long the server needs for what it missed, and the most memory of the router meanwhile
 
     BENCH_CATCHUP_KEYS=1000000   deletes that the server missed; 10000000 for a soak
+    BENCH_CATCHUP_RECORD=1000    keys in each record of what it missed
     BENCH_CATCHUP_SECONDS=4      of each load of live records
 
 There is no database: fill_log writes the log.
@@ -22,6 +23,7 @@ from harness.pipeline import Router, program, read_trace, write_config
 from harness.process import Process
 
 KEYS = int(os.environ.get("BENCH_CATCHUP_KEYS") or 1000000)
+RECORD = int(os.environ.get("BENCH_CATCHUP_RECORD") or 1000)
 SECONDS = float(os.environ.get("BENCH_CATCHUP_SECONDS") or 4)
 RATE = 500  # live records per second
 PER_RECORD = 3
@@ -153,8 +155,7 @@ def bench_catchup(report):
         s.level(range(SERVERS))
 
         s.caches[0].kill()
-        per = 1000
-        s.fill(KEYS * SERVERS // per, per, "missed:")
+        s.fill(KEYS * SERVERS // RECORD, RECORD, "missed:")
         s.level(others, 300)
         s.settle()
         before = s.metric("squeal_router_deletes_acked_total", 0)
