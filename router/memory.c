@@ -12,6 +12,7 @@
 #include "lib/core/hash.h"
 #include "lib/core/mem.h"
 #include "lib/core/option.h"
+#include "lib/core/sealed.h"
 
 /*
  * The file, by lines; names have no line ends:
@@ -230,7 +231,7 @@ memory_save(struct memory *m, struct err_detail *why)
 		buf_printf(&text, "but %s\n", m->but[i]);
 	for (size_t i = 0; i < m->nknown; i++)
 		put_known(m, &m->known[i], &text);
-	buf_printf(&text, "sum %016" PRIx64 "\n", hash_span(buf_span(&text), SUM_SEED));
+	sealed_end(&text, 0);
 	err = file_replace(m->path, buf_span(&text), why);
 	m->changed = err != ERR_OK;
 	if (err != ERR_OK && !m->lost)
@@ -271,17 +272,6 @@ static err_t
 damaged(const char *what, struct err_detail *why)
 {
 	return err_set(why, ERR_CORRUPT, "%s", what);
-}
-
-static bool
-line_is(struct span line, const char *word, struct span *rest)
-{
-	size_t n = strlen(word);
-
-	if (line.len <= n || !span_starts(line, span_of(word)) || line.p[n] != ' ')
-		return false;
-	*rest = span_from(line, n + 1);
-	return true;
 }
 
 /* By our clock, and rather too late than too early: what began after it did not run before it. */
@@ -327,24 +317,24 @@ load_line(struct memory *m, struct span line, struct err_detail *why)
 {
 	struct span rest;
 
-	if (line_is(line, "cluster", &rest)) {
+	if (sealed_line_is(line, "cluster", &rest)) {
 		if (!span_is(rest, m->cluster))
 			return err_set(
 			    why, ERR_CONFIG,
 			    "%s is the file of cluster \"%.*s\", not of \"%s\"; give each cluster cursors of "
 			    "its own",
 			    m->path, SPAN_FMT(span_first(rest, 64)), m->cluster);
-	} else if (line_is(line, "mode", &rest)) {
+	} else if (sealed_line_is(line, "mode", &rest)) {
 		m->said = span_is(span_cut(&rest, ' '), "cold") ? SAID_COLD : SAID_WARM;
 		m->configured = span_is(rest, "cold");
 	} else if (span_is(line, "all paused")) {
 		m->all = true;
-	} else if (line_is(line, "but", &rest)) {
+	} else if (sealed_line_is(line, "but", &rest)) {
 		char *name = span_dup(rest);
 
 		set_but(m, name, true);
 		free(name);
-	} else if (line_is(line, "server", &rest)) {
+	} else if (sealed_line_is(line, "server", &rest)) {
 		return load_server(m, rest, why);
 	} else {
 		return damaged("a line that is none of this file's", why);
@@ -355,22 +345,12 @@ load_line(struct memory *m, struct span line, struct err_detail *why)
 static err_t
 load_text(struct memory *m, struct span text, struct err_detail *why)
 {
-	struct span body, line, rest;
-	char sum[32];
+	struct span rest, line;
+	const char *wrong = sealed_lines(text, FIRST_LINE, &rest);
 	err_t err = ERR_OK;
-	size_t end;
 
-	snprintf(sum, sizeof(sum), "sum %016" PRIx64 "\n", (uint64_t)0);
-	end = strlen(sum);
-	if (text.len < end)
-		return damaged("it is cut off", why);
-	body = span_first(text, text.len - end);
-	snprintf(sum, sizeof(sum), "sum %016" PRIx64 "\n", hash_span(body, SUM_SEED));
-	if (!span_is(span_from(text, body.len), sum))
-		return damaged("its checksum does not match", why);
-	rest = body;
-	if (!option_line(&rest, &line) || !span_is(line, FIRST_LINE))
-		return damaged("it is of a version that this program does not know", why);
+	if (wrong != NULL)
+		return damaged(wrong, why);
 	while (err == ERR_OK && option_line(&rest, &line))
 		err = load_line(m, line, why);
 	return err;

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "lib/core/file.h"
-#include "lib/core/hash.h"
 #include "lib/core/mem.h"
+#include "lib/core/sealed.h"
 #include "lib/route/ring.h"
 
 /*
@@ -213,7 +213,7 @@ rings_text(const struct rings *r, struct buf *out)
 		buf_printf(out, "before %" PRIu64 " %s\n", r->before[i].until_us, r->before[i].text);
 	for (size_t i = 0; i < r->nout; i++)
 		buf_printf(out, "out %s\n", r->out[i]);
-	buf_printf(out, "sum %016" PRIx64 "\n", hash_span(span_from(buf_span(out), begin), RINGS_SUM_SEED));
+	sealed_end(out, begin);
 }
 
 static err_t
@@ -240,18 +240,6 @@ damaged(const struct rings *r, const char *what, struct err_detail *why)
 	    r->path, what);
 }
 
-/* Takes "word rest" apart; false when the line is something else. */
-static bool
-line_is(struct span line, const char *word, struct span *rest)
-{
-	size_t n = strlen(word);
-
-	if (line.len <= n || !span_starts(line, span_of(word)) || line.p[n] != ' ')
-		return false;
-	*rest = span_from(line, n + 1);
-	return true;
-}
-
 static err_t
 load_line(struct rings *r, struct span line, struct err_detail *why)
 {
@@ -259,7 +247,7 @@ load_line(struct rings *r, struct span line, struct err_detail *why)
 	struct span rest, number;
 	uint64_t until_us;
 
-	if (line_is(line, "cluster", &rest)) {
+	if (sealed_line_is(line, "cluster", &rest)) {
 		if (!span_is(rest, r->cluster))
 			return err_set(
 			    why, ERR_CONFIG,
@@ -268,19 +256,19 @@ load_line(struct rings *r, struct span line, struct err_detail *why)
 			    r->path, SPAN_FMT(span_first(rest, 64)), r->cluster);
 		return ERR_OK;
 	}
-	if (line_is(line, "current", &rest)) {
+	if (sealed_line_is(line, "current", &rest)) {
 		free(r->current);
 		r->current = span_dup(rest);
 		return ERR_OK;
 	}
-	if (line_is(line, "out", &rest)) {
+	if (sealed_line_is(line, "out", &rest)) {
 		char *name = span_dup(rest);
 
 		add_out(r, name);
 		free(name);
 		return ERR_OK;
 	}
-	if (!line_is(line, "before", &rest))
+	if (!sealed_line_is(line, "before", &rest))
 		return damaged(r, "a line that is none of this file's", why);
 	number = span_cut(&rest, ' ');
 	if (r->n == RINGS_MAX || !span_u64(number, &until_us))
@@ -294,22 +282,12 @@ load_line(struct rings *r, struct span line, struct err_detail *why)
 static err_t
 load_text(struct rings *r, struct span text, struct err_detail *why)
 {
-	struct span body = text, line, rest;
-	char sum[32];
+	struct span rest, line;
+	const char *wrong = sealed_lines(text, FIRST_LINE, &rest);
 	err_t err = ERR_OK;
-	size_t end;
 
-	snprintf(sum, sizeof(sum), "sum %016" PRIx64 "\n", (uint64_t)0);
-	end = strlen(sum);
-	if (text.len < end)
-		return damaged(r, "it is cut off", why);
-	body = span_first(text, text.len - end);
-	snprintf(sum, sizeof(sum), "sum %016" PRIx64 "\n", hash_span(body, RINGS_SUM_SEED));
-	if (!span_is(span_from(text, body.len), sum))
-		return damaged(r, "its checksum does not match", why);
-	rest = body;
-	if (!option_line(&rest, &line) || !span_is(line, FIRST_LINE))
-		return damaged(r, "it is of a version that this program does not know", why);
+	if (wrong != NULL)
+		return damaged(r, wrong, why);
 	while (err == ERR_OK && option_line(&rest, &line))
 		err = load_line(r, line, why);
 	if (err == ERR_OK && r->current == NULL)

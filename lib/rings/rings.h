@@ -23,7 +23,7 @@
 #include "lib/core/json.h"
 #include "lib/core/log.h"
 
-enum { RINGS_MAX = 8, RINGS_SUM_SEED = 0 /* of hash_span(), of the text's last line */ };
+enum { RINGS_MAX = 8 };
 
 struct rings; /* opaque */
 
