@@ -53,18 +53,6 @@ now_ns(const struct cache *c)
 	return clock_mono_ns(loop_clock(c->ctx.loop));
 }
 
-static char *
-tls_name_of(const struct server_options *opt)
-{
-	struct span host = span_of(opt->host);
-
-	if (host.len > 0 && host.p[0] == '/')
-		host.len = 0;
-	if (host.len > 2 && host.p[0] == '[')
-		host = span_make(host.p + 1, host.len - 2);
-	return span_dup(host);
-}
-
 struct cache *
 cache_create(const struct server_options *opt, const struct cache_context *ctx)
 {
@@ -78,7 +66,7 @@ cache_create(const struct server_options *opt, const struct cache_context *ctx)
 	topology_server_address(opt, &name);
 	c->address = span_dup(buf_span(&name));
 	buf_fini(&name);
-	c->tls_name = tls_name_of(opt);
+	c->tls_name = server_security_name(opt);
 	c->ages = ages_create((size_t)(ctx->history_ms / CACHE_PROBE_MS) + HISTORY_SPARE);
 	loop_timer_init(&c->pause, ctx->loop, cache_connect, c);
 	loop_timer_init(&c->probe, ctx->loop, cache_probe, c);
@@ -238,29 +226,13 @@ fit(struct cache *c, const struct mc_reply *reply, bool has_cas, uint64_t cas)
 }
 
 static err_t
-login_answered(const struct mc_reply *reply, struct err_detail *why)
-{
-	if (reply->kind == MC_REPLY_STORED)
-		return ERR_OK;
-	if (!mc_reply_is_error(reply->kind))
-		return err_set(why, ERR_PROTOCOL, "%s answers the password", mc_reply_name(reply->kind));
-	return err_set(
-	    why, ERR_AUTH,
-	    "the server refuses the user or the password of auth_file (%s %.*s); check it against the "
-	    "server's -Y file",
-	    mc_reply_name(reply->kind), SPAN_FMT(span_first(reply->text, 80)));
-}
-
-static err_t
 probe_answered(struct cache *c, const struct mc_reply *reply, uint64_t sent_ns, struct err_detail *why)
 {
 	uint64_t cas = 0;
 	bool has_cas = mc_reply_cas(reply, &cas);
 
-	if (reply->kind == MC_REPLY_CLIENT_ERROR && span_is(reply->text, "unauthenticated"))
-		return err_set(why, ERR_AUTH,
-			       "the server wants a password; set auth_file in squeal.yaml to a file with the "
-			       "line user:password");
+	if (server_security_lacks(reply, why))
+		return ERR_AUTH;
 	if (!fit(c, reply, has_cas, cas))
 		return err_set(why, ERR_CONFIG, "it cannot be audited");
 	if (mc_reply_is_error(reply->kind) || reply->kind == MC_REPLY_NS) {
@@ -349,7 +321,7 @@ on_bytes(void *arg, struct span bytes)
 				      mc_reply_name(reply.kind));
 		if (err == ERR_OK) {
 			q = take_question(c);
-			err = q.what == ASKED_LOGIN   ? login_answered(&reply, &why)
+			err = q.what == ASKED_LOGIN   ? server_security_taken(&reply, &why)
 			      : q.what == ASKED_PROBE ? probe_answered(c, &reply, q.sent_ns, &why)
 						      : question_answered(c, &reply, q.check, &why);
 		}

@@ -35,18 +35,6 @@ address_of(const struct server_options *opt, const char *name)
 	return address;
 }
 
-static char *
-tls_name_of(const struct server_options *opt)
-{
-	struct span host = span_of(opt->host);
-
-	if (host.len > 0 && host.p[0] == '/')
-		host.len = 0;
-	if (host.len > 2 && host.p[0] == '[')
-		host = span_make(host.p + 1, host.len - 2);
-	return span_dup(host);
-}
-
 struct server *
 server_create(const struct server_options *opt, const struct server_context *ctx)
 {
@@ -60,7 +48,7 @@ server_create(const struct server_options *opt, const struct server_context *ctx
 	s->name = span_dup(buf_span(&name));
 	buf_fini(&name);
 	s->address = address_of(opt, s->name);
-	s->tls_name = tls_name_of(opt);
+	s->tls_name = server_security_name(opt);
 	outbox.opt = ctx->opt;
 	outbox.clock = loop_clock(ctx->loop);
 	outbox.log = ctx->log;

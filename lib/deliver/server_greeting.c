@@ -98,26 +98,18 @@ ask_stats(struct server *s)
 static err_t
 login_reply(struct server *s, const struct mc_reply *reply, struct err_detail *why)
 {
-	if (reply->kind == MC_REPLY_STORED) {
+	err_t err = server_security_taken(reply, why);
+
+	if (err == ERR_OK)
 		ask_version(s);
-		return ERR_OK;
-	}
-	if (!mc_reply_is_error(reply->kind))
-		return err_set(why, ERR_PROTOCOL, "%s answers the password", mc_reply_name(reply->kind));
-	return err_set(
-	    why, ERR_AUTH,
-	    "the server refuses the user or the password of auth_file (%s %.*s); check it against the "
-	    "server's -Y file",
-	    mc_reply_name(reply->kind), SPAN_FMT(span_first(reply->text, 80)));
+	return err;
 }
 
 static err_t
 version_reply(struct server *s, const struct mc_reply *reply, struct err_detail *why)
 {
-	if (reply->kind == MC_REPLY_CLIENT_ERROR && span_is(reply->text, "unauthenticated"))
-		return err_set(why, ERR_AUTH,
-			       "the server wants a password; set auth_file in squeal.yaml to a file with the "
-			       "line user:password");
+	if (server_security_lacks(reply, why))
+		return ERR_AUTH;
 	if (reply->kind != MC_REPLY_VERSION)
 		return err_set(why, ERR_PROTOCOL, "%s %.*s answers \"version\"", mc_reply_name(reply->kind),
 			       SPAN_FMT(span_first(reply->text, 80)));

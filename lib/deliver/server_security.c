@@ -101,6 +101,43 @@ server_security_login(const struct server_security *s)
 	return s != NULL ? buf_span(&s->login) : (struct span){"", 0};
 }
 
+char *
+server_security_name(const struct server_options *opt)
+{
+	struct span host = span_of(opt->host);
+
+	if (host.len > 0 && host.p[0] == '/')
+		host.len = 0;
+	if (host.len > 2 && host.p[0] == '[')
+		host = span_make(host.p + 1, host.len - 2);
+	return span_dup(host);
+}
+
+err_t
+server_security_taken(const struct mc_reply *reply, struct err_detail *why)
+{
+	if (reply->kind == MC_REPLY_STORED)
+		return ERR_OK;
+	if (!mc_reply_is_error(reply->kind))
+		return err_set(why, ERR_PROTOCOL, "%s answers the password", mc_reply_name(reply->kind));
+	return err_set(
+	    why, ERR_AUTH,
+	    "the server refuses the user or the password of auth_file (%s %.*s); check it against the "
+	    "server's -Y file",
+	    mc_reply_name(reply->kind), SPAN_FMT(span_first(reply->text, 80)));
+}
+
+bool
+server_security_lacks(const struct mc_reply *reply, struct err_detail *why)
+{
+	if (reply->kind != MC_REPLY_CLIENT_ERROR || !span_is(reply->text, "unauthenticated"))
+		return false;
+	err_set(why, ERR_AUTH,
+		"the server wants a password; set auth_file in squeal.yaml to a file with the line "
+		"user:password");
+	return true;
+}
+
 const char *
 server_security_tls_mode(const struct server_security *s)
 {

@@ -10,9 +10,11 @@
 #ifndef SQUEAL_LIB_DELIVER_SERVER_SECURITY_H
 #define SQUEAL_LIB_DELIVER_SERVER_SECURITY_H
 
+#include "lib/conf/topology.h"
 #include "lib/core/err.h"
 #include "lib/core/span.h"
 #include "lib/net/tls_client.h"
+#include "lib/wire/mc_reply.h"
 
 /* Any may be NULL or "": not set. */
 struct server_security_options {
@@ -38,6 +40,16 @@ const struct tls_client *server_security_tls(const struct server_security *s);
 
 /* "user password"; empty: without. */
 struct span server_security_login(const struct server_security *s);
+
+/* The name that the server's certificate must have: its host, without brackets; "" for a socket.  The
+ * caller's. */
+char *server_security_name(const struct server_options *opt);
+
+/* What the server answers to the login.  ERR_AUTH: it refuses the user or the password; ERR_PROTOCOL. */
+err_t server_security_taken(const struct mc_reply *reply, struct err_detail *why) MUST_CHECK;
+
+/* Does it answer, to anything else, that it wants one?  Then *why is set, to ERR_AUTH. */
+bool server_security_lacks(const struct mc_reply *reply, struct err_detail *why);
 
 /* "off", "on" or "verify"; of NULL, too. */
 const char *server_security_tls_mode(const struct server_security *s);
