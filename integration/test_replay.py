@@ -12,7 +12,7 @@ import pytest
 
 from harness import Failure, Process, kafka_dist, wait_until
 from harness.root import NoServer
-from harness.pipeline import program, run_program, write_config
+from harness.pipeline import explained_owners, program, run_program, write_config
 
 GOOD, LEFT_OUT, USAGE, CAP, FAILED, STOPPED, CONFIG, HURRIED = 0, 1, 2, 3, 69, 75, 78, 130
 
@@ -700,17 +700,6 @@ def test_squeal_cache_takes_the_same_and_hold_offs_too(world):
 # --- what routers know beyond squeal.yaml -------------------------------------------------------------------
 
 
-def owners(config, keys):
-    """{key: addresses} as the router routes, by every ring that is not sealed."""
-    out = {}
-    for key in keys:
-        done = run_program("squeal-router", "-c", config, "--cluster", "a", "--explain", key)
-        assert done.returncode == 0, done.stderr
-        out[key] = {line.split(":", 1)[1].split()[0] for line in done.stdout.splitlines()
-                    if line.strip().startswith("server:")}
-    return out
-
-
 def ctl(config, *args):
     done = run_program("squealctl", "-c", config, *args)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -750,7 +739,7 @@ def test_owners_by_rings_that_are_not_sealed_get_the_deletes_as_the_routers_do(c
     keys = keys_of(200)
     lines = "\n".join(keys) + "\n"
     replay = Replay(p.dir, config)
-    wanted = owners(config, keys)
+    wanted = explained_owners(config, keys)
     moved = [k for k in keys if len(wanted[k]) == 2]
     assert moved, "no key changed its owner"
     everybody = {c.address for c in p.caches["a"]}

@@ -11,7 +11,7 @@ import pytest
 
 from harness import Failure, wait_until
 from harness.memcached import Memcached, SquealCache
-from harness.pipeline import write_config
+from harness.pipeline import explained_owners, write_config
 from harness.proxy import Proxy
 
 
@@ -147,18 +147,6 @@ def test_another_process_behind_the_same_address_is_flushed_before_it_counts(pip
         other.process.kill()
 
 
-def owners(p, config, keys):
-    """{key: addresses} by --explain: of every ring that is not sealed."""
-    from harness.pipeline import run_program
-    out = {}
-    for key in keys:
-        done = run_program("squeal-router", "-c", config, "--cluster", "a", "--explain", key)
-        assert done.returncode == 0, done.stderr
-        out[key] = {line.split(":", 1)[1].split()[0] for line in done.stdout.splitlines()
-                    if line.strip().startswith("server:")}
-    return out
-
-
 def test_a_ring_that_changes_under_load_delivers_to_old_and_new_owners_until_it_is_sealed(pipeline, rundir):
     p = pipeline(clusters=["a"], servers=2)
     router = p.routers["a"]
@@ -181,7 +169,7 @@ def test_a_ring_that_changes_under_load_delivers_to_old_and_new_owners_until_it_
             p.wait_deleted(keys)
             p.barrier()
             # Clients use either ring: the key must be gone where the old one has it, and where the new one has it.
-            both = owners(p, p.cluster_config_path("a"), keys[:20])
+            both = explained_owners(p.cluster_config_path("a"), keys[:20])
             assert any(len(addresses) == 2 for addresses in both.values()), "no key changed its owner"
             by_address = {c.address: c for c in p.caches["a"] + [third]}
             for key in keys[:20]:

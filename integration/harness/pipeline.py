@@ -439,6 +439,17 @@ def run_program(name, *args, timeout=30, env=None, crash=False):
                           stdin=subprocess.DEVNULL, text=True, timeout=timeout, env=full)
 
 
+def explained_owners(config, keys, cluster="a"):
+    """{key: addresses} as the cluster's router routes, by every ring that is not sealed."""
+    out = {}
+    for key in keys:
+        done = run_program("squeal-router", "-c", config, "--cluster", cluster, "--explain", key)
+        assert done.returncode == 0, done.stderr
+        out[key] = {line.split(":", 1)[1].split()[0] for line in done.stdout.splitlines()
+                    if line.strip().startswith("server:")}
+    return out
+
+
 def copy_log(path, to):
     """The log's files as they are on disk."""
     for suffix in ("", "-wal", "-shm"):
